@@ -1,1 +1,10 @@
-//! (in progress)
+//! Puzzle data: rules, generators, builders, the on-disk format of the reference, and the batches made from it.
+//! Knows neither models nor runtimes; whoever trains, evaluates or serves takes [`Batch`]es and boards from here.
+
+pub mod batch;
+mod error;
+pub mod store;
+pub mod sudoku;
+
+pub use batch::{Batch, IGNORE_LABEL_ID, SourcePosition, TrainingSource};
+pub use error::DatasetError;
