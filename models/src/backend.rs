@@ -1,0 +1,75 @@
+//! The contract between architectures and whoever computes them, at the grain at which backends differ in speed.
+//! Owns the list of operations and their shapes; leaves kernels, dtypes and autograd to the implementors.
+
+use crate::layers::{Attention, Linear, SwiGlu};
+
+/// The operations that a recursive reasoner is made of.
+///
+/// `trainer` computes them on libtorch tensors, `exporter` records them as ONNX nodes, so running a model with an
+/// exporter *is* exporting it. Operations cannot fail: shapes were settled when the config was validated and the
+/// parameters were loaded. Activations are `[batch, tokens, hidden_size]` unless stated otherwise, where
+/// `tokens = puzzle_emb_len + seq_len`.
+pub trait Backend {
+    /// A parameter or constant of the model.
+    type Weight;
+    /// An activation.
+    type Tensor: Clone;
+
+    /// `[rows, hidden_size]` table, `[batch, seq_len]` integer tokens → `[batch, seq_len, hidden_size]`.
+    fn embedding(&self, table: &Self::Weight, tokens: &Self::Tensor) -> Self::Tensor;
+
+    /// `x · weightᵀ (+ bias)` over the last axis.
+    fn linear(&self, x: &Self::Tensor, linear: &Linear<Self::Weight>) -> Self::Tensor;
+
+    /// `down(silu(gate) · up)` with `[gate; up] = gate_up(x)`, over the last axis.
+    fn swiglu(&self, x: &Self::Tensor, swiglu: &SwiGlu<Self::Weight>) -> Self::Tensor;
+
+    /// Multi-head self-attention over the tokens, output projection included.
+    fn attention(&self, x: &Self::Tensor, attention: &Attention<Self::Weight>) -> Self::Tensor;
+
+    /// `y / sqrt(mean(y²) + eps)` over the last axis for `y = x + delta`, computed in float32, without learned gain.
+    fn residual_rms_norm(&self, x: &Self::Tensor, delta: &Self::Tensor, eps: f64) -> Self::Tensor;
+
+    /// `[batch, tokens, hidden_size]` ↔ `[batch, hidden_size, tokens]`.
+    fn transpose(&self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// Token mixing with its residual norm, both over the *token* axis: what attention is replaced by under `mlp_t`.
+    fn token_mixing(&self, x: &Self::Tensor, swiglu: &SwiGlu<Self::Weight>, eps: f64) -> Self::Tensor {
+        let columns = self.transpose(x);
+        let mixed = self.residual_rms_norm(&columns, &self.swiglu(&columns, swiglu), eps);
+        self.transpose(&mixed)
+    }
+
+    /// Element-wise sum of equal shapes.
+    fn add(&self, left: &Self::Tensor, right: &Self::Tensor) -> Self::Tensor;
+
+    /// `x + table`, a `[tokens, hidden_size]` table broadcast over the batch.
+    fn add_table(&self, x: &Self::Tensor, table: &Self::Weight) -> Self::Tensor;
+
+    /// Product with a constant.
+    fn scale(&self, x: &Self::Tensor, factor: f64) -> Self::Tensor;
+
+    /// `prefix` before `x` along the token axis.
+    fn concat_tokens(&self, prefix: &Self::Tensor, x: &Self::Tensor) -> Self::Tensor;
+
+    /// Tokens `start..` of `x`.
+    fn tokens_from(&self, x: &Self::Tensor, start: usize) -> Self::Tensor;
+
+    /// Token 0 of `x`: `[batch, hidden_size]`.
+    fn first_token(&self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// Mean over the tokens of `x`: `[batch, hidden_size]`.
+    fn mean_token(&self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// Column `index` of a `[batch, columns]` tensor as `[batch]` float32.
+    fn column(&self, x: &Self::Tensor, index: usize) -> Self::Tensor;
+
+    /// Rows of `state` where `reset` (`[batch]` bool) is false, the `[hidden_size]` initial state elsewhere.
+    fn reset_rows(&self, reset: &Self::Tensor, init: &Self::Weight, state: &Self::Tensor) -> Self::Tensor;
+
+    /// Runs `scope` without recording gradients.
+    fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R;
+
+    /// The same values, cut from the gradient.
+    fn detach(&self, x: &Self::Tensor) -> Self::Tensor;
+}

@@ -1,0 +1,75 @@
+//! A checkpoint is a folder: `model.safetensors` (the weights to use) and `manifest.json` (what they are).
+//! Owns reading and writing that folder whole or not at all; leaves the training state that may lie beside the two
+//! files to the trainer.
+
+mod manifest;
+mod weights;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+pub use manifest::{Manifest, WeightsKind};
+pub use weights::{HostTensor, WeightFile};
+pub use write::{write, write_file_atomically};
+
+use crate::{ModelError, ParameterSpec};
+
+/// File name of the weights inside a checkpoint.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// File name of the manifest inside a checkpoint.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+/// An opened checkpoint: the manifest in memory, the weights mapped.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// What the weights are.
+    pub manifest: Manifest,
+    weights: WeightFile,
+    directory: PathBuf,
+}
+
+impl Checkpoint {
+    /// Opens the folder `directory` and checks that every tensor of the architecture is there in the right shape.
+    ///
+    /// # Errors
+    /// When a file is missing, malformed, or does not fit the manifest's architecture.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let directory = directory.as_ref();
+        let manifest = Manifest::read(&directory.join(MANIFEST_FILE))?;
+        Self::from_parts(manifest, WeightFile::open(&directory.join(WEIGHTS_FILE))?, directory)
+    }
+
+    /// Joins a manifest with weights that lie anywhere, such as a published safetensors file.
+    ///
+    /// # Errors
+    /// When a tensor of the manifest's architecture is missing or has another shape.
+    pub fn from_parts(
+        manifest: Manifest,
+        weights: WeightFile,
+        directory: impl Into<PathBuf>,
+    ) -> Result<Self, ModelError> {
+        for spec in manifest.arch.parameter_specs(&manifest.dims)? {
+            weights.check(&spec)?;
+        }
+        Ok(Self { manifest, weights, directory: directory.into() })
+    }
+
+    /// The folder it was opened from.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Row-major float32 values of a parameter, whatever type they are stored in.
+    ///
+    /// # Errors
+    /// When the tensor is missing, of another shape, or of a type that is no float.
+    pub fn values(&self, spec: &ParameterSpec) -> Result<Vec<f32>, ModelError> {
+        self.weights.check(spec)?;
+        self.weights.values(&spec.name)
+    }
+
+    /// Hex sha256 of the weight file.
+    pub fn sha256(&self) -> String {
+        self.weights.sha256()
+    }
+}

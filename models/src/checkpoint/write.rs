@@ -1,0 +1,98 @@
+//! Writing whole or not at all: beside the target, synced, renamed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use super::{HostTensor, MANIFEST_FILE, Manifest, WEIGHTS_FILE};
+use crate::ModelError;
+
+/// Writes the checkpoint folder `directory`; `extra` may put further files into the folder before it becomes visible.
+///
+/// The folder is prepared beside its place and renamed into it, so that a reader sees all of it or nothing. An
+/// existing folder of that name is replaced.
+///
+/// # Errors
+/// When the disk refuses, or `extra` fails; nothing is left behind then.
+pub fn write(
+    directory: &Path,
+    manifest: &Manifest,
+    tensors: &BTreeMap<String, HostTensor>,
+    extra: impl FnOnce(&Path) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
+    let parent = parent_of(directory);
+    fs::create_dir_all(parent).map_err(ModelError::io(parent, "cannot create"))?;
+    let staging = tempfile::Builder::new()
+        .prefix(".checkpoint-")
+        .suffix(".tmp")
+        .tempdir_in(parent)
+        .map_err(ModelError::io(parent, "cannot create a folder in"))?;
+
+    let weights_path = staging.path().join(WEIGHTS_FILE);
+    safetensors::serialize_to_file(tensors, None, &weights_path)
+        .map_err(|e| ModelError::format(&weights_path, format!("cannot write: {e}")))?;
+    let manifest_path = staging.path().join(MANIFEST_FILE);
+    fs::write(&manifest_path, manifest.to_json()).map_err(ModelError::io(&manifest_path, "cannot write"))?;
+    extra(staging.path())?;
+
+    for entry in fs::read_dir(staging.path()).map_err(ModelError::io(staging.path(), "cannot list"))? {
+        let path = entry.map_err(ModelError::io(staging.path(), "cannot list"))?.path();
+        sync(&path)?;
+    }
+    sync(staging.path())?;
+    // Owner-only permissions of temporary folders would hide a shared checkpoint from its users.
+    set_readable(staging.path())?;
+    // A rename cannot replace a folder that holds files: the old one steps aside first, and is deleted last.
+    let aside = tempfile::Builder::new()
+        .prefix(".checkpoint-")
+        .suffix(".tmp")
+        .tempdir_in(parent)
+        .map_err(ModelError::io(parent, "cannot create a folder in"))?;
+    if directory.exists() {
+        fs::rename(directory, aside.path().join("replaced")).map_err(ModelError::io(directory, "cannot move aside"))?;
+    }
+    fs::rename(staging.path(), directory).map_err(ModelError::io(directory, "cannot rename the new checkpoint to"))?;
+    // Its folder has moved: there is nothing left to clean up.
+    let _ = staging.keep();
+    sync(parent)
+}
+
+/// Writes `path` whole or not at all.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_file_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let parent = parent_of(path);
+    fs::create_dir_all(parent).map_err(ModelError::io(parent, "cannot create"))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(parent).map_err(ModelError::io(parent, "cannot create a file in"))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(ModelError::io(path, "cannot write"))?;
+    set_readable(file.path())?;
+    file.persist(path).map_err(|e| ModelError::io(path, "cannot rename the new file to")(e.error))?;
+    sync(parent)
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn sync(path: &Path) -> Result<(), ModelError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(ModelError::io(path, "cannot sync"))
+}
+
+#[cfg(unix)]
+fn set_readable(path: &Path) -> Result<(), ModelError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = if path.is_dir() { 0o755 } else { 0o644 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(ModelError::io(path, "cannot set permissions of"))
+}
+
+#[cfg(not(unix))]
+fn set_readable(_path: &Path) -> Result<(), ModelError> {
+    Ok(())
+}
