@@ -155,7 +155,7 @@ impl HostTensor {
     }
 }
 
-impl View for HostTensor {
+impl View for &HostTensor {
     fn dtype(&self) -> Dtype {
         self.dtype
     }
