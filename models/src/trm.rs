@@ -110,9 +110,9 @@ impl<W> Trm<W> {
         let mut z = (state[0].clone(), state[1].clone());
         if self.config.H_cycles > 1 {
             z = backend
-                .no_grad(|| (1..self.config.H_cycles).fold(z, |(z_H, z_L), _| self.recursion(backend, &x, z_H, z_L)));
+                .no_grad(|| (1..self.config.H_cycles).fold(z, |(z_H, z_L), _| self.recursion(backend, &x, &z_H, z_L)));
         }
-        let (z_H, z_L) = self.recursion(backend, &x, z.0, z.1);
+        let (z_H, z_L) = self.recursion(backend, &x, &z.0, z.1);
 
         let logits = backend.linear(&backend.tokens_from(&z_H, self.config.puzzle_positions()), &self.lm_head);
         let q_input = match self.config.q_head_input {
@@ -134,12 +134,12 @@ impl<W> Trm<W> {
         &self,
         backend: &B,
         x: &B::Tensor,
-        z_H: B::Tensor,
+        z_H: &B::Tensor,
         z_L: B::Tensor,
     ) -> (B::Tensor, B::Tensor) {
-        let injection = backend.add(&z_H, x);
+        let injection = backend.add(z_H, x);
         let z_L = (0..self.config.L_cycles).fold(z_L, |z_L, _| self.L_level.forward(backend, &z_L, &injection));
-        let z_H = self.L_level.forward(backend, &z_H, &z_L);
+        let z_H = self.L_level.forward(backend, z_H, &z_L);
         (z_H, z_L)
     }
 
@@ -149,12 +149,15 @@ impl<W> Trm<W> {
             x = backend.concat_tokens(puzzle_embeddings, &x);
         }
         if let Some(table) = &self.embed_pos {
-            // 1/sqrt(2), as the reference writes it: keeps the sum's variance.
-            x = backend.scale(&backend.add_table(&x, table), 0.707_106_781);
+            x = backend.scale(&backend.add_table(&x, table), FRAC_1_SQRT_2_OF_REFERENCE);
         }
         backend.scale(&x, embed_scale(self.config.hidden_size))
     }
 }
+
+/// 1/sqrt(2) with the nine digits that the reference writes: keeps the variance of token plus position.
+#[expect(clippy::approx_constant, reason = "parity with the reference to the last bit")]
+const FRAC_1_SQRT_2_OF_REFERENCE: f64 = 0.707_106_781;
 
 /// Name of the puzzle-embedding table in checkpoints.
 pub(crate) const PUZZLE_TABLE: &str = "inner.puzzle_emb.weights";

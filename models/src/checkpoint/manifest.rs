@@ -99,6 +99,9 @@ impl Manifest {
     }
 
     /// The file's content: indented JSON, fields in the order of this struct.
+    ///
+    /// # Panics
+    /// Never: a manifest holds only what JSON can say.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a manifest holds only strings, numbers and maps");
         text.push('\n');

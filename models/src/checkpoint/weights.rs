@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -113,8 +114,15 @@ impl WeightFile {
     }
 
     /// Hex sha256 of the whole file.
+    ///
+    /// # Panics
+    /// Never: writing to a string cannot fail.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut hex = String::with_capacity(64);
+        for byte in Sha256::digest(&self.bytes) {
+            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+        }
+        hex
     }
 }
 
