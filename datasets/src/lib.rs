@@ -3,6 +3,7 @@
 
 pub mod batch;
 mod error;
+pub mod numpy;
 pub mod store;
 pub mod sudoku;
 
