@@ -1,0 +1,271 @@
+//! The generator's fast solver for 9×9: one bit per cell and digit, all singles and locked candidates of a digit found
+//! by shifts and masks. Owns speed only; the rating and all other sizes belong to [`super::solver`].
+//!
+//! A band (three rows) is 27 bits, cell `9 * row + col`. A triad is three cells of one row in one box; per-triad facts
+//! stand at the bit of its first cell, per-row facts at the first bit of the row, per-box facts at bits 0, 3 and 6.
+
+use super::draw::SudokuRng;
+
+const BAND: u32 = 0x7FF_FFFF;
+const TRIADS: u32 = 0o111_111_111;
+const ROWS: u32 = 0o001_001_001;
+const BOXES: u32 = 0o111;
+const COLUMNS: u32 = 0o777;
+/// Multiplies a per-row fact onto the row's three triads.
+const ROW_TO_TRIADS: u32 = 0o111;
+/// Multiplies a per-box fact onto the box's three triads, and a per-column fact onto the column's three cells.
+const ROW_REPEAT: u32 = 0o001_001_001;
+/// Multiplies a per-triad fact onto its three cells.
+const TRIAD_TO_CELLS: u32 = 7;
+
+/// `[band][digit]` the places that a digit can still take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bitboard([[u32; 9]; 3]);
+
+/// Where propagation ended.
+enum State {
+    Dead,
+    Solved,
+    Open,
+}
+
+impl Bitboard {
+    /// The cells of a complete grid.
+    pub(super) fn of_solution(solution: &[u8]) -> Self {
+        let mut bands = [[0; 9]; 3];
+        for (cell, &digit) in solution.iter().enumerate() {
+            bands[cell / 27][usize::from(digit - 1)] |= 1 << (cell % 27);
+        }
+        Self(bands)
+    }
+
+    /// A solution other than `self` (a complete grid) that agrees with it on the `kept` cells and, if `changed` names
+    /// one, differs in that cell; given as the `[band]` cells in which it differs.
+    pub(super) fn other_solution(&self, kept: [u32; 3], changed: Option<usize>) -> Option<[u32; 3]> {
+        let mut start = Self([[0; 9]; 3]);
+        for band in 0..3 {
+            for digit in 0..9 {
+                start.0[band][digit] = (BAND & !kept[band]) | (self.0[band][digit] & kept[band]);
+            }
+        }
+        if let Some(cell) = changed {
+            for digit in 0..9 {
+                start.0[cell / 27][digit] &= !(self.0[cell / 27][digit] & 1 << (cell % 27));
+            }
+        }
+        let mut differing = None;
+        start.descend(&mut |board| {
+            differing =
+                Some([0, 1, 2].map(|band| {
+                    BAND & !(0..9).fold(0, |same, digit| same | (board.0[band][digit] & self.0[band][digit]))
+                }));
+            differing != Some([0; 3])
+        });
+        differing.filter(|&cells| cells != [0; 3])
+    }
+
+    /// Completes givens (0 = blank) at random; `None` when they allow no solution.
+    pub(super) fn complete_randomly(givens: &[u8], rng: &mut SudokuRng) -> Option<Vec<u8>> {
+        let mut board = Self([[BAND; 9]; 3]);
+        for (cell, &given) in givens.iter().enumerate().filter(|(_, given)| **given != 0) {
+            board.assume(cell / 27, 1 << (cell % 27), usize::from(given - 1));
+        }
+        board.first_random(rng).map(|solution| solution.to_cells())
+    }
+
+    fn to_cells(self) -> Vec<u8> {
+        let digit_at = |cell: usize| {
+            (0..9).find(|&digit| self.0[cell / 27][digit] >> (cell % 27) & 1 == 1).map_or(0, |digit| digit as u8 + 1)
+        };
+        (0..81).map(digit_at).collect()
+    }
+
+    /// Offers every solution below this board to `accept` until it returns true; says whether it did.
+    fn descend(mut self, accept: &mut impl FnMut(&Self) -> bool) -> bool {
+        loop {
+            match self.propagate() {
+                State::Dead => return false,
+                State::Solved => return accept(&self),
+                State::Open => {}
+            }
+            let (band, cell) = self.choose();
+            let digit = self.0[band].iter().position(|places| places & cell != 0).unwrap_or_default();
+            let mut assumed = self;
+            assumed.assume(band, cell, digit);
+            if assumed.descend(accept) {
+                return true;
+            }
+            self.0[band][digit] &= !cell;
+        }
+    }
+
+    fn first_random(mut self, rng: &mut SudokuRng) -> Option<Self> {
+        loop {
+            match self.propagate() {
+                State::Dead => return None,
+                State::Solved => return Some(self),
+                State::Open => {}
+            }
+            let (band, cell) = self.choose();
+            let candidates = self.0[band].iter().filter(|places| *places & cell != 0).count();
+            let nth = rng.below(candidates as u32) as usize;
+            let digit = (0..9).filter(|&digit| self.0[band][digit] & cell != 0).nth(nth).unwrap_or_default();
+            let mut assumed = self;
+            assumed.assume(band, cell, digit);
+            if let Some(solution) = assumed.first_random(rng) {
+                return Some(solution);
+            }
+            self.0[band][digit] &= !cell;
+        }
+    }
+
+    fn assume(&mut self, band: usize, cell: u32, digit: usize) {
+        for (other, places) in self.0[band].iter_mut().enumerate() {
+            if other != digit {
+                *places &= !cell;
+            }
+        }
+    }
+
+    /// An open cell, of two candidates if there is one, else of three, else any: `(band, bit)`.
+    fn choose(&self) -> (usize, u32) {
+        let mut three = (0, 0);
+        let mut any = (0, 0);
+        for (band, digits) in self.0.iter().enumerate() {
+            let (mut one, mut two, mut more, mut many) = (0, 0, 0, 0);
+            for &places in digits {
+                many |= more & places;
+                more |= two & places;
+                two |= one & places;
+                one |= places;
+            }
+            let lowest = |cells: u32| (band, cells & cells.wrapping_neg());
+            if two & !more != 0 {
+                return lowest(two & !more);
+            }
+            if three.1 == 0 && more & !many != 0 {
+                three = lowest(more & !many);
+            }
+            if any.1 == 0 && many != 0 {
+                any = lowest(many);
+            }
+        }
+        if three.1 == 0 { any } else { three }
+    }
+
+    fn propagate(&mut self) -> State {
+        loop {
+            let mut single = [0; 3];
+            let mut open = 0;
+            for band in 0..3 {
+                let (mut one, mut two) = (0, 0);
+                for &places in &self.0[band] {
+                    two |= one & places;
+                    one |= places;
+                }
+                if one != BAND {
+                    return State::Dead;
+                }
+                single[band] = !two;
+                open |= two;
+            }
+            let Some(next) = self.refine(single) else { return State::Dead };
+            if next == *self {
+                return if open == 0 { State::Solved } else { State::Open };
+            }
+            *self = next;
+        }
+    }
+
+    /// One round for all digits at once: naked singles (`single` marks the cells) clear their peers, then hidden
+    /// singles and locked triads are found; `None` when a digit has no place in some unit.
+    #[inline]
+    fn refine(&self, single: [u32; 3]) -> Option<Self> {
+        let mut next = *self;
+        let mut found = [[0; 9]; 3];
+        let mut missing = 0;
+        for digit in 0..9 {
+            let places = self.0.map(|band| band[digit]);
+            let (places, hidden, lost) = refine_digit(places, single);
+            missing |= lost;
+            for band in 0..3 {
+                next.0[band][digit] = places[band];
+                found[band][digit] = hidden[band];
+            }
+        }
+        if missing != 0 {
+            return None;
+        }
+        for band in 0..3 {
+            let taken = found[band].iter().fold(0, |all, cells| all | cells);
+            for digit in 0..9 {
+                next.0[band][digit] &= !taken | found[band][digit];
+            }
+        }
+        Some(next)
+    }
+}
+
+/// One digit's share of a round: its remaining places, its hidden singles, and non-zero if a unit has no place.
+#[inline]
+fn refine_digit(places: [u32; 3], single: [u32; 3]) -> ([u32; 3], [u32; 3], u32) {
+    let mut places = clear_peers(places, single);
+    let mut hidden = [0; 3];
+    let mut missing = 0;
+
+    let some = places[0] | places[1] | places[2];
+    let several = (places[0] & places[1]) | ((places[0] | places[1]) & places[2]);
+    let column_some = (some | some >> 9 | some >> 18) & COLUMNS;
+    let column_several =
+        several | several >> 9 | several >> 18 | (some & some >> 9) | ((some | some >> 9) & some >> 18);
+    missing |= column_some ^ COLUMNS;
+    let column_single = (column_some & !column_several) * ROW_REPEAT;
+
+    for band in 0..3 {
+        let cells = places[band];
+        let some = (cells | cells >> 1 | cells >> 2) & TRIADS;
+        let several = (cells & cells >> 1) | ((cells | cells >> 1) & cells >> 2);
+
+        let row_some = (some | some >> 3 | some >> 6) & ROWS;
+        let row_several = (some & some >> 3) | ((some | some >> 3) & some >> 6);
+        let row_only = ((row_some & !row_several) * ROW_TO_TRIADS) & some;
+
+        let box_some = (some | some >> 9 | some >> 18) & BOXES;
+        let box_several = (some & some >> 9) | ((some | some >> 9) & some >> 18);
+        let box_only = ((box_some & !box_several) * ROW_REPEAT) & some;
+
+        missing |= (row_some ^ ROWS) | (box_some ^ BOXES);
+        // A digit confined to one triad of its row leaves the box's other triads, and the other way round.
+        let lost = (boxes_of(row_only) & !row_only) | (rows_of(box_only) & !box_only);
+        let alone = (((row_only | box_only) & !several) * TRIAD_TO_CELLS) | column_single;
+        hidden[band] = cells & alone;
+        places[band] = cells & !(lost * TRIAD_TO_CELLS);
+    }
+    (places, hidden, missing)
+}
+
+/// Removes a digit from the rows, columns and boxes of its `single` cells, those cells excepted.
+#[inline]
+fn clear_peers(places: [u32; 3], single: [u32; 3]) -> [u32; 3] {
+    let placed = [0, 1, 2].map(|band| places[band] & single[band]);
+    let any = placed[0] | placed[1] | placed[2];
+    let columns = ((any | any >> 9 | any >> 18) & COLUMNS) * ROW_REPEAT;
+    [0, 1, 2].map(|band| {
+        let cells = placed[band];
+        let triads = (cells | cells >> 1 | cells >> 2) & TRIADS;
+        let seen = ((rows_of(triads) | boxes_of(triads)) * TRIAD_TO_CELLS) | columns;
+        places[band] & (!seen | cells)
+    })
+}
+
+/// All triads in the rows of the given triads.
+#[inline]
+fn rows_of(triads: u32) -> u32 {
+    ((triads | triads >> 3 | triads >> 6) & ROWS) * ROW_TO_TRIADS
+}
+
+/// All triads in the boxes of the given triads.
+#[inline]
+fn boxes_of(triads: u32) -> u32 {
+    ((triads | triads >> 9 | triads >> 18) & BOXES) * ROW_REPEAT
+}

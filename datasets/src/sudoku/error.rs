@@ -1,0 +1,134 @@
+//! Why a board, a puzzle request or a generator option is unusable.
+//! Messages speak to the person who typed the puzzle or the option; files are the business of [`crate::DatasetError`].
+
+/// Everything that can be wrong with Sudoku input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SudokuError {
+    /// The number of cells belongs to no supported board.
+    #[error(
+        "a Sudoku board has 16, 36, 81 or 256 cells (4x4, 6x6, 9x9, 16x16), found {found}{}; write every cell, \
+         blanks as '.' or '0'",
+        if *.found > 256 { " or more" } else { "" }
+    )]
+    CellCount {
+        /// Cells found; counting stops at 257.
+        found: usize,
+    },
+
+    /// The side length belongs to no supported board.
+    #[error("a Sudoku board has 4, 6, 9 or 16 rows, found {found}")]
+    Size {
+        /// The side length given.
+        found: usize,
+    },
+
+    /// The box dimensions belong to no supported board.
+    #[error("Sudoku boxes are 2x2, 2x3, 3x3 or 4x4 (rows x columns), found {box_rows}x{box_cols}")]
+    BoxSize {
+        /// Rows per box given.
+        box_rows: usize,
+        /// Columns per box given.
+        box_cols: usize,
+    },
+
+    /// The board is of another size than the one asked for.
+    #[error("expected a {expected}x{expected} board, found a {found}x{found} one")]
+    WrongShape {
+        /// Side length that is needed here.
+        expected: usize,
+        /// Side length of the board given.
+        found: usize,
+    },
+
+    /// A character that is neither a digit of any board, nor a blank, nor grid decoration.
+    #[error(
+        "character {character:?} at line {line}, column {column} is no Sudoku cell; use 1-9 (and A-G on 16x16 boards), \
+         '.' or '0' for a blank"
+    )]
+    Character {
+        /// The offending character.
+        character: char,
+        /// Line of the text, from 1.
+        line: usize,
+        /// Character within the line, from 1.
+        column: usize,
+    },
+
+    /// A value that the board's size does not have.
+    #[error(
+        "row {row}, column {column} holds {found}, but a {size}x{size} board has the digits 1 to {size} (0 = blank)"
+    )]
+    Digit {
+        /// Row, from 1.
+        row: usize,
+        /// Column, from 1.
+        column: usize,
+        /// The value found.
+        found: u32,
+        /// Side length of the board.
+        size: usize,
+    },
+
+    /// A row of a nested array is longer or shorter than the board.
+    #[error("row {row} has {found} cells, but a board of {size} rows needs {size} in each")]
+    RowLength {
+        /// Row, from 1.
+        row: usize,
+        /// Cells found in it.
+        found: usize,
+        /// Side length of the board.
+        size: usize,
+    },
+
+    /// A token outside the Sudoku vocabulary.
+    #[error(
+        "token {found} at position {position} is no Sudoku cell; expected 1 (blank) to {} (digit {size})",
+        .size + 1
+    )]
+    Token {
+        /// Index in the token row, from 0.
+        position: usize,
+        /// The token found.
+        found: i32,
+        /// Side length of the board.
+        size: usize,
+    },
+
+    /// A generator option outside its domain.
+    #[error("{name}: expected {expected}, found {found}")]
+    Option {
+        /// Name of the option.
+        name: &'static str,
+        /// What is allowed.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+
+    /// No puzzle met the request within the attempts allowed.
+    #[error("no {size}x{size} puzzle with {wanted} in {attempts} attempts; {advice}")]
+    NotFound {
+        /// Side length of the boards tried.
+        size: usize,
+        /// What the puzzle had to fulfil.
+        wanted: String,
+        /// Minimal puzzles drawn in vain.
+        attempts: u32,
+        /// What to change in the request.
+        advice: &'static str,
+    },
+
+    /// The operating system refused a thread for the generator.
+    #[error("cannot start the puzzle generator's thread: {reason}; free some processes or raise the limit (ulimit -u)")]
+    GeneratorThread {
+        /// The operating system's answer.
+        reason: String,
+    },
+
+    /// The background thread that draws puzzles is gone.
+    #[error("the puzzle generator's thread stopped unexpectedly at example {example}; resume from the last checkpoint")]
+    GeneratorStopped {
+        /// Global index of the example that was due.
+        example: u64,
+    },
+}

@@ -1,0 +1,42 @@
+//! Evaluation puzzles that no training seed can produce as a stream, with their difficulty.
+//! Owns the fixed stream and the rating; leaves scoring to whoever evaluates.
+
+use super::draw::{Purpose, SudokuRng};
+use super::generator::{minimal_puzzle, reveal};
+use super::source::GeneratorOptions;
+use super::{Board, SudokuError, solve};
+
+/// An evaluation puzzle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldOutPuzzle {
+    /// The givens.
+    pub puzzle: Board,
+    /// The only solution.
+    pub solution: Board,
+    /// Difficulty, as [`Solutions::guesses`](super::Solutions::guesses).
+    pub guesses: u32,
+    /// Number of givens.
+    pub givens: usize,
+}
+
+/// The first `count` evaluation puzzles for `size`, `seed` and `extra_clues` of the options.
+///
+/// They come from streams of their own: no seed of a [`GeneratedSource`](super::GeneratedSource) reaches them, so on
+/// 9×9 and 16×16 a puzzle seen in training is as good as impossible. There are only 288 complete 4×4 grids, which any
+/// training run sees all of. Puzzle `i` does not depend on `count`. Extra clues are revealed as in training: their
+/// number is drawn from `extra_clues` for each puzzle; equal bounds fix it (0 = minimal puzzles).
+///
+/// # Errors
+/// When the options are invalid.
+pub fn held_out(options: &GeneratorOptions, count: usize) -> Result<Vec<HeldOutPuzzle>, SudokuError> {
+    let shape = options.validate()?;
+    (0..count as u64)
+        .map(|index| {
+            let mut rng = SudokuRng::stream(Purpose::HeldOut, options.seed, shape, index);
+            let drawn = minimal_puzzle(shape, &mut rng)?;
+            let puzzle = reveal(&drawn, options.draw_extra_clues(&mut rng), &mut rng);
+            let guesses = solve(&puzzle).guesses;
+            Ok(HeldOutPuzzle { givens: puzzle.givens(), puzzle, solution: drawn.solution, guesses })
+        })
+        .collect()
+}
