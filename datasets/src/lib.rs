@@ -3,9 +3,12 @@
 
 pub mod batch;
 mod error;
+pub mod loader;
 pub mod numpy;
 pub mod store;
 pub mod sudoku;
+mod task;
 
 pub use batch::{Batch, IGNORE_LABEL_ID, SourcePosition, TrainingSource};
 pub use error::DatasetError;
+pub use task::{ParseTaskError, Task};

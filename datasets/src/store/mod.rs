@@ -3,5 +3,10 @@
 
 mod json;
 mod metadata;
+mod npy;
+mod npy_header;
+mod set;
 
 pub use metadata::DatasetMetadata;
+pub use npy::DType;
+pub use set::{DatasetSplit, PuzzleSet, Split};

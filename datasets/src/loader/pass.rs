@@ -1,0 +1,101 @@
+//! One training pass over a set: the reference's `_iter_train` and `_sample_batch` without the copying.
+//! Owns the random order, identical on every rank; leaves slicing and copying to [`super::train`].
+
+use super::assemble::Pick;
+use crate::numpy::{LegacyGenerator, PhiloxGenerator};
+use crate::store::PuzzleSet;
+
+/// The order in which one pass visits groups, puzzles and examples.
+pub(super) struct Pass {
+    rng: PhiloxGenerator,
+    /// Picks examples inside a puzzle; the reference takes the unseeded global `np.random` here.
+    example_choice: LegacyGenerator,
+    group_order: Vec<usize>,
+    consumed: usize,
+}
+
+impl Pass {
+    /// Begins pass number `iteration` (from 0) over a set: `Generator(Philox(seed + iteration + 1))` shuffles the
+    /// groups `epochs_per_iter` times.
+    pub(super) fn start(seed: u64, iteration: u64, groups: usize, epochs_per_iter: usize) -> Self {
+        let pass_seed = seed.wrapping_add(iteration).wrapping_add(1);
+        // A stream of its own: were the choices drawn from `rng`, the groups would leave the reference's order.
+        let choice_seed = PhiloxGenerator::new(!pass_seed).integers(0..1 << 32) as u32;
+        Self::with_choice(pass_seed, LegacyGenerator::new(choice_seed), groups, epochs_per_iter)
+    }
+
+    fn with_choice(pass_seed: u64, example_choice: LegacyGenerator, groups: usize, epochs_per_iter: usize) -> Self {
+        let mut rng = PhiloxGenerator::new(pass_seed);
+        let group_order = (0..epochs_per_iter).flat_map(|_| rng.permutation(groups)).collect();
+        Self { rng, example_choice, group_order, consumed: 0 }
+    }
+
+    /// Groups visited so far.
+    pub(super) fn consumed(&self) -> usize {
+        self.consumed
+    }
+
+    /// The next global batch; fewer than `global_batch_size` picks at the end of the pass.
+    pub(super) fn sample(&mut self, set: &PuzzleSet, global_batch_size: usize) -> Vec<Pick> {
+        let mut picks = Vec::with_capacity(global_batch_size);
+        while picks.len() < global_batch_size
+            && let Some(&group) = self.group_order.get(self.consumed)
+        {
+            self.consumed += 1;
+            let puzzles = set.puzzles_of(group);
+            let puzzle = self.rng.integers(puzzles.start as u64..puzzles.end as u64) as usize;
+            let examples = set.examples_of(puzzle);
+            let wanted = examples.len().min(global_batch_size - picks.len());
+            let chosen = self.example_choice.choice_without_replacement(examples.len(), wanted);
+            picks.extend(chosen.into_iter().map(|index| Pick { example: examples.start + index, puzzle }));
+        }
+        picks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use safetensors::SafeTensors;
+
+    use super::super::assemble::assemble;
+    use super::*;
+    use crate::store::{DatasetSplit, Split};
+
+    /// With the choice of examples seeded as the fixture's author seeded it (`np.random.seed(123)`, once), even the
+    /// batches with several examples per puzzle equal the reference's.
+    #[test]
+    fn batches_equal_the_reference_when_its_example_choice_is_seeded() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/datasets");
+        let split = DatasetSplit::open(&fixtures.join("arc_aug8"), Split::Train).expect("the fixture opens");
+        let bytes = std::fs::read(fixtures.join("batches/arc_aug8_train_ws2_rank1.safetensors")).expect("readable");
+        let expected = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let set = &split.sets()[0];
+        let mut example_choice = LegacyGenerator::new(123);
+        for iteration in 0..2 {
+            let mut pass = Pass::with_choice(iteration + 1, example_choice, set.groups(), 2);
+            let mut full_batches = 0;
+            loop {
+                let picks = pass.sample(set, 8);
+                if picks.len() < 8 {
+                    break;
+                }
+                if full_batches < 3 {
+                    let batch = assemble(split.metadata(), set, &picks[4..], 4).expect("valid tokens");
+                    for (field, values) in
+                        [("inputs", batch.inputs), ("labels", batch.labels), ("puzzle_identifiers", batch.puzzle_identifiers)]
+                    {
+                        let name = format!("iter{iteration}.batch{full_batches}.{field}");
+                        let tensor = expected.tensor(&name).expect("recorded");
+                        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                        assert!(tensor.data() == bytes, "{name} differs");
+                    }
+                }
+                full_batches += 1;
+            }
+            assert_eq!(full_batches, 9, "full batches of pass {iteration}");
+            example_choice = pass.example_choice;
+        }
+    }
+}
