@@ -1,1 +1,5 @@
-//! (in progress)
+//! The reasoning engine, its HTTP server and the evaluation that runs on it.
+//! Owns queues, batches of thinking puzzles, requests and reports; leaves graphs to `exporter`, architectures and
+//! checkpoints to `models`, and the rules of the puzzles to `datasets`.
+
+pub mod engine;

@@ -1,0 +1,52 @@
+//! The contract between the engine and whatever computes a supervision step, and between the engine and a task.
+
+/// Input of one step: the rows of a batch, some of which continue rows of the step before.
+#[derive(Debug, Clone, Copy)]
+pub struct StepBatch<'a> {
+    /// `[rows, seq_len]` row-major tokens.
+    pub tokens: &'a [i64],
+    /// `[rows]`: the row of the previous step whose state this row continues; `None` starts from the initial state.
+    pub carried: &'a [Option<usize>],
+}
+
+/// Output of one step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepOutcome {
+    /// `[rows, seq_len]` predicted tokens.
+    pub answers: Vec<i64>,
+    /// `[rows]`; positive means that the model takes its answer for right.
+    pub q_halt: Vec<f32>,
+}
+
+/// A model that thinks in steps and keeps the recursion state of its last batch.
+pub trait StepModel: Send {
+    /// Tokens per row.
+    fn seq_len(&self) -> usize;
+
+    /// Runs one supervision step and keeps the resulting states, row by row, for the next call.
+    ///
+    /// # Errors
+    /// When the backend fails; the states are lost then, and every row must start afresh.
+    fn step(&mut self, batch: &StepBatch<'_>) -> Result<StepOutcome, StepError>;
+}
+
+impl<M: StepModel + ?Sized> StepModel for Box<M> {
+    fn seq_len(&self) -> usize {
+        (**self).seq_len()
+    }
+
+    fn step(&mut self, batch: &StepBatch<'_>) -> Result<StepOutcome, StepError> {
+        (**self).step(batch)
+    }
+}
+
+/// A backend's failure, in its own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StepError(pub String);
+
+/// What a task can check about an answer without knowing the label.
+pub trait Rules: Send + Sync {
+    /// Whether the predicted tokens `answer` solve the puzzle `inputs` (both `[seq_len]`).
+    fn obeyed(&self, inputs: &[i64], answer: &[i64]) -> bool;
+}

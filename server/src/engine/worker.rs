@@ -1,0 +1,190 @@
+//! The engine's thread and the handle that requests go through.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::metrics::Metrics;
+use super::queue::{Job, Queue, Refusal};
+use super::scheduler::{MAX_SLOTS, Scheduler};
+use super::{Answer, EngineError, MetricsSnapshot, Request, Rules, StepModel};
+
+/// Limits of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct EngineOptions {
+    /// Puzzles that think at the same time, 1 to 128.
+    pub slots: usize,
+    /// Puzzles that may wait.
+    pub queue_capacity: usize,
+    /// Step budget of a request that names none: the model's `halt_max_steps`.
+    pub default_max_steps: usize,
+    /// Largest step budget that a request may name.
+    pub max_steps_limit: usize,
+}
+
+/// A running engine. Dropping it refuses new requests, answers the accepted ones and waits for the thread.
+#[derive(Debug)]
+pub struct Engine {
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
+    options: EngineOptions,
+    seq_len: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The way to an answer: a future, or [`wait`](Self::wait). Dropping it frees the puzzle's slot at the next step.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<Answer, EngineError>>);
+
+impl Engine {
+    /// Starts the thread that owns `model`.
+    ///
+    /// # Errors
+    /// [`EngineError::Request`] when an option lies outside its range, [`EngineError::Step`] when the system starts
+    /// no thread.
+    pub fn start(
+        model: impl StepModel + 'static,
+        rules: Arc<dyn Rules>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        in_range("slots", options.slots, MAX_SLOTS)?;
+        in_range("queue capacity", options.queue_capacity, 1 << 20)?;
+        in_range("default step budget", options.default_max_steps, options.max_steps_limit)?;
+        let queue = Arc::new(Queue::new(options.queue_capacity));
+        let metrics = Arc::new(Metrics::default());
+        let seq_len = model.seq_len();
+        let scheduler = Scheduler::new(model, rules, metrics.clone(), options.slots, options.default_max_steps);
+        let closing = ClosingGuard(queue.clone());
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || run(scheduler, &closing))
+            .map_err(|error| EngineError::Step(format!("cannot start the engine's thread: {error}")))?;
+        Ok(Self { queue, metrics, options, seq_len, thread: Some(thread) })
+    }
+
+    /// Queues one puzzle.
+    ///
+    /// # Errors
+    /// When the request does not fit the model, the queue is full, or the engine shuts down.
+    pub fn submit(&self, request: Request) -> Result<Pending, EngineError> {
+        let mut pending = self.submit_all(vec![request])?;
+        pending.pop().ok_or(EngineError::Stopped)
+    }
+
+    /// Queues all puzzles or none.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); also when there are more puzzles than the queue holds.
+    pub fn submit_all(&self, requests: Vec<Request>) -> Result<Vec<Pending>, EngineError> {
+        in_range("puzzles in one request", requests.len(), self.options.queue_capacity)?;
+        let submitted = Instant::now();
+        let mut jobs = Vec::with_capacity(requests.len());
+        let mut pending = Vec::with_capacity(requests.len());
+        for request in requests {
+            self.check(&request)?;
+            let (reply, receiver) = oneshot::channel();
+            jobs.push(Job { request, reply, submitted });
+            pending.push(Pending(receiver));
+        }
+        let count = jobs.len() as u64;
+        match self.queue.push(jobs) {
+            Ok(()) => {
+                self.metrics.accepted.add(count);
+                Ok(pending)
+            }
+            Err(Refusal::Full { waiting }) => {
+                self.metrics.rejected.add(count);
+                Err(EngineError::QueueFull { waiting, retry_after: self.retry_after(waiting) })
+            }
+            Err(Refusal::Closed) => Err(EngineError::Stopped),
+        }
+    }
+
+    /// Whether the thread still accepts requests.
+    pub fn is_alive(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
+    /// Limits in force.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Counters since the start.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.metrics.snapshot(self.queue.len())
+    }
+
+    fn check(&self, request: &Request) -> Result<(), EngineError> {
+        if request.tokens.len() != self.seq_len {
+            let (expected, found) = (self.seq_len.to_string(), request.tokens.len().to_string());
+            return Err(EngineError::Request { name: "number of tokens", expected, found });
+        }
+        request.max_steps.map_or(Ok(()), |steps| in_range("max_steps", steps, self.options.max_steps_limit))
+    }
+
+    /// When half of those who wait now will have been served, at the rate so far.
+    fn retry_after(&self, waiting: usize) -> Duration {
+        let each = self.metrics.time_per_answer().unwrap_or(Duration::from_millis(100));
+        (each * u32::try_from(waiting.div_ceil(2)).unwrap_or(u32::MAX))
+            .clamp(Duration::from_secs(1), Duration::from_mins(1))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported by the panic hook; here there is nothing left to save.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Pending {
+    /// Blocks until the answer is there. Not for asynchronous code: await the value there.
+    ///
+    /// # Errors
+    /// When the engine could not answer.
+    pub fn wait(self) -> Result<Answer, EngineError> {
+        self.0.blocking_recv().unwrap_or(Err(EngineError::Stopped))
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Answer, EngineError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|received| received.unwrap_or(Err(EngineError::Stopped)))
+    }
+}
+
+/// Closes the queue when the thread ends, also by a panic, so that no client waits for an answer that never comes.
+struct ClosingGuard(Arc<Queue>);
+
+impl Drop for ClosingGuard {
+    fn drop(&mut self) {
+        self.0.close();
+        self.0.clear();
+    }
+}
+
+fn run<M: StepModel>(mut scheduler: Scheduler<M>, guard: &ClosingGuard) {
+    let queue = &*guard.0;
+    while !scheduler.is_idle() || queue.wait() {
+        scheduler.turn(queue);
+    }
+}
+
+fn in_range(name: &'static str, found: usize, limit: usize) -> Result<(), EngineError> {
+    if (1..=limit).contains(&found) {
+        return Ok(());
+    }
+    Err(EngineError::Request { name, expected: format!("1 to {limit}"), found: found.to_string() })
+}
