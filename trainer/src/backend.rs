@@ -1,0 +1,175 @@
+//! `models::Backend` on libtorch tensors: autograd, float32 or bfloat16 activations over float32 weights.
+//! Owns the arithmetic and its rounding points (which follow the reference's `models/layers.py`); leaves which
+//! operations run in which order to the architectures.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use models::{Attention, Backend, ForwardDtype, Linear, Rope, SwiGlu};
+use tch::{Kind, Tensor};
+
+/// An activation. Clones share the storage, as libtorch's handles do.
+#[derive(Debug)]
+pub struct Activation(pub Tensor);
+
+impl Clone for Activation {
+    fn clone(&self) -> Self {
+        Self(self.0.shallow_clone())
+    }
+}
+
+/// A parameter in its stored type, with its copy in the forward type kept between optimizer steps.
+#[derive(Debug)]
+pub struct Weight {
+    master: Tensor,
+    cast: Rc<RefCell<Option<Tensor>>>,
+}
+
+impl Weight {
+    /// Wraps a stored tensor; `cast` is where its copy in the forward type is kept until the owner clears it.
+    pub(crate) fn new(master: Tensor, cast: Rc<RefCell<Option<Tensor>>>) -> Self {
+        Self { master, cast }
+    }
+}
+
+/// Computes on libtorch.
+#[derive(Debug)]
+pub struct TchBackend {
+    kind: Kind,
+    recording: Cell<bool>,
+}
+
+impl TchBackend {
+    /// A backend whose activations are of type `dtype`. Gradients are recorded unless [`Backend::no_grad`] says no.
+    pub fn new(dtype: ForwardDtype) -> Self {
+        Self { kind: kind_of(dtype), recording: Cell::new(true) }
+    }
+
+    /// Type of the activations.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The weight in the forward type. Where gradients are recorded each use casts for itself, so that the gradients
+    /// of the uses are summed in float32, as in the reference; elsewhere one cast serves until the next optimizer step.
+    fn cast(&self, weight: &Weight) -> Tensor {
+        if weight.master.kind() == self.kind {
+            return weight.master.shallow_clone();
+        }
+        if self.recording.get() {
+            return weight.master.to_kind(self.kind);
+        }
+        weight.cast.borrow_mut().get_or_insert_with(|| weight.master.detach().to_kind(self.kind)).shallow_clone()
+    }
+}
+
+/// libtorch's name for a forward type.
+pub(crate) fn kind_of(dtype: ForwardDtype) -> Kind {
+    match dtype {
+        ForwardDtype::BFloat16 => Kind::BFloat16,
+        ForwardDtype::Float32 => Kind::Float,
+    }
+}
+
+impl Backend for TchBackend {
+    type Weight = Weight;
+    type Tensor = Activation;
+
+    fn embedding(&self, table: &Weight, tokens: &Activation) -> Activation {
+        Activation(Tensor::embedding(&self.cast(table), &tokens.0, -1, false, false))
+    }
+
+    fn linear(&self, x: &Activation, linear: &Linear<Weight>) -> Activation {
+        Activation(x.0.linear(&self.cast(&linear.weight), linear.bias.as_ref().map(|bias| self.cast(bias))))
+    }
+
+    fn swiglu(&self, x: &Activation, swiglu: &SwiGlu<Weight>) -> Activation {
+        let gate_up = self.linear(x, &swiglu.gate_up).0.chunk(2, -1);
+        self.linear(&Activation(gate_up[0].silu() * &gate_up[1]), &swiglu.down)
+    }
+
+    fn attention(&self, x: &Activation, attention: &Attention<Weight>) -> Activation {
+        let size = x.0.size();
+        let (batch, tokens) = (size[0], size[1]);
+        let (heads, head_dim) = (attention.num_heads as i64, attention.head_dim as i64);
+        let qkv = self.linear(x, &attention.qkv).0.view([batch, tokens, 3 * heads, head_dim]);
+        let part = |index: i64| qkv.narrow(2, index * heads, heads);
+        let rotated = |part: Tensor| match &attention.rope {
+            Some(rope) => rotate(&part, rope),
+            None => part,
+        };
+        let per_head = |part: Tensor| part.transpose(1, 2);
+        let (query, key, value) = (per_head(rotated(part(0))), per_head(rotated(part(1))), per_head(part(2)));
+        let mixed =
+            Tensor::scaled_dot_product_attention(&query, &key, &value, None::<Tensor>, 0.0, false, None::<f64>, false);
+        let joined = mixed.transpose(1, 2).reshape([batch, tokens, heads * head_dim]);
+        self.linear(&Activation(joined), &attention.output)
+    }
+
+    fn residual_rms_norm(&self, x: &Activation, delta: &Activation, eps: f64) -> Activation {
+        let sum = (&x.0 + &delta.0).to_kind(Kind::Float);
+        let variance = sum.square().mean_dim(-1, true, Kind::Float);
+        Activation((sum * (variance + eps).rsqrt()).to_kind(self.kind))
+    }
+
+    fn transpose(&self, x: &Activation) -> Activation {
+        Activation(x.0.transpose(1, 2))
+    }
+
+    fn add(&self, left: &Activation, right: &Activation) -> Activation {
+        Activation(&left.0 + &right.0)
+    }
+
+    fn add_table(&self, x: &Activation, table: &Weight) -> Activation {
+        Activation(&x.0 + self.cast(table))
+    }
+
+    fn scale(&self, x: &Activation, factor: f64) -> Activation {
+        Activation(&x.0 * factor)
+    }
+
+    fn concat_tokens(&self, prefix: &Activation, x: &Activation) -> Activation {
+        Activation(Tensor::cat(&[&prefix.0.to_kind(self.kind), &x.0], 1))
+    }
+
+    fn tokens_from(&self, x: &Activation, start: usize) -> Activation {
+        let start = start as i64;
+        Activation(x.0.narrow(1, start, x.0.size()[1] - start))
+    }
+
+    fn first_token(&self, x: &Activation) -> Activation {
+        Activation(x.0.select(1, 0))
+    }
+
+    fn mean_token(&self, x: &Activation) -> Activation {
+        Activation(x.0.mean_dim(1, false, Kind::Float).to_kind(self.kind))
+    }
+
+    fn column(&self, x: &Activation, index: usize) -> Activation {
+        Activation(x.0.select(-1, index as i64).to_kind(Kind::Float))
+    }
+
+    fn reset_rows(&self, reset: &Activation, init: &Weight, state: &Activation) -> Activation {
+        Activation(self.cast(init).where_self(&reset.0.view([-1, 1, 1]), &state.0))
+    }
+
+    fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R {
+        let before = self.recording.replace(false);
+        let result = tch::no_grad(scope);
+        self.recording.set(before);
+        result
+    }
+
+    fn detach(&self, x: &Activation) -> Activation {
+        Activation(x.0.detach())
+    }
+}
+
+/// Rotate-half rotary embedding of `[batch, tokens, heads, head_dim]`, computed in float32.
+fn rotate(x: &Tensor, rope: &Rope<Weight>) -> Tensor {
+    let wide = x.to_kind(Kind::Float);
+    let halves = wide.chunk(2, -1);
+    let (first, second) = (&halves[0], &halves[1]);
+    let (cos, sin) = (rope.cos.master.unsqueeze(1), rope.sin.master.unsqueeze(1));
+    Tensor::cat(&[first * &cos - second * &sin, second * &cos + first * &sin], -1).to_kind(x.kind())
+}

@@ -1,0 +1,75 @@
+//! What training rows carry from one supervision step to the next: recursion state, step counts, and the examples
+//! they are working on. Counters and tokens live on the host (they decide control flow), the state on the device.
+
+use datasets::batch::{Batch, IGNORE_LABEL_ID};
+use models::ArchitectureConfig;
+use tch::{Device, Kind, Tensor};
+
+use crate::backend::kind_of;
+
+/// The carry of a batch.
+#[derive(Debug)]
+pub struct Carry {
+    /// Recursion state, `[batch, tokens, hidden_size]` each, in the architecture's order.
+    pub state: Vec<Tensor>,
+    /// Supervision steps that each row has done on its example.
+    pub steps: Vec<u32>,
+    /// Rows that take a new example at the next step.
+    pub halted: Vec<bool>,
+    /// The examples being worked on.
+    pub current: Batch,
+}
+
+impl Carry {
+    /// All rows halted, so that the first step takes a whole batch; the state's values do not matter until then.
+    pub fn empty(arch: &ArchitectureConfig, batch_size: usize, seq_len: usize, device: Device) -> Self {
+        let tokens = seq_len + arch.puzzle_emb_len();
+        let size = [batch_size as i64, tokens as i64, arch.hidden_size() as i64];
+        let state =
+            arch.state_names().iter().map(|_| Tensor::zeros(size, (kind_of(arch.forward_dtype()), device))).collect();
+        Self {
+            state,
+            steps: vec![0; batch_size],
+            halted: vec![true; batch_size],
+            current: Batch {
+                seq_len,
+                inputs: vec![0; batch_size * seq_len],
+                labels: vec![IGNORE_LABEL_ID; batch_size * seq_len],
+                puzzle_identifiers: vec![0; batch_size],
+                real_rows: batch_size,
+            },
+        }
+    }
+
+    /// Gives every halted row the example of that row in `batch` and sets its step count back.
+    pub fn admit(&mut self, batch: &Batch) {
+        let seq_len = self.current.seq_len;
+        for row in (0..self.halted.len()).filter(|&row| self.halted[row]) {
+            let cells = row * seq_len..(row + 1) * seq_len;
+            self.current.inputs[cells.clone()].copy_from_slice(&batch.inputs[cells.clone()]);
+            self.current.labels[cells.clone()].copy_from_slice(&batch.labels[cells]);
+            self.current.puzzle_identifiers[row] = batch.puzzle_identifiers[row];
+            self.steps[row] = 0;
+        }
+    }
+
+    /// `[batch]` bool tensor of the halted rows.
+    pub fn reset_mask(&self, device: Device) -> Tensor {
+        Tensor::from_slice(&self.halted).to_device(device)
+    }
+
+    /// `[batch, seq_len]` int64 tokens of the examples being worked on.
+    pub fn inputs(&self, device: Device) -> Tensor {
+        self.tokens(&self.current.inputs, device)
+    }
+
+    /// `[batch, seq_len]` int64 labels of the examples being worked on.
+    pub fn labels(&self, device: Device) -> Tensor {
+        self.tokens(&self.current.labels, device)
+    }
+
+    fn tokens(&self, tokens: &[i32], device: Device) -> Tensor {
+        let size = [self.current.rows() as i64, self.current.seq_len as i64];
+        Tensor::from_slice(tokens).view(size).to_device(device).to_kind(Kind::Int64)
+    }
+}

@@ -1,0 +1,137 @@
+//! One optimizer step: supervision step, gradients, weights, puzzle table, EMA. Owns everything that changes while a
+//! model learns, and so everything that a resumed run needs; leaves loops, logs and files to `pretrain` and `state`.
+
+use datasets::batch::{Batch, SourcePosition};
+use models::{ArchitectureConfig, ModelDims};
+use tch::{Device, Tensor};
+
+use crate::TrainError;
+use crate::act::{Halting, Reasoner};
+use crate::carry::Carry;
+use crate::losses::LossType;
+use crate::metrics::StepMetrics;
+use crate::optimizer::{FlatOptimizer, FlatOptimizerConfig, LearningRateSchedule, sign_sgd, update_ema};
+use crate::parameters::Parameters;
+
+/// What a learner needs to know besides the model; fixed over a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LearnerConfig {
+    /// Architecture.
+    pub arch: ArchitectureConfig,
+    /// Sizes from the data.
+    pub dims: ModelDims,
+    /// Token loss.
+    pub loss_type: LossType,
+    /// Optimizer of the weights.
+    pub optimizer: FlatOptimizerConfig,
+    /// Base learning rate of the weights.
+    pub lr: f64,
+    /// Base learning rate of the puzzle table.
+    pub puzzle_emb_lr: f64,
+    /// Decoupled weight decay of the puzzle table.
+    pub puzzle_emb_weight_decay: f64,
+    /// Schedule of both rates.
+    pub schedule: LearningRateSchedule,
+    /// Decay of the weights' moving average, if one is kept.
+    pub ema_rate: Option<f64>,
+    /// Train the puzzle table alone.
+    pub freeze_weights: bool,
+    /// Rows over all ranks: what the summed loss is divided by.
+    pub global_batch_size: usize,
+    /// Rows on this rank.
+    pub local_batch_size: usize,
+    /// Rank of this process.
+    pub rank: u64,
+    /// Seed of initial weights and exploration.
+    pub seed: u64,
+}
+
+/// A model being trained.
+#[derive(Debug)]
+pub struct Learner {
+    /// Settings.
+    pub config: LearnerConfig,
+    /// Raw weights, buffers, puzzle table.
+    pub parameters: Parameters,
+    /// Moments.
+    pub optimizer: FlatOptimizer,
+    /// `[weight_count]` moving average of the weights.
+    pub ema: Option<Tensor>,
+    /// Carried rows.
+    pub carry: Carry,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Where the data source stood after the last step.
+    pub position: SourcePosition,
+    reasoner: Reasoner,
+}
+
+impl Learner {
+    /// A learner at step 0 over `parameters`.
+    ///
+    /// # Errors
+    /// When the parameters belong to another architecture.
+    pub fn new(config: LearnerConfig, parameters: Parameters, seq_len: usize) -> Result<Self, TrainError> {
+        let device = parameters.device();
+        let reasoner = Reasoner::new(&config.arch, &config.dims, &parameters, config.loss_type)?;
+        let optimizer = FlatOptimizer::new(config.optimizer, parameters.flat());
+        let ema = config.ema_rate.map(|_| parameters.flat().detach().copy());
+        let carry = Carry::empty(&config.arch, config.local_batch_size, seq_len, device);
+        Ok(Self { config, parameters, optimizer, ema, carry, step: 0, position: SourcePosition::default(), reasoner })
+    }
+
+    /// Rates of this step's weights and puzzle table.
+    pub fn learning_rates(&self, step: u64) -> (f64, f64) {
+        (self.config.schedule.at(step, self.config.lr), self.config.schedule.at(step, self.config.puzzle_emb_lr))
+    }
+
+    /// Learns from `batch` (only rows whose carry has halted take their example from it).
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`] when the loss is no number; the weights are untouched then.
+    pub fn train_step(&mut self, batch: &Batch) -> Result<StepMetrics, TrainError> {
+        let step = self.step + 1;
+        let puzzle_rows = {
+            self.carry.admit(batch);
+            let halting = Halting::Explore { seed: self.config.seed, step, rank: self.config.rank };
+            let act = self.reasoner.step(&mut self.carry, &self.parameters, halting);
+            let loss = act.metrics.lm_loss + 0.5 * act.metrics.q_halt_loss;
+            if !loss.is_finite() {
+                return Err(TrainError::NotFinite { step, loss });
+            }
+            (act.loss / self.config.global_batch_size as f64).backward();
+            self.step = step;
+            (act.puzzle_rows, act.metrics)
+        };
+        let (puzzle_rows, metrics) = puzzle_rows;
+        self.update(puzzle_rows.as_ref());
+        Ok(metrics)
+    }
+
+    /// The weights to evaluate and ship: EMA where one is kept.
+    pub fn weights_to_use(&self) -> Parameters {
+        self.parameters.with_weights(self.ema.as_ref().unwrap_or(self.parameters.flat()))
+    }
+
+    /// The device that everything lives on.
+    pub fn device(&self) -> Device {
+        self.parameters.device()
+    }
+
+    fn update(&mut self, puzzle_rows: Option<&Tensor>) {
+        let (lr, puzzle_emb_lr) = self.learning_rates(self.step);
+        if let (Some(rows), Some(table)) = (puzzle_rows, self.parameters.puzzle_table()) {
+            let identifiers = &self.carry.current.puzzle_identifiers;
+            let decay = self.config.puzzle_emb_weight_decay;
+            sign_sgd(&mut table.shallow_clone(), &rows.grad(), identifiers, puzzle_emb_lr, decay);
+        }
+        if !self.config.freeze_weights {
+            let gradient = self.parameters.flat_gradient();
+            self.optimizer.update(&mut self.parameters.flat().shallow_clone(), &gradient, lr);
+        }
+        self.parameters.weights_changed();
+        if let (Some(ema), Some(rate)) = (&mut self.ema, self.config.ema_rate) {
+            update_ema(ema, self.parameters.flat(), rate);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Losses of deep supervision (`models/losses.py` of the reference), per position and per row.
+//! Owns the formulas; leaves which rows count and how losses are summed to the ACT step.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Reduction, Tensor};
+
+use datasets::batch::IGNORE_LABEL_ID;
+
+/// How logits are compared with labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum LossType {
+    /// Cross entropy over stablemax, in float64: the reference's default.
+    #[default]
+    #[serde(rename = "stablemax_cross_entropy")]
+    StablemaxCrossEntropy,
+    /// Cross entropy over softmax, in float32.
+    #[serde(rename = "softmax_cross_entropy")]
+    SoftmaxCrossEntropy,
+}
+
+impl LossType {
+    /// Loss per position: `logits` `[batch, seq_len, vocab_size]`, `labels` `[batch, seq_len]` int64 →
+    /// `[batch, seq_len]`, 0 where the label is to be ignored.
+    pub fn per_position(self, logits: &Tensor, labels: &Tensor) -> Tensor {
+        match self {
+            Self::StablemaxCrossEntropy => stablemax_cross_entropy(logits, labels),
+            Self::SoftmaxCrossEntropy => softmax_cross_entropy(logits, labels),
+        }
+    }
+}
+
+/// Stands in the reference's denominator for negative logits.
+const STABLEMAX_EPSILON: f64 = 1e-30;
+
+/// `-log(s(x_label) / Σ s(x))` with `s(x) = x + 1` for `x ≥ 0`, `1 / (1 - x)` below.
+fn stablemax_cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    let logits = logits.to_kind(Kind::Double);
+    // In this order: 1 - x + epsilon must not vanish at x = 1, or the untaken branch's gradient becomes NaN.
+    let negative = (logits.neg() + 1.0 + STABLEMAX_EPSILON).reciprocal();
+    let s = negative.where_self(&logits.lt(0.0), &(&logits + 1.0));
+    let log_probabilities = (&s / s.sum_dim_intlist(-1, true, Kind::Double)).log();
+    let labelled = labels.not_equal(i64::from(IGNORE_LABEL_ID));
+    let index = labels.where_self(&labelled, &labels.zeros_like());
+    let of_label = log_probabilities.gather(-1, &index.unsqueeze(-1), false).squeeze_dim(-1);
+    of_label.where_self(&labelled, &of_label.zeros_like()).neg()
+}
+
+fn softmax_cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    let size = logits.size();
+    let vocab_size = size[size.len() - 1];
+    logits
+        .to_kind(Kind::Float)
+        .reshape([-1, vocab_size])
+        .cross_entropy_loss::<Tensor>(&labels.reshape(-1), None, Reduction::None, i64::from(IGNORE_LABEL_ID), 0.0)
+        .view_as(labels)
+}
+
+/// `Σ` over the batch of binary cross entropy between `q` `[batch]` float32 logits and `target` `[batch]` in {0, 1}.
+pub fn q_loss(q: &Tensor, target: &Tensor) -> Tensor {
+    q.binary_cross_entropy_with_logits::<Tensor>(&target.to_kind(q.kind()), None, None, Reduction::Sum)
+}

@@ -1,0 +1,71 @@
+//! Metrics of supervision steps: sums over rows, and the means that are logged (`ACTLossHead` and `reduce_metrics` of
+//! the reference). Accuracies count rows that halted in the step and have labels.
+
+use crate::act::RowScores;
+use crate::carry::Carry;
+
+/// Sums over the rows of one or many batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StepMetrics {
+    /// Rows that halted and have labels.
+    pub count: f64,
+    /// Sum over those rows of the share of right tokens.
+    pub accuracy: f64,
+    /// Those rows with every token right.
+    pub exact_accuracy: f64,
+    /// Those rows whose Q head knew whether they were right.
+    pub q_halt_accuracy: f64,
+    /// Sum of their supervision steps.
+    pub steps: f64,
+    /// Token loss, summed over all rows.
+    pub lm_loss: f64,
+    /// Halting loss, summed over all rows.
+    pub q_halt_loss: f64,
+    /// Rows of the batches, halted or not: what the losses are divided by.
+    pub rows: f64,
+}
+
+impl StepMetrics {
+    pub(crate) fn of_halted(carry: &Carry, scores: &RowScores, lm_loss: f64, q_halt_loss: f64) -> Self {
+        let mut metrics = Self { lm_loss, q_halt_loss, rows: carry.halted.len() as f64, ..Self::default() };
+        for row in 0..carry.halted.len() {
+            let (right, labelled) = (scores.right[row], scores.labelled[row]);
+            if !carry.halted[row] || labelled == 0 {
+                continue;
+            }
+            let all_right = right == labelled;
+            metrics.count += 1.0;
+            metrics.accuracy += right as f64 / labelled as f64;
+            metrics.exact_accuracy += f64::from(u8::from(all_right));
+            metrics.q_halt_accuracy += f64::from(u8::from((scores.q_halt[row] >= 0.0) == all_right));
+            metrics.steps += f64::from(carry.steps[row]);
+        }
+        metrics
+    }
+
+    /// Adds the sums of another batch.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.accuracy += other.accuracy;
+        self.exact_accuracy += other.exact_accuracy;
+        self.q_halt_accuracy += other.q_halt_accuracy;
+        self.steps += other.steps;
+        self.lm_loss += other.lm_loss;
+        self.q_halt_loss += other.q_halt_loss;
+        self.rows += other.rows;
+    }
+
+    /// Names and means, as logged: accuracies and steps per counted row, losses per row.
+    pub fn means(&self) -> [(&'static str, f64); 6] {
+        let count = self.count.max(1.0);
+        let rows = self.rows.max(1.0);
+        [
+            ("accuracy", self.accuracy / count),
+            ("exact_accuracy", self.exact_accuracy / count),
+            ("q_halt_accuracy", self.q_halt_accuracy / count),
+            ("steps", self.steps / count),
+            ("lm_loss", self.lm_loss / rows),
+            ("q_halt_loss", self.q_halt_loss / rows),
+        ]
+    }
+}

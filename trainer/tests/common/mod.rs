@@ -1,0 +1,80 @@
+//! Reading the golden fixtures of the Python reference.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use datasets::batch::Batch;
+use models::{ArchitectureConfig, ModelDims, TrmConfig};
+use serde_json::Value;
+use tch::{Kind, Tensor};
+
+/// `tests/fixtures/{name}` of the workspace.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
+}
+
+/// All tensors of a safetensors file, without the wrappers' name prefixes.
+pub fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
+    Tensor::read_safetensors(path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .into_iter()
+        .map(|(name, tensor)| (name.replace("_orig_mod.", "").trim_start_matches("model.").to_owned(), tensor))
+        .collect()
+}
+
+/// A JSON file.
+pub fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The TRM config among the reference's fields.
+pub fn trm_config(fields: &Value) -> ArchitectureConfig {
+    let known = serde_json::to_value(TrmConfig::default()).unwrap();
+    let known = known.as_object().unwrap();
+    let mut config = fields.as_object().unwrap().clone();
+    config.retain(|name, _| known.contains_key(name));
+    ArchitectureConfig::Trm(serde_json::from_value(Value::Object(config)).unwrap())
+}
+
+/// Row-major float32 values, whatever the tensor's type.
+pub fn values(tensor: &Tensor) -> Vec<f32> {
+    let tensor = tensor.detach().to_kind(Kind::Float).contiguous();
+    let mut values = vec![0.0; tensor.numel()];
+    let count = values.len();
+    tensor.copy_data(&mut values, count);
+    values
+}
+
+/// Row-major int32 values.
+pub fn integers(tensor: &Tensor) -> Vec<i32> {
+    values(tensor).into_iter().map(|value| value as i32).collect()
+}
+
+/// The batch `{prefix}inputs`, `{prefix}labels`, `{prefix}puzzle_identifiers`.
+pub fn batch(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> Batch {
+    let get = |name: &str| integers(&tensors[&format!("{prefix}{name}")]);
+    let puzzle_identifiers = get("puzzle_identifiers");
+    Batch {
+        seq_len: tensors[&format!("{prefix}inputs")].size()[1] as usize,
+        inputs: get("inputs"),
+        labels: get("labels"),
+        real_rows: puzzle_identifiers.len(),
+        puzzle_identifiers,
+    }
+}
+
+/// Dimensions among the reference's fields.
+pub fn dims(fields: &Value) -> ModelDims {
+    let get = |name: &str| fields[name].as_u64().unwrap() as usize;
+    ModelDims {
+        vocab_size: get("vocab_size"),
+        seq_len: get("seq_len"),
+        num_puzzle_identifiers: get("num_puzzle_identifiers"),
+    }
+}
+
+/// Largest absolute difference.
+pub fn max_abs_diff(left: &Tensor, right: &Tensor) -> f64 {
+    assert_eq!(left.size(), right.size());
+    (left.to_kind(Kind::Double) - right.to_kind(Kind::Double)).abs().max().double_value(&[])
+}
