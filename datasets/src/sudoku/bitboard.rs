@@ -1,5 +1,6 @@
 //! The generator's fast solver for 9×9: one bit per cell and digit, all singles and locked candidates of a digit found
 //! by shifts and masks. Owns speed only; the rating and all other sizes belong to [`super::solver`].
+//! Which cell is guessed, and how much propagation sees before, decides the random grids: changing it changes streams.
 //!
 //! A band (three rows) is 27 bits, cell `9 * row + col`. A triad is three cells of one row in one box; per-triad facts
 //! stand at the bit of its first cell, per-row facts at the first bit of the row, per-box facts at bits 0, 3 and 6.
@@ -42,10 +43,10 @@ impl Bitboard {
     /// A solution other than `self` (a complete grid) that agrees with it on the `kept` cells and, if `changed` names
     /// one, differs in that cell; given as the `[band]` cells in which it differs.
     pub(super) fn other_solution(&self, kept: [u32; 3], changed: Option<usize>) -> Option<[u32; 3]> {
-        let mut start = Self([[0; 9]; 3]);
-        for band in 0..3 {
-            for digit in 0..9 {
-                start.0[band][digit] = (BAND & !kept[band]) | (self.0[band][digit] & kept[band]);
+        let mut start = *self;
+        for (digits, kept) in start.0.iter_mut().zip(kept) {
+            for places in digits {
+                *places = (BAND & !kept) | (*places & kept);
             }
         }
         if let Some(cell) = changed {
@@ -70,7 +71,7 @@ impl Bitboard {
         for (cell, &given) in givens.iter().enumerate().filter(|(_, given)| **given != 0) {
             board.assume(cell / 27, 1 << (cell % 27), usize::from(given - 1));
         }
-        board.first_random(rng).map(|solution| solution.to_cells())
+        board.first_random(rng).map(Self::to_cells)
     }
 
     fn to_cells(self) -> Vec<u8> {
@@ -157,16 +158,16 @@ impl Bitboard {
         loop {
             let mut single = [0; 3];
             let mut open = 0;
-            for band in 0..3 {
+            for (single, digits) in single.iter_mut().zip(&self.0) {
                 let (mut one, mut two) = (0, 0);
-                for &places in &self.0[band] {
+                for &places in digits {
                     two |= one & places;
                     one |= places;
                 }
                 if one != BAND {
                     return State::Dead;
                 }
-                single[band] = !two;
+                *single = !two;
                 open |= two;
             }
             let Some(next) = self.refine(single) else { return State::Dead };
@@ -196,10 +197,10 @@ impl Bitboard {
         if missing != 0 {
             return None;
         }
-        for band in 0..3 {
-            let taken = found[band].iter().fold(0, |all, cells| all | cells);
-            for digit in 0..9 {
-                next.0[band][digit] &= !taken | found[band][digit];
+        for (digits, found) in next.0.iter_mut().zip(&found) {
+            let taken = found.iter().fold(0, |all, cells| all | cells);
+            for (places, found) in digits.iter_mut().zip(found) {
+                *places &= !taken | found;
             }
         }
         Some(next)
@@ -268,4 +269,83 @@ fn rows_of(triads: u32) -> u32 {
 #[inline]
 fn boxes_of(triads: u32) -> u32 {
     ((triads | triads >> 9 | triads >> 18) & BOXES) * ROW_REPEAT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Board, SudokuShape, Verdict, solve};
+    use super::*;
+
+    /// A random grid, and the cells of a random subset of `count` of them.
+    fn random_case(rng: &mut SudokuRng, count: usize) -> (Vec<u8>, Vec<u8>, [u32; 3]) {
+        let mut first_row: Vec<u8> = (1..=9).collect();
+        rng.shuffle(&mut first_row);
+        first_row.resize(81, 0);
+        let solution = Bitboard::complete_randomly(&first_row, rng).unwrap();
+        let mut order: Vec<usize> = (0..81).collect();
+        rng.shuffle(&mut order);
+        let (mut givens, mut kept) = (vec![0; 81], [0; 3]);
+        for &cell in &order[..count] {
+            givens[cell] = solution[cell];
+            kept[cell / 27] |= 1 << (cell % 27);
+        }
+        (solution, givens, kept)
+    }
+
+    #[test]
+    fn random_grids_are_complete_and_valid() {
+        let mut rng = SudokuRng::from_seed(21);
+        for _ in 0..500 {
+            let (solution, ..) = random_case(&mut rng, 0);
+            let board = Board::from_cells(SudokuShape::NINE, solution).unwrap();
+            assert!(board.is_complete() && board.is_valid());
+        }
+        let mut clash = vec![0; 81];
+        clash[..2].fill(4);
+        assert_eq!(Bitboard::complete_randomly(&clash, &mut rng), None);
+    }
+
+    #[test]
+    fn uniqueness_agrees_with_the_general_solver() {
+        let mut rng = SudokuRng::from_seed(22);
+        let mut unique = 0;
+        for case in 0..3_000 {
+            let (solution, givens, kept) = random_case(&mut rng, 18 + case % 40);
+            let expected = solve(&Board::from_cells(SudokuShape::NINE, givens).unwrap());
+            let rival = Bitboard::of_solution(&solution).other_solution(kept, None);
+            assert_eq!(rival.is_none(), expected.verdict == Verdict::Unique);
+            unique += u32::from(rival.is_none());
+            if let Some(cells) = rival {
+                assert!((0..3).all(|band| cells[band] & kept[band] == 0), "a rival must keep the kept cells");
+            }
+        }
+        assert!((300..2_700).contains(&unique), "the sample must hold both cases: {unique} of 3000 are unique");
+    }
+
+    #[test]
+    fn a_rival_that_must_change_one_cell_agrees_with_the_general_solver() {
+        let mut rng = SudokuRng::from_seed(23);
+        let mut rivals = 0_u32;
+        for case in 0..1_500 {
+            let (solution, givens, kept) = random_case(&mut rng, 30 + case % 30);
+            let changed = (0..81).find(|&cell| givens[cell] == 0).unwrap();
+            // The general solver tries each of the other digits in that cell.
+            let expected = (1..=9).filter(|&digit| digit != solution[changed]).any(|digit| {
+                let mut cells = givens.clone();
+                cells[changed] = digit;
+                solve(&Board::from_cells(SudokuShape::NINE, cells).unwrap()).verdict != Verdict::None
+            });
+            let rival = Bitboard::of_solution(&solution).other_solution(kept, Some(changed));
+            assert_eq!(rival.is_some(), expected);
+            if let Some(cells) = rival {
+                rivals += 1;
+                let differs = |cell: usize| cells[cell / 27] >> (cell % 27) & 1 == 1;
+                assert!(differs(changed) && (0..81).all(|cell| givens[cell] == 0 || !differs(cell)));
+                let same = (0..81).map(|cell| if differs(cell) { 0 } else { solution[cell] }).collect();
+                let verdict = solve(&Board::from_cells(SudokuShape::NINE, same).unwrap()).verdict;
+                assert_eq!(verdict, Verdict::Multiple, "what the rival shares with the grid must allow both");
+            }
+        }
+        assert!((100..1_400).contains(&rivals), "the sample must hold both cases: {rivals} of 1500");
+    }
 }

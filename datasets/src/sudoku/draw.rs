@@ -20,7 +20,7 @@ pub(super) enum Purpose {
     Request,
 }
 
-/// The random numbers of the Sudoku task: ChaCha8, the same on every machine and in every version.
+/// The random numbers of the Sudoku task: `ChaCha8`, the same on every machine and in every version.
 #[derive(Debug, Clone)]
 pub struct SudokuRng(ChaCha8Rng);
 
@@ -65,7 +65,7 @@ impl SudokuRng {
         }
     }
 
-    /// A uniform permutation of `items` in place (Fisher–Yates).
+    /// A uniform permutation of `items` in place (the Fisher–Yates shuffle).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last as u32 + 1) as usize);
