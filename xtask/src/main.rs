@@ -1,2 +1,68 @@
-//! (in progress)
-fn main() {}
+//! The project's own commands: native libraries, doctor, the whole test run, and the way to `speedrun-inference`.
+//! What they build and run is the other packages' business; this one knows them by name only.
+
+#[cfg(not(unix))]
+compile_error!("the project's commands run on Linux and macOS; on Windows use the Windows Subsystem for Linux");
+
+mod checks;
+mod cli;
+mod digest;
+mod doctor;
+mod download;
+mod fetch;
+mod install;
+mod machine;
+mod native;
+mod pip;
+mod probe;
+mod recipe;
+mod speedrun;
+mod toolchain;
+mod unpack;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+use crate::native::{Library, Project};
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1)).and_then(run) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let project = Project::here();
+    if !matches!(command, Command::Help | Command::Probe(..)) {
+        // No more than advice: where it cannot be written, the command itself says so if it matters.
+        let _ = install::advise_torch_sys(&project.native());
+    }
+    match command {
+        Command::Setup(libraries) => set_up(&project, &libraries)?,
+        Command::Doctor(libraries) => return Ok(doctor::examine(&project, &libraries)),
+        Command::Test => return checks::run(&project),
+        Command::SpeedrunInference(arguments) => return Err(speedrun::run(&project, &arguments)),
+        Command::Probe(library, path) => doctor::probe(library, Path::new(&path))?,
+        Command::Help => print!("{}", cli::HELP),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set_up(project: &Project, libraries: &[Library]) -> Result<()> {
+    // Before half a gigabyte is fetched for it.
+    if libraries.contains(&Library::Libtorch) {
+        toolchain::check_cxx_compiler()?;
+    }
+    for &library in libraries {
+        project.set_up(library)?;
+        println!("{}={}", library.variable(), project.place(library).path.display());
+    }
+    Ok(())
+}

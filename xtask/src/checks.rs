@@ -1,0 +1,112 @@
+//! `cargo xtask test`: what must hold before a change is shared, one stage after the other, stopping at the first that
+//! fails. The stages' commands are printed, so that each can be run alone.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::native::{Library, Project};
+use crate::toolchain;
+
+/// A stage that is a call of cargo.
+struct CargoStage {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// An environment variable and its value.
+    environment: Option<(&'static str, &'static str)>,
+}
+
+/// In the order in which they tell most for the least time. All share the artefacts of one profile.
+const CARGO_STAGES: &[CargoStage] = &[
+    CargoStage { name: "format", arguments: &["fmt", "--all", "--check"], environment: None },
+    CargoStage {
+        name: "lints",
+        arguments: &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
+        environment: None,
+    },
+    CargoStage {
+        name: "documentation",
+        arguments: &["doc", "--workspace", "--no-deps"],
+        environment: Some(("RUSTDOCFLAGS", "--deny warnings")),
+    },
+    CargoStage { name: "tests", arguments: &["test", "--workspace"], environment: None },
+];
+
+/// Runs all stages.
+pub(crate) fn run(project: &Project) -> Result<ExitCode> {
+    let started = Instant::now();
+    let count = CARGO_STAGES.len() + 1;
+    let mut times = Vec::new();
+
+    announce(1, count, "set-up", "cargo xtask setup");
+    set_up(project).context("stage `set-up` failed")?;
+    times.push(("set-up", started.elapsed()));
+
+    for (index, stage) in CARGO_STAGES.iter().enumerate() {
+        let begun = Instant::now();
+        announce(index + 2, count, stage.name, &stage.line());
+        let mut cargo = project.cargo();
+        cargo.args(stage.arguments).envs(stage.environment).current_dir(&project.root);
+        let status = cargo.status().with_context(|| format!("cannot run `{}`", stage.line()))?;
+        if !status.success() {
+            eprintln!(
+                "\nFAILED at stage `{}` after {} ({status}); to run it alone: {}",
+                stage.name,
+                spoken(begun.elapsed()),
+                stage.line()
+            );
+            return Ok(ExitCode::FAILURE);
+        }
+        times.push((stage.name, begun.elapsed()));
+    }
+    let each: Vec<_> = times.iter().map(|(name, time)| format!("{name} {}", spoken(*time))).collect();
+    println!("\nAll {count} stages passed in {}: {}", spoken(started.elapsed()), each.join(", "));
+    Ok(ExitCode::SUCCESS)
+}
+
+impl CargoStage {
+    fn line(&self) -> String {
+        let environment = self.environment.map_or_else(String::new, |(name, value)| format!("{name}='{value}' "));
+        format!("{environment}cargo {}", self.arguments.join(" "))
+    }
+}
+
+fn set_up(project: &Project) -> Result<()> {
+    toolchain::check_component(project, "fmt", "rustfmt")?;
+    toolchain::check_component(project, "clippy", "clippy")?;
+    toolchain::check_cxx_compiler()?;
+    project.set_up(Library::OnnxRuntime)?;
+    project.set_up(Library::Libtorch)
+}
+
+fn announce(number: usize, count: usize, name: &str, line: &str) {
+    println!("\n[{number}/{count}] {name}: {line}");
+}
+
+/// A duration as one would say it: `850 ms`, `12 s`, `3 min 5 s`.
+fn spoken(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        seconds @ 1..60 => format!("{seconds} s"),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_spoken() {
+        assert_eq!(spoken(Duration::from_millis(850)), "850 ms");
+        assert_eq!(spoken(Duration::from_millis(59_900)), "59 s");
+        assert_eq!(spoken(Duration::from_secs(185)), "3 min 5 s");
+    }
+
+    #[test]
+    fn a_stage_s_line_can_be_typed() {
+        let line = CARGO_STAGES[2].line();
+        assert_eq!(line, "RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps");
+    }
+}

@@ -1,0 +1,139 @@
+//! The command line: what was typed, checked and turned into a [`Command`]. Doing it is the other modules' business.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+use lexopt::prelude::*;
+
+use crate::native::Library;
+
+/// What `cargo xtask help` prints.
+pub(crate) const HELP: &str = "\
+The project's own commands.
+
+  cargo xtask setup [--onnxruntime | --torch | --all]
+      Fetch the native libraries, verify them and lay them out in .native: ONNX Runtime (24 MB, for inference),
+      libtorch (540 MB, for training), or both (the default). What is there already is not fetched again.
+  cargo xtask doctor [--onnxruntime | --torch | --all]
+      Print what is used: tools, libraries, processor, memory, disk, GPU. Fails if something needed is missing.
+  cargo xtask test
+      Set-up, format, lints, documentation and all tests, stopping at the first failure.
+  cargo speedrun-inference TASK [OPTION]...
+      Set-up of ONNX Runtime, then the program `speedrun-inference` of the package `server` with these arguments.
+  cargo xtask help
+
+Environment:
+  ORT_DYLIB_PATH    an ONNX Runtime of your own (the shared object); nothing is fetched then
+  LIBTORCH          a libtorch of your own (the folder with include/ and lib/); nothing is fetched then
+  TRM_NATIVE_CACHE  a folder in which downloaded wheels are looked for and kept
+Index, mirror, proxy and certificates are those that pip is configured with.
+";
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Fetch these libraries.
+    Setup(Vec<Library>),
+    /// Report on the machine and on these libraries.
+    Doctor(Vec<Library>),
+    /// Run all checks.
+    Test,
+    /// Run `speedrun-inference` with these arguments.
+    SpeedrunInference(Vec<OsString>),
+    /// Load this library and report; `doctor` calls itself so, because a library may crash while it loads.
+    Probe(Library, OsString),
+    /// Print the help.
+    Help,
+}
+
+/// Reads the arguments behind the program's name.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let name = match parser.next()? {
+        None | Some(Long("help") | Short('h')) => return Ok(Command::Help),
+        Some(Value(name)) => name.string()?,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    let command = match name.as_str() {
+        "setup" => Command::Setup(libraries(&mut parser)?),
+        "doctor" => Command::Doctor(libraries(&mut parser)?),
+        "test" => Command::Test,
+        "speedrun-inference" => return Ok(Command::SpeedrunInference(parser.raw_args()?.collect())),
+        "probe" => Command::Probe(library(&parser.value()?.string()?)?, parser.value()?),
+        "help" => Command::Help,
+        _ => bail!(
+            "unknown command `{name}`: expected setup, doctor, test or speedrun-inference; see `cargo xtask help`"
+        ),
+    };
+    match parser.next()? {
+        None => Ok(command),
+        Some(Long("help") | Short('h')) => Ok(Command::Help),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+fn libraries(parser: &mut lexopt::Parser) -> Result<Vec<Library>> {
+    let mut chosen = Vec::new();
+    while let Some(argument) = parser.next()? {
+        let more: &[Library] = match argument {
+            Long("onnxruntime") => &[Library::OnnxRuntime],
+            Long("torch") => &[Library::Libtorch],
+            Long("all") => &ALL,
+            other => return Err(other.unexpected().into()),
+        };
+        chosen.extend(more.iter().filter(|library| !chosen.contains(*library)).copied().collect::<Vec<_>>());
+    }
+    Ok(if chosen.is_empty() { ALL.to_vec() } else { chosen })
+}
+
+const ALL: [Library; 2] = [Library::OnnxRuntime, Library::Libtorch];
+
+fn library(name: &str) -> Result<Library> {
+    match name {
+        "onnxruntime" => Ok(Library::OnnxRuntime),
+        "torch" => Ok(Library::Libtorch),
+        _ => bail!("unknown library `{name}`: expected onnxruntime or torch"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn libraries_are_chosen_by_flags_and_default_to_all() {
+        assert_eq!(parsed("setup").unwrap(), Command::Setup(ALL.to_vec()));
+        assert_eq!(parsed("setup --onnxruntime").unwrap(), Command::Setup(vec![Library::OnnxRuntime]));
+        assert_eq!(parsed("setup --torch").unwrap(), Command::Setup(vec![Library::Libtorch]));
+        assert_eq!(
+            parsed("doctor --torch --all").unwrap(),
+            Command::Doctor(vec![Library::Libtorch, Library::OnnxRuntime])
+        );
+    }
+
+    #[test]
+    fn speedrun_inference_s_arguments_pass_untouched() {
+        let expected = ["sudoku", "--out", "a b", "--help", "--"].map(OsString::from);
+        let typed = std::iter::once(OsString::from("speedrun-inference")).chain(expected.clone());
+        assert_eq!(parse(typed).unwrap(), Command::SpeedrunInference(expected.to_vec()));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(parsed("tset").unwrap_err().to_string().contains("unknown command `tset`"));
+        assert!(parsed("setup --cuda").unwrap_err().to_string().contains("--cuda"));
+        assert!(parsed("test more").unwrap_err().to_string().contains("more"));
+        assert!(parsed("--verbose").unwrap_err().to_string().contains("--verbose"));
+    }
+
+    #[test]
+    fn help_is_one_word_away() {
+        for line in ["", "help", "--help", "-h", "test --help"] {
+            assert_eq!(parsed(line).unwrap(), Command::Help, "{line}");
+        }
+    }
+}

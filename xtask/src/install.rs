@@ -1,0 +1,301 @@
+//! Laying a native library out below `.native`: once, whole or not at all, with room on the disk checked beforehand.
+//! Which files make it up stands in `recipe`; how wheels arrive is `fetch`.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::fetch::{Store, byte_bar};
+use crate::recipe::{Pick, Recipe};
+use crate::unpack::unpack;
+
+/// Written last: its presence says that the folder is whole, its content which recipe and files it is made of.
+const STAMP: &str = "installed-by-xtask";
+/// Room beyond what is written, so that the disk is not filled to the last block.
+const SPARE_BYTES: u64 = 64 << 20;
+
+/// Makes sure that the library stands in `native/<folder>`; returns whether it had to be laid out.
+pub(crate) fn ensure_installed(recipe: &Recipe, native: &Path, store: &Store) -> Result<bool> {
+    let folder = native.join(recipe.folder);
+    if is_installed(recipe, &folder) {
+        return Ok(false);
+    }
+    fs::create_dir_all(native).with_context(|| format!("cannot create {}", native.display()))?;
+    let _lock = lock(native)?;
+    if is_installed(recipe, &folder) {
+        return Ok(false);
+    }
+    check_room(recipe, native, store)?;
+
+    let incomplete = native.join(format!("{}.incomplete", recipe.folder));
+    remove_if_there(&incomplete)?;
+    let mut disposable = Vec::new();
+    let mut wheels = Vec::new();
+    for (wheel, picks) in recipe.parts {
+        let fetched = store.fetch(wheel)?;
+        wheels.push((fetched.path.clone(), *picks));
+        if fetched.disposable {
+            disposable.push(fetched.path);
+        }
+    }
+    lay_out(recipe, &wheels, &incomplete)?;
+    replace(&folder, &incomplete, &native.join(format!("{}.old", recipe.folder)))?;
+    for wheel in disposable {
+        fs::remove_file(&wheel).with_context(|| format!("cannot remove {}", wheel.display()))?;
+    }
+    store.tidy();
+    eprintln!("{} {} is in {}", recipe.name, recipe.version, folder.display());
+    Ok(true)
+}
+
+/// Whether the folder holds all of this recipe, as far as its stamp and the sizes of its libraries tell.
+pub(crate) fn is_installed(recipe: &Recipe, folder: &Path) -> bool {
+    let Ok(found) = fs::read_to_string(folder.join(STAMP)) else { return false };
+    let Ok(expected) = stamp(recipe, folder) else { return false };
+    found == expected
+}
+
+/// Where there is no libtorch yet, leaves a version file on which torch-sys's build script stops with this advice; it
+/// would otherwise let the C++ compiler fail on a missing header.
+pub(crate) fn advise_torch_sys(native: &Path) -> Result<()> {
+    let folder = native.join("libtorch");
+    if folder.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(native).with_context(|| format!("cannot create {}", native.display()))?;
+    let lock = File::create(native.join("lock")).with_context(|| format!("cannot write to {}", native.display()))?;
+    if lock.try_lock().is_err() {
+        // A set-up is under way, which may be about to put the library there.
+        return Ok(());
+    }
+    let staged = native.join("libtorch.advice");
+    remove_if_there(&staged)?;
+    fs::create_dir_all(&staged)
+        .and_then(|()| fs::write(staged.join("build-version"), "none (run `cargo xtask setup --torch` once)"))
+        .and_then(|()| fs::rename(&staged, &folder))
+        .with_context(|| format!("cannot write {}", folder.display()))
+}
+
+/// Bytes that may be written where `path` is.
+pub(crate) fn free_bytes(path: &Path) -> Result<u64> {
+    let status =
+        rustix::fs::statvfs(path).with_context(|| format!("cannot ask for the free room at {}", path.display()))?;
+    Ok(status.f_bavail.saturating_mul(status.f_frsize))
+}
+
+/// Held while the guard lives, so that two set-ups in two terminals do not meet.
+fn lock(native: &Path) -> Result<File> {
+    let path = native.join("lock");
+    let locking = || format!("cannot lock {}", path.display());
+    let file = File::create(&path).with_context(locking)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("another set-up is under way; waiting for it");
+            file.lock().with_context(locking)?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(locking),
+    }
+    Ok(file)
+}
+
+fn check_room(recipe: &Recipe, native: &Path, store: &Store) -> Result<()> {
+    let missing: u64 = recipe.parts.iter().map(|(wheel, _)| store.missing_bytes(wheel)).sum();
+    let needed = missing + recipe.unpacked_bytes + SPARE_BYTES;
+    let free = free_bytes(native)?;
+    ensure!(
+        free >= needed,
+        "{} needs {} MiB of disk at {}, and {} MiB are free: make room, or set LIBTORCH and ORT_DYLIB_PATH to \
+         libraries that are already on this machine",
+        recipe.name,
+        needed >> 20,
+        native.display(),
+        free >> 20
+    );
+    Ok(())
+}
+
+fn lay_out(recipe: &Recipe, wheels: &[(PathBuf, &[Pick])], folder: &Path) -> Result<()> {
+    let writing = || format!("cannot write {}", folder.display());
+    let progress = byte_bar("  unpacking", recipe.unpacked_bytes);
+    let mut written = 0;
+    for (wheel, picks) in wheels {
+        written += unpack(wheel, picks, folder, recipe.unpacked_bytes - written, &progress)?;
+    }
+    progress.finish_and_clear();
+    for (link, target) in recipe.links {
+        std::os::unix::fs::symlink(target, folder.join(link)).with_context(writing)?;
+    }
+    for (path, content) in recipe.texts {
+        fs::write(folder.join(path), content).with_context(writing)?;
+    }
+    fs::write(folder.join(STAMP), stamp(recipe, folder)?).with_context(writing)?;
+    flush(folder).with_context(writing)
+}
+
+/// What the stamp of this recipe says: versions, wheels, and the size of every library and text as it is on disk.
+fn stamp(recipe: &Recipe, folder: &Path) -> io::Result<String> {
+    let mut text = format!("{} {}\n", recipe.name, recipe.version);
+    for (wheel, picks) in recipe.parts {
+        let _ = writeln!(text, "wheel {} {}", wheel.sha256, wheel.file_name);
+        for pick in *picks {
+            let (path, bytes) = match pick {
+                Pick::File { to, .. } => (to, fs::metadata(folder.join(to))?.len()),
+                Pick::Folder { to, .. } => (to, fs::read_dir(folder.join(to))?.count() as u64),
+            };
+            let _ = writeln!(text, "{bytes} {path}");
+        }
+    }
+    for (path, target) in recipe.links {
+        let _ = writeln!(text, "link {path} {}", if folder.join(path).exists() { target } else { "missing" });
+    }
+    Ok(text)
+}
+
+/// On Linux one call for the thousands of headers; elsewhere the files are few.
+fn flush(folder: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(File::open(folder)?)?;
+    #[cfg(not(target_os = "linux"))]
+    for entry in fs::read_dir(folder.join("lib"))? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Puts `new` in the place of `folder`. Killed in between, the next set-up starts over.
+fn replace(folder: &Path, new: &Path, old: &Path) -> Result<()> {
+    remove_if_there(old)?;
+    match fs::rename(folder, old) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot move {} away", folder.display()));
+        }
+        _ => {}
+    }
+    fs::rename(new, folder).with_context(|| format!("cannot move {} to {}", new.display(), folder.display()))?;
+    remove_if_there(old)
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::sha256_of;
+    use crate::recipe::Wheel;
+    use crate::unpack::tests::write_archive;
+
+    /// A recipe of one small wheel, which lies in the cache folder `cache`.
+    fn small_recipe(cache: &Path) -> Recipe {
+        fs::create_dir_all(cache).unwrap();
+        let path = cache.join("small-1.0-py3-none-any.whl");
+        write_archive(&path, &[("pkg/libx.so.1", b"library"), ("pkg/include/x.h", b"header")]);
+        let wheel = Wheel {
+            project: "small",
+            version: "1.0",
+            platform_tag: "any",
+            file_name: "small-1.0-py3-none-any.whl",
+            bytes: fs::metadata(&path).unwrap().len(),
+            sha256: String::leak(sha256_of(&path).unwrap()),
+        };
+        let picks: &[Pick] = &[
+            Pick::File { from: "pkg/libx.so.1", to: "lib/libx.so.1" },
+            Pick::Folder { from: "pkg/include/", to: "include" },
+        ];
+        Recipe {
+            name: "Small",
+            version: "1.0",
+            folder: "small",
+            unpacked_bytes: 1000,
+            parts: Vec::leak(vec![(wheel, picks)]),
+            links: &[("lib/libx.so", "libx.so.1")],
+            texts: &[("build-version", "1.0")],
+        }
+    }
+
+    #[test]
+    fn the_second_run_needs_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let (native, cache) = (root.path().join("native"), root.path().join("cache"));
+        let recipe = small_recipe(&cache);
+        let store = Store::cache(&cache);
+        assert!(ensure_installed(&recipe, &native, &store).unwrap());
+        assert_eq!(fs::read(native.join("small/lib/libx.so")).unwrap(), b"library");
+        assert_eq!(fs::read(native.join("small/include/x.h")).unwrap(), b"header");
+        assert_eq!(fs::read(native.join("small/build-version")).unwrap(), b"1.0");
+
+        fs::remove_dir_all(&cache).unwrap();
+        assert!(!ensure_installed(&recipe, &native, &store).unwrap());
+        assert!(!cache.exists());
+    }
+
+    #[test]
+    fn damage_and_other_versions_are_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let (native, cache) = (root.path().join("native"), root.path().join("cache"));
+        let recipe = small_recipe(&cache);
+        let store = Store::cache(&cache);
+        let folder = native.join("small");
+        ensure_installed(&recipe, &native, &store).unwrap();
+
+        for damage in ["lib/libx.so.1", "lib/libx.so", "include/x.h", STAMP] {
+            fs::remove_file(folder.join(damage)).unwrap();
+            assert!(!is_installed(&recipe, &folder), "{damage}");
+            assert!(ensure_installed(&recipe, &native, &store).unwrap(), "{damage}");
+        }
+        fs::write(folder.join("lib/libx.so.1"), "half").unwrap();
+        assert!(ensure_installed(&recipe, &native, &store).unwrap());
+
+        let newer = Recipe { version: "1.1", ..recipe };
+        assert!(ensure_installed(&newer, &native, &store).unwrap());
+        assert!(!native.join("small.old").exists() && !native.join("small.incomplete").exists());
+    }
+
+    #[test]
+    fn leftovers_of_a_killed_run_are_cleared() {
+        let root = tempfile::tempdir().unwrap();
+        let (native, cache) = (root.path().join("native"), root.path().join("cache"));
+        let recipe = small_recipe(&cache);
+        for leftover in ["small/lib/libx.so", "small.incomplete/lib/libx.so", "small.old/lib/other"] {
+            fs::create_dir_all(native.join(leftover).parent().unwrap()).unwrap();
+            fs::write(native.join(leftover), "partial").unwrap();
+        }
+        assert!(ensure_installed(&recipe, &native, &Store::cache(&cache)).unwrap());
+        assert_eq!(fs::read(native.join("small/lib/libx.so.1")).unwrap(), b"library");
+        assert!(!native.join("small.old").exists() && !native.join("small.incomplete").exists());
+    }
+
+    #[test]
+    fn a_full_disk_is_noticed_before_anything_is_fetched() {
+        let root = tempfile::tempdir().unwrap();
+        let (native, cache) = (root.path().join("native"), root.path().join("cache"));
+        let recipe = Recipe { unpacked_bytes: 1 << 60, ..small_recipe(&cache) };
+        let message = ensure_installed(&recipe, &native, &Store::cache(&cache)).unwrap_err().to_string();
+        assert!(message.contains("Small needs") && message.contains("make room"), "{message}");
+        assert!(!native.join("small").exists());
+    }
+
+    #[test]
+    fn the_advice_for_torch_sys_gives_way_to_the_library() {
+        let root = tempfile::tempdir().unwrap();
+        let (native, cache) = (root.path().join("native"), root.path().join("cache"));
+        advise_torch_sys(&native).unwrap();
+        let advice = fs::read_to_string(native.join("libtorch/build-version")).unwrap();
+        assert!(advice.contains("cargo xtask setup --torch"), "{advice}");
+
+        let recipe = Recipe { folder: "libtorch", ..small_recipe(&cache) };
+        assert!(ensure_installed(&recipe, &native, &Store::cache(&cache)).unwrap());
+        advise_torch_sys(&native).unwrap();
+        assert_eq!(fs::read(native.join("libtorch/build-version")).unwrap(), b"1.0");
+    }
+}
