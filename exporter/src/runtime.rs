@@ -1,0 +1,211 @@
+//! The one place that finds ONNX Runtime, loads it, and opens sessions with stated options.
+//! Leaves what runs in a session to its users.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+
+use crate::RuntimeError;
+
+/// Where set-up lays the library out, below the workspace.
+const NATIVE_FOLDER: &str = ".native/onnxruntime/lib";
+/// The library's file name on this platform.
+const LIBRARY: &str = if cfg!(target_os = "windows") {
+    "onnxruntime.dll"
+} else if cfg!(target_os = "macos") {
+    "libonnxruntime.dylib"
+} else {
+    "libonnxruntime.so"
+};
+
+/// How much ONNX Runtime may rewrite a graph on loading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Optimization {
+    /// Not at all: the graph runs as exported.
+    None,
+    /// Whatever ONNX Runtime knows.
+    #[default]
+    All,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Provider {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU; needs the feature `cuda` and an ONNX Runtime built with CUDA.
+    Cuda {
+        /// Index of the GPU.
+        device: u16,
+    },
+}
+
+/// How a session runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Threads that share one operation; 0: one per physical core.
+    pub threads: usize,
+    /// Graph rewriting.
+    pub optimization: Optimization,
+    /// What computes.
+    pub provider: Provider,
+    /// Whether idle threads wait actively: fastest while steps follow each other, and burns a core per thread.
+    pub spinning: bool,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { threads: 0, optimization: Optimization::All, provider: Provider::Cpu, spinning: true }
+    }
+}
+
+/// The library in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeInfo {
+    /// File that was loaded.
+    pub library: PathBuf,
+    /// Its build information: version, commit, flags.
+    pub build: String,
+}
+
+/// Loads ONNX Runtime if that has not happened yet, and says which.
+///
+/// # Errors
+/// [`RuntimeError::Missing`] or [`RuntimeError::Unusable`], with the fix.
+pub fn load() -> Result<RuntimeInfo, RuntimeError> {
+    Ok(loaded()?.1)
+}
+
+/// Opens a session on the graph in the file `path`.
+///
+/// # Errors
+/// When ONNX Runtime is missing, lacks the provider, or rejects the graph.
+pub fn open(path: &Path, options: &SessionOptions) -> Result<Session, RuntimeError> {
+    builder(options)?.commit_from_file(path).map_err(RuntimeError::session(format!("load {}", path.display())))
+}
+
+/// Opens a session on the graph `bytes`.
+///
+/// # Errors
+/// When ONNX Runtime is missing, lacks the provider, or rejects the graph.
+pub fn open_bytes(bytes: &[u8], options: &SessionOptions) -> Result<Session, RuntimeError> {
+    builder(options)?.commit_from_memory(bytes).map_err(RuntimeError::session("load the graph"))
+}
+
+fn builder(options: &SessionOptions) -> Result<SessionBuilder, RuntimeError> {
+    let (environment, _) = loaded()?;
+    let level = match options.optimization {
+        Optimization::None => GraphOptimizationLevel::Disable,
+        Optimization::All => GraphOptimizationLevel::All,
+    };
+    let builder = Session::builder(&environment)
+        .map_err(RuntimeError::session("create session options"))?
+        .with_intra_threads(options.threads)
+        .map_err(RuntimeError::session(format!("use {} threads", options.threads)))?
+        .with_intra_op_spinning(options.spinning)
+        .map_err(RuntimeError::session("set spinning"))?
+        .with_optimization_level(level)
+        .map_err(RuntimeError::session("set the optimization level"))?;
+    match options.provider {
+        Provider::Cpu => Ok(builder),
+        Provider::Cuda { device } => with_cuda(builder, device),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn with_cuda(builder: SessionBuilder, device: u16) -> Result<SessionBuilder, RuntimeError> {
+    let provider = ort::ep::CUDA::default().with_device_id(i32::from(device)).build().error_on_failure();
+    builder.with_execution_providers([provider]).map_err(|error| RuntimeError::Provider {
+        provider: "CUDA",
+        problem: format!(
+            "device {device} cannot be used: {error}; set ORT_DYLIB_PATH to the library of the wheel onnxruntime-gpu and check the driver with nvidia-smi"
+        ),
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn with_cuda(_builder: SessionBuilder, device: u16) -> Result<SessionBuilder, RuntimeError> {
+    Err(RuntimeError::Provider {
+        provider: "CUDA",
+        problem: format!(
+            "device {device} was asked for, but this program was built without the feature `cuda`; build it with `--features cuda`"
+        ),
+    })
+}
+
+/// ONNX Runtime allows one environment per process, and forgets it when the last handle is dropped.
+static LOADED: Mutex<Option<(Environment, RuntimeInfo)>> = Mutex::new(None);
+
+fn loaded() -> Result<(Environment, RuntimeInfo), RuntimeError> {
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if loaded.is_none() {
+        let library = find_library(
+            std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from),
+            &[std::env::current_dir().ok(), std::env::current_exe().ok()],
+        )?;
+        let environment = ort::init_from(&library)
+            .map_err(|error| RuntimeError::Unusable { path: library.clone(), problem: error.to_string() })?
+            .with_name("trm")
+            .with_telemetry(false)
+            .build()
+            .map_err(RuntimeError::session("start"))?;
+        // Below this it reports on devices that the machine does not have.
+        environment.set_log_level(LogLevel::Error);
+        *loaded = Some((environment, RuntimeInfo { library, build: ort::info().to_owned() }));
+    }
+    Ok(loaded.clone().expect("it was filled above"))
+}
+
+/// `named` if given, else the first `.native/onnxruntime` in or above one of `starts`.
+fn find_library(named: Option<PathBuf>, starts: &[Option<PathBuf>]) -> Result<PathBuf, RuntimeError> {
+    if let Some(path) = named {
+        return match path.canonicalize() {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                Err(RuntimeError::Missing { searched: format!("ORT_DYLIB_PATH names {}: {error}", path.display()) })
+            }
+        };
+    }
+    starts
+        .iter()
+        .flatten()
+        .flat_map(|start| start.ancestors())
+        .map(|folder| folder.join(NATIVE_FOLDER).join(LIBRARY))
+        .find(|path| path.is_file())
+        .ok_or_else(|| RuntimeError::Missing {
+            searched: format!(
+                "ORT_DYLIB_PATH is not set, and no folder above the current one or above the program holds {NATIVE_FOLDER}/{LIBRARY}"
+            ),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_searched_upwards_and_a_named_one_wins() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("a/b");
+        std::fs::create_dir_all(&inner).unwrap();
+        let missing = find_library(None, &[Some(inner.clone())]).unwrap_err().to_string();
+        assert!(missing.contains("cargo xtask setup --onnxruntime") && missing.contains("ORT_DYLIB_PATH"), "{missing}");
+
+        let laid_out = root.path().join(NATIVE_FOLDER);
+        std::fs::create_dir_all(&laid_out).unwrap();
+        std::fs::write(laid_out.join(LIBRARY), b"").unwrap();
+        assert_eq!(find_library(None, &[None, Some(inner.clone())]).unwrap(), laid_out.join(LIBRARY));
+
+        let named = root.path().join("a/own.so");
+        std::fs::write(&named, b"").unwrap();
+        let found = find_library(Some(named.clone()), &[Some(inner)]).unwrap();
+        assert_eq!(found, named.canonicalize().unwrap());
+        let gone = find_library(Some(root.path().join("gone.so")), &[]).unwrap_err().to_string();
+        assert!(gone.contains("gone.so") && gone.contains("cargo xtask setup --onnxruntime"), "{gone}");
+    }
+}
