@@ -5,7 +5,7 @@ use super::draw::SudokuRng;
 use super::layout::Layout;
 use super::{Board, SudokuShape};
 
-/// Guesses after which [`solve`] gives up: far beyond any 9×9 puzzle with one solution, seconds at most on 16×16.
+/// Guesses after which [`solve`] gives up: far beyond any proper 9×9 puzzle, a fraction of a second on 16×16.
 pub const DEFAULT_GUESS_BUDGET: u32 = 100_000;
 
 /// How many solutions a board has.
