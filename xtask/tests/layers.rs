@@ -1,6 +1,8 @@
 //! The promise that imports between the packages go one way (ARCHITECTURE.md): who may know whom, and who may link or
 //! load a native library. Development dependencies are free: tests may compare any two packages.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
