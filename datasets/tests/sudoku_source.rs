@@ -13,14 +13,14 @@ fn options(size: usize) -> GeneratorOptions {
 fn draw(source: &mut GeneratedSource, count: usize, batch_size: usize) -> Vec<(String, String)> {
     let mut examples = Vec::new();
     while examples.len() < count {
-        examples.extend(rows(&source.next_batch(&vec![true; batch_size]).unwrap()));
+        examples.extend(rows(&source.next_batch(&vec![true; batch_size]).expect("a generated source has no end")));
     }
     examples.truncate(count);
     examples
 }
 
 fn rows(batch: &Batch) -> Vec<(String, String)> {
-    let text = |tokens: &[i32]| Board::from_tokens(tokens).unwrap().to_string();
+    let text = |tokens: &[i32]| Board::from_tokens(tokens).expect("every wanted row is a board").to_string();
     batch
         .inputs
         .chunks(batch.seq_len)
