@@ -2,6 +2,7 @@
 //! Knows neither models nor runtimes; whoever trains, evaluates or serves takes [`Batch`]es and boards from here.
 
 pub mod batch;
+pub mod builder;
 mod error;
 pub mod loader;
 pub mod numpy;

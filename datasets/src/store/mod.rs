@@ -6,7 +6,11 @@ mod metadata;
 mod npy;
 mod npy_header;
 mod set;
+mod staging;
+mod writer;
 
 pub use metadata::DatasetMetadata;
 pub use npy::DType;
 pub use set::{DatasetSplit, PuzzleSet, Split};
+pub(crate) use staging::write_file;
+pub use writer::{DatasetWriter, SplitWriter};

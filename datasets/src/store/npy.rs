@@ -123,6 +123,7 @@ impl NpyArray {
 }
 
 /// Writes an array row by row and the header last, when the number of rows is known.
+#[derive(Debug)]
 pub(super) struct NpyWriter {
     path: PathBuf,
     file: BufWriter<File>,
@@ -146,18 +147,27 @@ impl NpyWriter {
         Ok(writer)
     }
 
-    /// Appends elements; whole rows must have been written by the time of [`finish`](Self::finish).
-    pub(super) fn extend(&mut self, values: impl IntoIterator<Item = i64>) -> Result<(), DatasetError> {
-        for value in values {
-            match self.dtype {
-                DType::UInt8 => self.file.write_all(&[value as u8]),
-                DType::Int32 => self.file.write_all(&(value as i32).to_le_bytes()),
-                DType::Int64 => self.file.write_all(&value.to_le_bytes()),
-            }
-            .map_err(DatasetError::io("write", &self.path))?;
-            self.elements += 1;
+    /// Appends small values in the array's element type; whole rows must stand by the time of
+    /// [`finish`](Self::finish).
+    pub(super) fn extend(&mut self, values: &[u8]) -> Result<(), DatasetError> {
+        match self.dtype {
+            DType::UInt8 => self.file.write_all(values),
+            DType::Int32 => values.iter().try_for_each(|&value| self.file.write_all(&i32::from(value).to_le_bytes())),
+            DType::Int64 => values.iter().try_for_each(|&value| self.file.write_all(&i64::from(value).to_le_bytes())),
         }
+        .map_err(DatasetError::io("write", &self.path))?;
+        self.elements += values.len();
         Ok(())
+    }
+
+    /// Appends to an `int32` array.
+    pub(super) fn extend_i32(&mut self, values: &[i32]) -> Result<(), DatasetError> {
+        debug_assert_eq!(self.dtype, DType::Int32);
+        self.elements += values.len();
+        values
+            .iter()
+            .try_for_each(|value| self.file.write_all(&value.to_le_bytes()))
+            .map_err(DatasetError::io("write", &self.path))
     }
 
     /// Writes the final header and flushes the file to disk.

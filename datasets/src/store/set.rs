@@ -184,7 +184,8 @@ impl PuzzleSet {
     }
 }
 
-fn field_path(folder: &Path, set: &str, field: &str) -> PathBuf {
+/// `{set}__{field}.npy` in a split's folder.
+pub(super) fn field_path(folder: &Path, set: &str, field: &str) -> PathBuf {
     folder.join(format!("{set}__{field}.npy"))
 }
 

@@ -1,0 +1,221 @@
+//! The Sudoku-Extreme dataset: the reference's `build_sudoku_dataset.py` with its NumPy stream.
+//! Owns selection, subsampling and augmentation in the reference's order; leaves fetching to [`super::hub`].
+
+use std::path::PathBuf;
+
+use super::hub;
+use super::puzzle_csv::{PuzzleCsv, PuzzleRow, shorten};
+use crate::DatasetError;
+use crate::numpy::LegacyGenerator;
+use crate::store::{DType, DatasetMetadata, DatasetWriter, Split, SplitWriter};
+use crate::sudoku::{Board, SudokuShape};
+
+/// Where the reference finds Sudoku-Extreme.
+pub const DEFAULT_REPOSITORY: &str = "sapientinc/sudoku-extreme";
+/// Seed when none is given; the reference leaves NumPy unseeded.
+pub const DEFAULT_SEED: u32 = 42;
+
+const SHAPE: SudokuShape = SudokuShape::NINE;
+const CELLS: usize = SHAPE.cells();
+/// Token of cell value 0; a digit `d` is `d + 1`.
+const BLANK_TOKEN: u8 = 1;
+
+/// Where `train.csv` and `test.csv` come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PuzzleListSource {
+    /// A local folder.
+    Folder(PathBuf),
+    /// A dataset repository on the hub.
+    Hub(String),
+}
+
+/// Arguments of a build, named as the reference's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SudokuBuild {
+    /// The puzzle lists.
+    pub source: PuzzleListSource,
+    /// Folder that the dataset appears in.
+    pub output_dir: PathBuf,
+    /// Number of training puzzles to draw at random; all where `None` or more than there are.
+    pub subsample_size: Option<usize>,
+    /// Augmented copies of each training puzzle.
+    pub num_aug: usize,
+    /// Lowest rating of a puzzle, in both splits.
+    pub min_difficulty: Option<i64>,
+    /// As `np.random.seed(seed)` before the reference's builder runs.
+    pub seed: u32,
+    /// Whether an existing dataset may be replaced.
+    pub overwrite: bool,
+}
+
+/// Where a build stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildProgress {
+    /// Bytes of a list that have arrived from the hub, of how many if that is known.
+    Fetching(Split, u64, Option<u64>),
+    /// Rows of a list read so far.
+    Reading(Split, usize),
+    /// Groups written so far, of how many.
+    Writing(Split, usize, usize),
+}
+
+/// Builds both splits and publishes the dataset; `progress` is called after every puzzle.
+pub fn build(config: &SudokuBuild, mut progress: impl FnMut(BuildProgress)) -> Result<(), DatasetError> {
+    // Before anything is fetched or read, so that a build that must fail does so at once.
+    let dataset = DatasetWriter::create(&config.output_dir, config.overwrite)?;
+    let mut rng = LegacyGenerator::new(config.seed);
+    for split in Split::ALL {
+        let path = locate(&config.source, split, &mut progress)?;
+        let list = PuzzleCsv::open(&path)?;
+        let mut puzzles = read_puzzles(list, config.min_difficulty, |rows| progress(BuildProgress::Reading(split, rows)))?;
+        if puzzles.is_empty() {
+            let expected = match config.min_difficulty {
+                Some(rating) => format!("at least one puzzle of rating {rating} or more (--min-difficulty)"),
+                None => "at least one puzzle".to_owned(),
+            };
+            return Err(DatasetError::format(&path, expected, "none"));
+        }
+        let num_aug = if split == Split::Train { config.num_aug } else { 0 };
+        if let (Split::Train, Some(size)) = (split, config.subsample_size)
+            && size < puzzles.len()
+        {
+            let chosen = rng.choice_without_replacement(puzzles.len(), size);
+            puzzles = chosen.into_iter().map(|index| puzzles[index]).collect();
+        }
+        // NumPy's augmentation yields int64, which then covers the originals as well.
+        let dtype = if num_aug > 0 { DType::Int64 } else { DType::UInt8 };
+        let mut writer = dataset.split(split, CELLS, dtype)?;
+        for (index, puzzle) in puzzles.iter().enumerate() {
+            write_group(&mut writer, puzzle, num_aug, &mut rng)?;
+            progress(BuildProgress::Writing(split, index + 1, puzzles.len()));
+        }
+        let metadata = metadata(SHAPE, writer.groups());
+        writer.finish(&metadata)?;
+    }
+    dataset.identifiers(&["<blank>"])?;
+    dataset.publish()
+}
+
+/// The reference's metadata for Sudoku: one example per puzzle, and groups counted as puzzles.
+pub(super) fn metadata(shape: SudokuShape, groups: usize) -> DatasetMetadata {
+    DatasetMetadata {
+        pad_id: 0,
+        ignore_label_id: Some(0),
+        blank_identifier_id: 0,
+        vocab_size: shape.vocab_size(),
+        seq_len: shape.cells(),
+        num_puzzle_identifiers: 1,
+        total_groups: groups,
+        mean_puzzle_examples: 1.0,
+        total_puzzles: groups,
+        sets: vec!["all".to_owned()],
+    }
+}
+
+/// Cell values 0 to 9 of a puzzle and its solution.
+#[derive(Debug, Clone, Copy)]
+struct Puzzle {
+    question: [u8; CELLS],
+    answer: [u8; CELLS],
+}
+
+fn locate(
+    source: &PuzzleListSource,
+    split: Split,
+    progress: &mut impl FnMut(BuildProgress),
+) -> Result<PathBuf, DatasetError> {
+    let file = format!("{}.csv", split.name());
+    match source {
+        PuzzleListSource::Folder(folder) => Ok(folder.join(file)),
+        PuzzleListSource::Hub(repository) => hub::dataset_file(repository, &file, |bytes, total| {
+            progress(BuildProgress::Fetching(split, bytes, total));
+        }),
+    }
+}
+
+fn read_puzzles(
+    mut list: PuzzleCsv,
+    min_difficulty: Option<i64>,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<Puzzle>, DatasetError> {
+    let mut puzzles = Vec::new();
+    let mut rows = 0;
+    while let Some(row) = list.next() {
+        let row = row?;
+        if min_difficulty.is_none_or(|rating| row.rating >= rating) {
+            puzzles.push(parse_puzzle(&list, &row)?);
+        }
+        rows += 1;
+        progress(rows);
+    }
+    Ok(puzzles)
+}
+
+/// Parses one row and checks that the answer solves the question.
+fn parse_puzzle(list: &PuzzleCsv, row: &PuzzleRow) -> Result<Puzzle, DatasetError> {
+    let board = |column: &str, text: &str| {
+        Board::parse_shape(SHAPE, text)
+            .map_err(|error| list.row_error(row.line, format!("{column} of 81 cells"), format!("{:?} ({error})", shorten(text))))
+    };
+    let (question, answer) = (board("a question", &row.question)?, board("an answer", &row.answer)?);
+    if !answer.is_solution_of(&question) {
+        let found = format!("{answer}, which breaks the rules or a given of {question}");
+        return Err(list.row_error(row.line, "an answer that solves its question", found));
+    }
+    let mut puzzle = Puzzle { question: [0; CELLS], answer: [0; CELLS] };
+    puzzle.question.copy_from_slice(question.cells());
+    puzzle.answer.copy_from_slice(answer.cells());
+    Ok(puzzle)
+}
+
+/// Writes a puzzle and its augmentations, each a puzzle of one example.
+fn write_group(
+    writer: &mut SplitWriter,
+    puzzle: &Puzzle,
+    num_aug: usize,
+    rng: &mut LegacyGenerator,
+) -> Result<(), DatasetError> {
+    let tokens = |cells: &[u8; CELLS]| cells.map(|value| value + BLANK_TOKEN);
+    writer.example(&tokens(&puzzle.question), &tokens(&puzzle.answer))?;
+    writer.end_puzzle(0);
+    for _ in 0..num_aug {
+        let shuffle = Shuffle::draw(rng);
+        writer.example(&tokens(&shuffle.apply(&puzzle.question)), &tokens(&shuffle.apply(&puzzle.answer)))?;
+        writer.end_puzzle(0);
+    }
+    writer.end_group();
+    Ok(())
+}
+
+/// A random symmetry as the reference's `shuffle_sudoku` draws it. (Not [`crate::sudoku::Symmetry`], whose draws
+/// are this project's own.)
+struct Shuffle {
+    digits: [u8; 10],
+    /// For every new cell the old one.
+    cells: [usize; CELLS],
+}
+
+impl Shuffle {
+    fn draw(rng: &mut LegacyGenerator) -> Self {
+        let mut digits: [u8; 10] = std::array::from_fn(|digit| digit as u8);
+        rng.shuffle(&mut digits[1..]);
+        let transposed = rng.rand() < 0.5;
+        let rows = lines(rng);
+        let columns = lines(rng);
+        let cells = std::array::from_fn(|cell| {
+            let (row, column) = (rows[cell / 9], columns[cell % 9]);
+            if transposed { column * 9 + row } else { row * 9 + column }
+        });
+        Self { digits, cells }
+    }
+
+    fn apply(&self, board: &[u8; CELLS]) -> [u8; CELLS] {
+        self.cells.map(|cell| self.digits[usize::from(board[cell])])
+    }
+}
+
+/// The nine lines of a board after shuffling bands, and lines within each band.
+fn lines(rng: &mut LegacyGenerator) -> Vec<usize> {
+    let bands = rng.permutation(3);
+    bands.into_iter().flat_map(|band| rng.permutation(3).into_iter().map(move |line| band * 3 + line)).collect()
+}

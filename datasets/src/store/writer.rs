@@ -1,0 +1,158 @@
+//! Writing a dataset folder byte for byte as the reference's builders do, visible only once it is complete.
+//! Owns file names and index arrays; leaves staging to [`super::staging`] and tokens to the builders.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::json;
+use super::metadata::DatasetMetadata;
+use super::npy::{DType, NpyWriter};
+use super::set::{Split, field_path};
+use super::staging::StagedFolder;
+use crate::DatasetError;
+
+/// The one set that the reference's builders write.
+const SET: &str = "all";
+/// Everything that may lie at the root of a dataset folder; a folder with anything else is never replaced.
+const ROOT_ENTRIES: [&str; 4] = ["train", "test", "identifiers.json", "test_puzzles.json"];
+
+/// A dataset under construction. Dropping it without [`publish`](Self::publish) leaves no trace.
+#[derive(Debug)]
+pub struct DatasetWriter {
+    folder: StagedFolder,
+}
+
+impl DatasetWriter {
+    /// Prepares a dataset that will appear at `target`, whose parent folders are created.
+    ///
+    /// # Errors
+    /// When `target` is a non-empty folder and `overwrite` is not set, or it is something else than a dataset.
+    pub fn create(target: &Path, overwrite: bool) -> Result<Self, DatasetError> {
+        check_target(target, overwrite)?;
+        Ok(Self { folder: StagedFolder::create(target)? })
+    }
+
+    /// Begins a split of `[examples, seq_len]` tokens.
+    pub fn split(&self, split: Split, seq_len: usize, dtype: DType) -> Result<SplitWriter, DatasetError> {
+        let folder = self.folder.path().join(split.name());
+        fs::create_dir(&folder).map_err(DatasetError::io("create", &folder))?;
+        SplitWriter::create(folder, seq_len, dtype)
+    }
+
+    /// Writes `identifiers.json`: the name of every puzzle identifier.
+    pub fn identifiers(&self, names: &[&str]) -> Result<(), DatasetError> {
+        write_synced(&self.folder.path().join("identifiers.json"), &json::to_python_bytes(&names))
+    }
+
+    /// Makes the dataset visible at its target, replacing a former one in one step where the system can.
+    pub fn publish(self) -> Result<(), DatasetError> {
+        self.folder.publish()
+    }
+}
+
+/// One split under construction: examples are pushed, puzzles and groups are closed behind them.
+#[derive(Debug)]
+pub struct SplitWriter {
+    folder: PathBuf,
+    seq_len: usize,
+    inputs: NpyWriter,
+    labels: NpyWriter,
+    examples: i32,
+    puzzle_indices: Vec<i32>,
+    group_indices: Vec<i32>,
+    puzzle_identifiers: Vec<i32>,
+}
+
+impl SplitWriter {
+    fn create(folder: PathBuf, seq_len: usize, dtype: DType) -> Result<Self, DatasetError> {
+        let inputs = NpyWriter::create(&field_path(&folder, SET, "inputs"), dtype, &[seq_len])?;
+        let labels = NpyWriter::create(&field_path(&folder, SET, "labels"), dtype, &[seq_len])?;
+        Ok(Self {
+            folder,
+            seq_len,
+            inputs,
+            labels,
+            examples: 0,
+            puzzle_indices: vec![0],
+            group_indices: vec![0],
+            puzzle_identifiers: Vec::new(),
+        })
+    }
+
+    /// Appends an example of `[seq_len]` input and label tokens to the current puzzle.
+    ///
+    /// # Panics
+    /// When the tokens are not `seq_len`.
+    pub fn example(&mut self, inputs: &[u8], labels: &[u8]) -> Result<(), DatasetError> {
+        assert_eq!((inputs.len(), labels.len()), (self.seq_len, self.seq_len), "an example has seq_len tokens");
+        let Some(examples) = self.examples.checked_add(1) else {
+            let expected = format!("at most {} examples (indices are int32)", i32::MAX);
+            return Err(DatasetError::format(&self.folder, expected, "more"));
+        };
+        self.examples = examples;
+        self.inputs.extend(inputs)?;
+        self.labels.extend(labels)
+    }
+
+    /// Closes the current puzzle.
+    pub fn end_puzzle(&mut self, identifier: i32) {
+        self.puzzle_indices.push(self.examples);
+        self.puzzle_identifiers.push(identifier);
+    }
+
+    /// Closes the current group.
+    pub fn end_group(&mut self) {
+        self.group_indices.push(self.puzzle_identifiers.len() as i32);
+    }
+
+    /// Groups closed so far.
+    pub fn groups(&self) -> usize {
+        self.group_indices.len() - 1
+    }
+
+    /// Writes the index arrays and `dataset.json`; `metadata.sets` names the one set, `all`.
+    pub fn finish(self, metadata: &DatasetMetadata) -> Result<(), DatasetError> {
+        self.inputs.finish()?;
+        self.labels.finish()?;
+        for (field, values) in [
+            ("puzzle_identifiers", &self.puzzle_identifiers),
+            ("puzzle_indices", &self.puzzle_indices),
+            ("group_indices", &self.group_indices),
+        ] {
+            let mut writer = NpyWriter::create(&field_path(&self.folder, SET, field), DType::Int32, &[])?;
+            writer.extend_i32(values)?;
+            writer.finish()?;
+        }
+        write_synced(&self.folder.join("dataset.json"), &metadata.to_json_bytes())
+    }
+}
+
+/// Refuses a target that is not ours to replace.
+fn check_target(target: &Path, overwrite: bool) -> Result<(), DatasetError> {
+    if !target.exists() {
+        return Ok(());
+    }
+    if !target.is_dir() {
+        return Err(DatasetError::format(target, "a dataset folder or nothing", "a file"));
+    }
+    let mut entries = BTreeSet::new();
+    for entry in fs::read_dir(target).map_err(DatasetError::io("read", target))? {
+        let entry = entry.map_err(DatasetError::io("read", target))?;
+        entries.insert(entry.file_name().to_string_lossy().into_owned());
+    }
+    if entries.is_empty() {
+        return Ok(());
+    }
+    if let Some(foreign) = entries.iter().find(|entry| !ROOT_ENTRIES.contains(&entry.as_str())) {
+        let expected = "a dataset folder (train, test, identifiers.json); choose another output folder";
+        return Err(DatasetError::format(target, expected, format!("{foreign:?} in it")));
+    }
+    if overwrite { Ok(()) } else { Err(DatasetError::AlreadyExists { path: target.to_owned() }) }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DatasetError> {
+    let mut file = File::create_new(path).map_err(DatasetError::io("create", path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(DatasetError::io("write", path))
+}
