@@ -6,6 +6,7 @@ pub mod builder;
 mod error;
 pub mod loader;
 pub mod numpy;
+pub mod scoring;
 pub mod store;
 pub mod sudoku;
 mod task;
