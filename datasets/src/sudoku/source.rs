@@ -14,7 +14,7 @@ use crate::batch::{Batch, IGNORE_LABEL_ID, SourcePosition, TrainingSource};
 use crate::error::DatasetError;
 use crate::store::DatasetMetadata;
 
-/// Examples that stand ready at most, drawn ahead by the background thread (about 3 kB each on 9×9 boards).
+/// Examples that stand ready at most, drawn ahead by the background thread (about 0.3 kB each on 9×9 boards).
 pub const PREFETCH_EXAMPLES: usize = 1_024;
 /// Examples handed over at once; a wake-up per example would cost as much as the example.
 const CHUNK_EXAMPLES: usize = 16;
