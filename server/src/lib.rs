@@ -2,4 +2,13 @@
 //! Owns queues, batches of thinking puzzles, requests and reports; leaves graphs to `exporter`, architectures and
 //! checkpoints to `models`, and the rules of the puzzles to `datasets`.
 
+pub mod config;
 pub mod engine;
+mod error;
+pub mod http;
+pub mod model;
+pub mod onnx;
+pub mod registry;
+pub mod sudoku;
+
+pub use error::ServerError;

@@ -1,1 +1,95 @@
-fn main() {}
+//! The program `server`: loads models, answers HTTP until it is told to stop, drains, ends.
+//! Leaves the meaning of its flags to `server::config` and everything it serves to the library.
+
+use std::io::IsTerminal;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use exporter::runtime;
+use server::config::{ServerArgs, ServerConfig, provider_name};
+use server::http::{RuntimeFacts, router};
+use server::registry::{Registry, SudokuModel};
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> Result<()> {
+    let config = ServerArgs::parse().resolve()?;
+    let filter = EnvFilter::try_from_env("TRM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let library = runtime::load()?;
+    let registry = load_models(&config)?;
+    let facts = RuntimeFacts {
+        onnxruntime: library.build,
+        library: library.library.display().to_string(),
+        execution_provider: provider_name(config.session.provider),
+        threads: config.session.threads,
+    };
+    tokio::runtime::Runtime::new()
+        .context("cannot start the asynchronous runtime")?
+        .block_on(serve(config, registry, facts))
+}
+
+fn load_models(config: &ServerConfig) -> Result<Registry> {
+    let mut models = Vec::new();
+    for directory in &config.checkpoints {
+        let model = SudokuModel::load(directory, &config.session, config.engine)?;
+        let (name, size, parameters) = (&model.card.name, model.shape.size(), model.card.parameters);
+        info!(name, sha256 = model.card.sha256, "loaded a model for {size}x{size} Sudoku with {parameters} parameters");
+        models.push(model);
+    }
+    Ok(Registry::new(models)?)
+}
+
+async fn serve(config: ServerConfig, registry: Registry, facts: RuntimeFacts) -> Result<()> {
+    let listener = TcpListener::bind(config.bind).await.with_context(|| {
+        format!("cannot listen on {}; choose another address with --bind, or stop what listens there", config.bind)
+    })?;
+    let address = listener.local_addr().context("the socket has no address")?;
+    info!("listening on http://{address}; try: curl http://{address}/info");
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let mut on_stop = stopped.clone();
+    let server = axum::serve(listener, router(registry, config.http, facts)).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is a reason to stop, too.
+        let _ = on_stop.changed().await;
+    });
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        ended = &mut server => return ended.context("the server's task broke")?.context("the server ended by itself"),
+        signal = stop_signal() => info!("{signal}: no new connections, finishing what was accepted"),
+    }
+    drop(stop);
+    match tokio::time::timeout(config.drain_timeout, server).await {
+        Ok(ended) => ended.context("the server's task broke")?.context("the server failed while draining"),
+        Err(_) => {
+            warn!("some requests were not finished within {} ms and are dropped", config.drain_timeout.as_millis());
+            Ok(())
+        }
+    }
+}
+
+/// Returns at the first SIGTERM or Ctrl-C.
+async fn stop_signal() -> &'static str {
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => _ = signal.recv().await,
+            Err(_) => std::future::pending::<()>().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupted => "interrupted",
+        () = terminated => "terminated",
+    }
+}

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
 use super::metrics::Metrics;
 use super::queue::{Job, Queue};
 use super::{Answer, EngineError, Halting, Rules, StepBatch, StepModel, StepOutcome, StepTrace, Stopped, Timings};
@@ -38,6 +40,9 @@ struct Running {
     trace: Vec<StepTrace>,
 }
 
+/// An answer and the way to its client.
+type Reply = (oneshot::Sender<Result<Answer, EngineError>>, Result<Answer, EngineError>);
+
 impl<M: StepModel> Scheduler<M> {
     pub(super) fn new(
         model: M,
@@ -68,11 +73,16 @@ impl<M: StepModel> Scheduler<M> {
         let stepping = Instant::now();
         let outcome = self.model.step(&batch);
         let stepped = Instant::now();
-        match outcome.map_err(|error| error.to_string()).and_then(|outcome| self.check(outcome)) {
+        let replies = match outcome.map_err(|error| error.to_string()).and_then(|outcome| self.check(outcome)) {
             Ok(outcome) => self.retire(&outcome, stepped),
             Err(message) => self.fail(&message),
-        }
+        };
+        // Before the replies, so that a client who reads the counters finds its own turn in them.
         self.metrics.add_turn(stepped - stepping, started.elapsed());
+        for (reply, answer) in replies {
+            // A client that went away during the step has no use for the answer.
+            let _ = reply.send(answer);
+        }
     }
 
     fn free_abandoned_rows(&mut self) {
@@ -146,7 +156,9 @@ impl<M: StepModel> Scheduler<M> {
         ))
     }
 
-    fn retire(&mut self, outcome: &StepOutcome, now: Instant) {
+    /// Empties the rows that are finished.
+    fn retire(&mut self, outcome: &StepOutcome, now: Instant) -> Vec<Reply> {
+        let mut replies = Vec::new();
         let answers = outcome.answers.chunks_exact(self.model.seq_len());
         for (index, ((row, answer), &q)) in self.rows.iter_mut().zip(answers).zip(&outcome.q_halt).enumerate() {
             let Some(running) = row else {
@@ -159,17 +171,22 @@ impl<M: StepModel> Scheduler<M> {
             if let Some(running) = row.take() {
                 self.metrics.answered.add(1);
                 self.metrics.verified.add(u64::from(verified));
-                running.send(answer, q, stopped, verified, now);
+                replies.push(running.into_reply(answer, q, stopped, verified, now));
             }
         }
+        replies
     }
 
-    fn fail(&mut self, message: &str) {
-        for running in self.rows.drain(..).flatten() {
-            self.metrics.failed.add(1);
-            // A client that has gone needs no message.
-            let _ = running.job.reply.send(Err(EngineError::Step(message.to_owned())));
-        }
+    /// Empties all rows.
+    fn fail(&mut self, message: &str) -> Vec<Reply> {
+        let replies: Vec<Reply> = self
+            .rows
+            .drain(..)
+            .flatten()
+            .map(|running| (running.job.reply, Err(EngineError::Step(message.to_owned()))))
+            .collect();
+        self.metrics.failed.add(replies.len() as u64);
+        replies
     }
 }
 
@@ -198,12 +215,11 @@ impl Running {
         Some((stopped, request.halting != Halting::Verified && obeyed()))
     }
 
-    fn send(self, answer: &[i64], q: f32, stopped: Stopped, verified: bool, now: Instant) {
+    fn into_reply(self, answer: &[i64], q: f32, stopped: Stopped, verified: bool, now: Instant) -> Reply {
         let queue = self.admitted.saturating_duration_since(self.job.submitted);
         let timings = Timings { queue, compute: now.saturating_duration_since(self.admitted) };
         let answer =
             Answer { tokens: answer.to_vec(), verified, steps: self.steps, q, stopped, trace: self.trace, timings };
-        // A client that went away during the step has no use for the answer.
-        let _ = self.job.reply.send(Ok(answer));
+        (self.job.reply, Ok(answer))
     }
 }

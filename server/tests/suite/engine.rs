@@ -1,12 +1,11 @@
 //! What the engine promises about order, batches, halting and lost clients, on a model that only counts.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use server::engine::{Engine, EngineError, EngineOptions, Halting, Request, Stopped};
-use support::{Countdown, SecondTokenIsOne, Turn, countdown};
+
+use crate::countdown::{Countdown, SecondTokenIsOne, Turn, countdown};
 
 fn options(slots: usize) -> EngineOptions {
     EngineOptions { slots, queue_capacity: 64, default_max_steps: 16, max_steps_limit: 64 }

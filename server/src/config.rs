@@ -1,0 +1,134 @@
+//! What the operator may say to `server`, and what it means. The doc comments are the operator's manual.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use exporter::runtime::{Optimization, Provider, SessionOptions};
+
+use crate::ServerError;
+use crate::http::HttpLimits;
+use crate::model::{checkpoints_in, shipped_directory};
+use crate::registry::EngineLimits;
+
+/// Solves puzzles over HTTP with tiny recursive models: POST /solve/sudoku, GET /health, GET /info.
+///
+/// Example: server &
+///          curl localhost:8080/solve/sudoku -d '530070000600195000098000060800060003400803001700020006060000280000419005000080079'
+#[derive(Debug, Clone, Parser)]
+#[command(name = "server", version, verbatim_doc_comment)]
+pub struct ServerArgs {
+    /// Folder of a checkpoint (manifest.json, model.safetensors). May be given several times, once for each board
+    /// size; in the environment, separate folders with commas. Default: every shipped model.
+    #[arg(long = "checkpoint", env = "TRM_CHECKPOINT", value_delimiter = ',', value_name = "DIR")]
+    pub checkpoints: Vec<PathBuf>,
+
+    /// Folder whose subfolders are the shipped models. Default: models/shipped in or above the current folder or that
+    /// of the program, else the one in the source tree.
+    #[arg(long, env = "TRM_MODELS_DIR", value_name = "DIR")]
+    pub models_dir: Option<PathBuf>,
+
+    /// Address and port to listen on; port 0 takes a free one, which the log names. 0.0.0.0 serves the network: there
+    /// is no authentication, so put a gateway before it.
+    #[arg(long, env = "TRM_BIND", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub bind: SocketAddr,
+
+    /// Threads that share one operation of a model. 0: one per physical core.
+    #[arg(long, env = "TRM_THREADS", default_value_t = 0, value_name = "COUNT")]
+    pub threads: usize,
+
+    /// GPU to run on, by its index; needs a build with the feature `cuda` and an ONNX Runtime with CUDA. The server
+    /// ends with an error rather than fall back to the processor. Default: the processor.
+    #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
+    pub cuda_device: Option<u16>,
+
+    /// Puzzles that a model thinks about at the same time, 1 to 128: more raise throughput and the latency of each.
+    #[arg(long, env = "TRM_SLOTS", default_value_t = 32, value_name = "COUNT")]
+    pub slots: usize,
+
+    /// Puzzles that may wait for a slot, for each model; beyond that clients get status 429.
+    #[arg(long, env = "TRM_QUEUE_CAPACITY", default_value_t = 1024, value_name = "COUNT")]
+    pub queue_capacity: usize,
+
+    /// Largest `max_steps` that a request may ask for. Requests that name none get the model's halt_max_steps.
+    #[arg(long, env = "TRM_MAX_STEPS", default_value_t = 1024, value_name = "COUNT")]
+    pub max_steps: usize,
+
+    /// Milliseconds for a body to arrive (else status 408), and then for its answer (else status 504).
+    #[arg(long, env = "TRM_REQUEST_TIMEOUT_MS", default_value_t = 30_000, value_name = "MS")]
+    pub request_timeout_ms: u64,
+
+    /// Largest body in bytes; beyond that clients get status 413.
+    #[arg(long, env = "TRM_MAX_BODY_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
+    pub max_body_bytes: usize,
+
+    /// Most puzzles in one request; beyond that clients get status 413.
+    #[arg(long, env = "TRM_MAX_PUZZLES", default_value_t = 256, value_name = "COUNT")]
+    pub max_puzzles: usize,
+
+    /// Milliseconds that accepted requests get to finish after SIGTERM or Ctrl-C.
+    #[arg(long, env = "TRM_DRAIN_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
+    pub drain_timeout_ms: u64,
+}
+
+/// What the arguments mean.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Checkpoints to load.
+    pub checkpoints: Vec<PathBuf>,
+    /// Where to listen.
+    pub bind: SocketAddr,
+    /// How sessions run.
+    pub session: SessionOptions,
+    /// Limits of every engine.
+    pub engine: EngineLimits,
+    /// Limits of the HTTP side.
+    pub http: HttpLimits,
+    /// How long a shutdown may take.
+    pub drain_timeout: Duration,
+}
+
+impl ServerArgs {
+    /// Resolves defaults.
+    ///
+    /// # Errors
+    /// [`ServerError::NoModel`] when no checkpoint is named and none is shipped.
+    pub fn resolve(self) -> Result<ServerConfig, ServerError> {
+        let checkpoints = if self.checkpoints.is_empty() {
+            checkpoints_in(&shipped_directory(self.models_dir.as_deref())?)?
+        } else {
+            self.checkpoints
+        };
+        Ok(ServerConfig {
+            checkpoints,
+            bind: self.bind,
+            session: session_options(self.threads, self.cuda_device),
+            engine: EngineLimits {
+                slots: self.slots,
+                queue_capacity: self.queue_capacity,
+                max_steps_limit: self.max_steps,
+            },
+            http: HttpLimits {
+                max_body_bytes: self.max_body_bytes,
+                max_puzzles: self.max_puzzles.min(self.queue_capacity),
+                request_timeout: Duration::from_millis(self.request_timeout_ms),
+            },
+            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+        })
+    }
+}
+
+/// Session options of `threads` threads (0: one per physical core) on a GPU, if one is named, else the processor.
+pub fn session_options(threads: usize, cuda_device: Option<u16>) -> SessionOptions {
+    let provider = cuda_device.map_or(Provider::Cpu, |device| Provider::Cuda { device });
+    SessionOptions { threads, provider, optimization: Optimization::All, ..SessionOptions::default() }
+}
+
+/// ONNX Runtime's name of a provider.
+pub fn provider_name(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Cpu => "CPUExecutionProvider",
+        Provider::Cuda { .. } => "CUDAExecutionProvider",
+    }
+}

@@ -1,0 +1,64 @@
+//! The HTTP interface: routes, limits and the state behind them. Leaves thinking to the engines and the forms of a
+//! puzzle to [`puzzle_body`].
+
+mod info;
+mod problem;
+mod puzzle_body;
+mod solve;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use serde::Serialize;
+
+pub use problem::Problem;
+
+use crate::registry::Registry;
+
+/// What a server allows its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HttpLimits {
+    /// Largest body in bytes.
+    pub max_body_bytes: usize,
+    /// Most puzzles in one request.
+    pub max_puzzles: usize,
+    /// Longest time for a body to arrive, and then for an answer.
+    pub request_timeout: Duration,
+}
+
+/// What computes, for `/info`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuntimeFacts {
+    /// Build information of ONNX Runtime.
+    pub onnxruntime: String,
+    /// File that it was loaded from.
+    pub library: String,
+    /// Execution provider that the sessions really run on.
+    pub execution_provider: &'static str,
+    /// Threads that share one operation; 0: one per physical core.
+    pub threads: usize,
+}
+
+/// What every request sees.
+#[derive(Debug)]
+pub(crate) struct ServerState {
+    registry: Registry,
+    limits: HttpLimits,
+    runtime: RuntimeFacts,
+    started: Instant,
+}
+
+/// The routes over the given models.
+pub fn router(registry: Registry, limits: HttpLimits, runtime: RuntimeFacts) -> Router {
+    let state = Arc::new(ServerState { registry, limits, runtime, started: Instant::now() });
+    Router::new()
+        .route("/solve/sudoku", post(solve::solve_sudoku).fallback(|| async { Problem::MethodNotAllowed("POST") }))
+        .route("/health", get(info::health).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
+        .route("/info", get(info::info).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
+        .fallback(|| async { Problem::NotFound })
+        .layer(DefaultBodyLimit::max(limits.max_body_bytes))
+        .with_state(state)
+}

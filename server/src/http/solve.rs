@@ -1,0 +1,180 @@
+//! `POST /solve/sudoku`: puzzles in, verified solutions out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use datasets::sudoku::SudokuShape;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::puzzle_body::{Form, Puzzle, SolveOptions, SolveRequest};
+use super::{Problem, ServerState};
+use crate::engine::{Answer, Pending, Request as EngineRequest, StepTrace, Stopped};
+use crate::registry::SudokuModel;
+use crate::sudoku::{board_from_tokens, tokens_of};
+
+/// What a puzzle gets back.
+#[derive(Debug, Serialize)]
+struct Solution {
+    /// The board in the form it was sent, or null: the model has no answer that obeys the rules.
+    solution: Option<Value>,
+    /// The model's last answer, where it is no solution; blanks where it predicts no digit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<Value>,
+    solved: bool,
+    verified: bool,
+    steps: usize,
+    q: f32,
+    stopped: Stopped,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Vec<TraceEntry>>,
+    model: ModelName,
+    timings: TimingsMs,
+}
+
+#[derive(Debug, Serialize)]
+struct TraceEntry {
+    step: usize,
+    answer: Value,
+    q: f32,
+}
+
+#[derive(Debug, Serialize)]
+struct ModelName {
+    name: String,
+    sha256: String,
+}
+
+#[derive(Debug, Serialize)]
+struct TimingsMs {
+    queue_ms: f64,
+    compute_ms: f64,
+    total_ms: f64,
+}
+
+/// Where an answer comes from and how to write it.
+struct Ticket<'s> {
+    pending: Pending,
+    model: &'s SudokuModel,
+    shape: SudokuShape,
+    form: Form,
+}
+
+/// Reads the puzzles, has their models think, and answers in the form that was asked.
+pub(super) async fn solve_sudoku(State(state): State<Arc<ServerState>>, request: Request) -> Result<Response, Problem> {
+    let timeout = state.limits.request_timeout;
+    let body = tokio::time::timeout(timeout, read_body(request, state.limits.max_body_bytes))
+        .await
+        .map_err(|_| Problem::SlowBody(timeout))??;
+    let request = SolveRequest::parse(&body, state.limits.max_puzzles)?;
+    let thinking = solve(&state, &request);
+    // Giving up drops the pending answers, which frees their slots.
+    let mut solutions = tokio::time::timeout(timeout, thinking).await.map_err(|_| {
+        Problem::Timeout(format!(
+            "no answer within the server's {} ms; send fewer puzzles at once",
+            timeout.as_millis()
+        ))
+    })??;
+    Ok(match (request.is_batch, solutions.pop()) {
+        (false, Some(solution)) => Json(solution).into_response(),
+        (_, last) => {
+            solutions.extend(last);
+            Json(json!({ "results": solutions })).into_response()
+        }
+    })
+}
+
+async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { limit },
+        _ => Problem::Malformed(format!("the body could not be read: {}", rejection.body_text())),
+    })
+}
+
+async fn solve(state: &ServerState, request: &SolveRequest) -> Result<Vec<Solution>, Problem> {
+    let mut solutions = Vec::with_capacity(request.puzzles.len());
+    for ticket in submit(state, request)? {
+        let answer = ticket.pending.await?;
+        solutions.push(describe(&answer, ticket.model, ticket.shape, ticket.form, &request.options));
+    }
+    Ok(solutions)
+}
+
+/// Queues every puzzle, after all have been checked.
+fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Ticket<'s>>, Problem> {
+    let in_batch = |problem: Problem, index| if request.is_batch { problem.in_puzzle(index) } else { problem };
+    let numbered = request.puzzles.iter().enumerate();
+    let models = numbered.map(|(index, puzzle)| model_for(state, puzzle).map_err(|e| in_batch(e, index)));
+    let models = models.collect::<Result<Vec<_>, _>>()?;
+
+    let deadline = request.options.deadline_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
+    let engine_request = |puzzle: &Puzzle| EngineRequest {
+        tokens: tokens_of(&puzzle.board),
+        max_steps: request.options.max_steps,
+        halting: request.options.halting,
+        deadline,
+        trace: request.options.trace,
+    };
+    // A batch goes into each engine's queue whole or not at all.
+    let mut tickets: Vec<Option<Ticket<'s>>> = request.puzzles.iter().map(|_| None).collect();
+    for model in state.registry.models() {
+        let mine: Vec<usize> = (0..models.len()).filter(|&index| models[index].shape == model.shape).collect();
+        if mine.is_empty() {
+            continue;
+        }
+        let requests = mine.iter().map(|&index| engine_request(&request.puzzles[index])).collect();
+        for (index, pending) in mine.into_iter().zip(model.engine.submit_all(requests)?) {
+            let form = request.puzzles[index].form;
+            tickets[index] = Some(Ticket { pending, model, shape: model.shape, form });
+        }
+    }
+    Ok(tickets.into_iter().flatten().collect())
+}
+
+fn model_for<'s>(state: &'s ServerState, puzzle: &Puzzle) -> Result<&'s SudokuModel, Problem> {
+    if let Some(&contradiction) = puzzle.board.contradictions().first() {
+        return Err(Problem::Contradictory(contradiction));
+    }
+    let shape = puzzle.board.shape();
+    state.registry.for_shape(shape).ok_or_else(|| {
+        let sizes: Vec<String> =
+            state.registry.models().iter().map(|model| format!("{0}x{0}", model.shape.size())).collect();
+        Problem::NoModel { size: shape.size(), available: sizes.join(", ") }
+    })
+}
+
+fn describe(answer: &Answer, model: &SudokuModel, shape: SudokuShape, form: Form, options: &SolveOptions) -> Solution {
+    let board = board_from_tokens(shape, &answer.tokens);
+    let written = form.write(&board);
+    let (solution, attempt) = if answer.verified { (Some(written), None) } else { (None, Some(written)) };
+    let entry = |(index, step): (usize, &StepTrace)| TraceEntry {
+        step: index + 1,
+        answer: form.write(&board_from_tokens(shape, &step.tokens)),
+        q: step.q,
+    };
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    Solution {
+        solution,
+        attempt,
+        solved: answer.verified,
+        verified: answer.verified,
+        steps: answer.steps,
+        q: answer.q,
+        stopped: answer.stopped,
+        grid: options.grid.then(|| board.to_grid()),
+        trace: options.trace.then(|| answer.trace.iter().enumerate().map(entry).collect()),
+        model: ModelName { name: model.card.name.clone(), sha256: model.card.sha256.clone() },
+        timings: TimingsMs {
+            queue_ms: ms(answer.timings.queue),
+            compute_ms: ms(answer.timings.compute),
+            total_ms: ms(answer.timings.total()),
+        },
+    }
+}

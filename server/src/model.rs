@@ -1,0 +1,156 @@
+//! From a checkpoint folder to a model that steps: what it is (its card), and its graph in a session.
+//! Owns loading and the choice of shipped models; leaves running to the engine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use datasets::sudoku::SudokuShape;
+use exporter::runtime::{self, SessionOptions};
+use exporter::{ExportOptions, Flavor, GraphKind, metadata};
+use models::checkpoint::{MANIFEST_FILE, WeightsKind};
+use models::{ArchitectureConfig, Checkpoint, ModelDims, ParameterKind};
+use serde::Serialize;
+
+use crate::ServerError;
+use crate::onnx::OnnxStepModel;
+
+/// What a loaded model is, for `/info`, reports and responses.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelCard {
+    /// Name of the checkpoint's folder.
+    pub name: String,
+    /// Hex sha256 of the weight file.
+    pub sha256: String,
+    /// What the tokens mean.
+    pub task: String,
+    /// Sizes that come from the data.
+    #[serde(flatten)]
+    pub dims: ModelDims,
+    /// Trained weights, without the puzzle-embedding table.
+    pub parameters: usize,
+    /// Optimizer steps that the weights have seen.
+    pub step: u64,
+    /// EMA or raw weights.
+    pub weights: WeightsKind,
+    /// What it was trained on.
+    pub dataset: String,
+    /// Commit of the code that trained it, if known.
+    pub git_commit: Option<String>,
+    /// Results of the last evaluation in training, by metric name.
+    pub metrics: BTreeMap<String, f64>,
+    /// Name and config of the architecture.
+    pub arch: ArchitectureConfig,
+}
+
+/// A model ready to step.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// What it is.
+    pub card: ModelCard,
+    /// Board that it solves.
+    pub shape: SudokuShape,
+    /// Its graph in a session.
+    pub step_model: OnnxStepModel,
+}
+
+/// Exports the checkpoint in `directory` to a step graph in memory and opens a session on it.
+///
+/// # Errors
+/// When the checkpoint is unusable or no Sudoku model, or ONNX Runtime is missing or refuses the graph.
+pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, ServerError> {
+    let checkpoint = Checkpoint::open(directory)?;
+    let shape = sudoku_shape(&checkpoint)?;
+    let card = card(&checkpoint)?;
+    let export = ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, logits: false };
+    let graph = exporter::export(&checkpoint, &export)?;
+    let session = runtime::open_bytes(&graph.bytes, options)?;
+    let metadata = metadata::read(&session)?;
+    let step_model = OnnxStepModel::new(session, &metadata, &first_puzzle_embedding(&checkpoint)?);
+    Ok(LoadedModel { card, shape, step_model })
+}
+
+/// Folder of the shipped models: `named` if given, else `models/shipped` in or above the current folder or that of
+/// the program, else the one in the source tree that this program was built from.
+///
+/// # Errors
+/// [`ServerError::NoModel`] when there is no such folder.
+pub fn shipped_directory(named: Option<&Path>) -> Result<PathBuf, ServerError> {
+    if let Some(named) = named {
+        let searched = || ServerError::NoModel { searched: format!("{} is no folder", named.display()) };
+        return if named.is_dir() { Ok(named.to_owned()) } else { Err(searched()) };
+    }
+    let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
+    let folders = starts.iter().flatten().flat_map(|start| start.ancestors()).map(|folder| folder.join(SHIPPED));
+    folders
+        .chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(SHIPPED)])
+        .find(|path| path.is_dir())
+        .ok_or_else(|| ServerError::NoModel {
+            searched: format!(
+                "no folder {SHIPPED} in or above the current folder or that of the program, TRM_MODELS_DIR is not set"
+            ),
+        })
+}
+
+/// The checkpoints in a folder of models, by name.
+///
+/// # Errors
+/// [`ServerError::NoModel`] when there is none.
+pub fn checkpoints_in(directory: &Path) -> Result<Vec<PathBuf>, ServerError> {
+    let is_checkpoint = |path: &PathBuf| path.join(MANIFEST_FILE).is_file();
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_checkpoint).collect();
+    if found.is_empty() {
+        return Err(ServerError::NoModel { searched: format!("{} holds no checkpoint", directory.display()) });
+    }
+    found.sort();
+    Ok(found)
+}
+
+const SHIPPED: &str = "models/shipped";
+
+fn sudoku_shape(checkpoint: &Checkpoint) -> Result<SudokuShape, ServerError> {
+    let manifest = &checkpoint.manifest;
+    let ModelDims { vocab_size, seq_len, .. } = manifest.dims;
+    SudokuShape::from_cells(seq_len)
+        .ok()
+        .filter(|shape| shape.vocab_size() == vocab_size && manifest.task.starts_with("sudoku"))
+        .ok_or_else(|| ServerError::Task {
+            checkpoint: checkpoint.directory().to_owned(),
+            task: manifest.task.clone(),
+            seq_len,
+            vocab_size,
+        })
+}
+
+fn card(checkpoint: &Checkpoint) -> Result<ModelCard, ServerError> {
+    let manifest = checkpoint.manifest.clone();
+    let directory = checkpoint.directory();
+    // `.` and `..` have no name of their own.
+    let resolved = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+    let name = resolved.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+    let specs = manifest.arch.parameter_specs(&manifest.dims)?;
+    let is_weight = |spec: &&models::ParameterSpec| spec.kind == ParameterKind::Weight;
+    Ok(ModelCard {
+        name,
+        sha256: checkpoint.sha256(),
+        parameters: specs.iter().filter(is_weight).map(models::ParameterSpec::element_count).sum(),
+        task: manifest.task,
+        dims: manifest.dims,
+        step: manifest.step,
+        weights: manifest.weights,
+        dataset: manifest.dataset,
+        git_commit: manifest.git_commit,
+        metrics: manifest.metrics,
+        arch: manifest.arch,
+    })
+}
+
+/// Row 0 of the puzzle-embedding table (all Sudoku puzzles have identifier 0); empty without a table.
+fn first_puzzle_embedding(checkpoint: &Checkpoint) -> Result<Vec<f32>, ServerError> {
+    let manifest = &checkpoint.manifest;
+    let specs = manifest.arch.parameter_specs(&manifest.dims)?;
+    let Some(table) = specs.iter().find(|spec| spec.kind == ParameterKind::PuzzleTable) else { return Ok(Vec::new()) };
+    let mut values = checkpoint.values(table)?;
+    values.truncate(manifest.arch.puzzle_emb_ndim());
+    Ok(values)
+}

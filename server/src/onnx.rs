@@ -1,0 +1,176 @@
+//! A step graph in ONNX Runtime as the engine's [`StepModel`].
+//! Owns the session and the recursion states, which stay in ONNX Runtime's own values from step to step; leaves the
+//! graph to `exporter` and the choice of rows to the engine.
+
+use std::borrow::Cow;
+
+use exporter::{GraphMetadata, names};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
+use ort::value::{DynValue, Tensor, TensorElementType, TensorRef};
+
+use crate::engine::{StepBatch, StepError, StepModel, StepOutcome};
+
+/// A session on a step graph with the states of its last batch.
+#[derive(Debug)]
+pub struct OnnxStepModel {
+    session: Session,
+    seq_len: usize,
+    state_names: Vec<StateNames>,
+    /// Shape of one row of a state: `[tokens, hidden_size]`.
+    state_row: [usize; 2],
+    /// `[puzzle_emb_len, hidden_size]`, where the graph has that input: the same for every row, since the tasks served
+    /// here have one puzzle identifier.
+    puzzle_embedding: Option<PuzzleEmbedding>,
+    state: Option<BatchState>,
+}
+
+#[derive(Debug)]
+struct StateNames {
+    input: String,
+    output: String,
+}
+
+#[derive(Debug)]
+struct PuzzleEmbedding {
+    row: Vec<f32>,
+    shape: [usize; 2],
+    /// The row, repeated for the largest batch so far.
+    repeated: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct BatchState {
+    rows: usize,
+    /// `[rows, tokens, hidden_size]` each, in the order of the state names.
+    values: Vec<DynValue>,
+}
+
+impl OnnxStepModel {
+    /// Wraps a session on the step graph that `metadata` describes. `puzzle_embedding` is the row of the
+    /// puzzle-embedding table that every puzzle gets; shorter than the graph's input, it is padded with zeros.
+    pub fn new(session: Session, metadata: &GraphMetadata, puzzle_embedding: &[f32]) -> Self {
+        let (arch, hidden_size) = (&metadata.arch, metadata.arch.hidden_size());
+        let state_names = arch.state_names().iter();
+        let state_names =
+            state_names.map(|name| StateNames { input: names::state_input(name), output: names::state_output(name) });
+        let shape = [arch.puzzle_emb_len(), hidden_size];
+        let mut row = puzzle_embedding.to_vec();
+        row.resize(shape[0] * shape[1], 0.0);
+        let puzzle_embedding = (shape[0] > 0).then(|| PuzzleEmbedding { row, shape, repeated: Vec::new() });
+        Self {
+            session,
+            seq_len: metadata.dims.seq_len,
+            state_names: state_names.collect(),
+            state_row: [metadata.tokens(), hidden_size],
+            puzzle_embedding,
+            state: None,
+        }
+    }
+
+    /// The states that the batch continues: those of the last step where every row has stayed in its place, else
+    /// copies of the rows that are carried on.
+    fn states_for(&mut self, carried: &[Option<usize>]) -> Result<Vec<DynValue>, StepError> {
+        let rows = carried.len();
+        let previous = self.state.take();
+        let in_place = |(row, from): (usize, &Option<usize>)| from.is_none_or(|from| from == row);
+        match previous {
+            Some(state) if state.rows == rows && carried.iter().enumerate().all(in_place) => Ok(state.values),
+            Some(state) => state.values.iter().map(|value| self.gather(value, state.rows, carried)).collect(),
+            None if carried.iter().all(Option::is_none) => {
+                let shape = [rows, self.state_row[0], self.state_row[1]];
+                let zeros = || Tensor::from_array((shape, vec![0.0_f32; shape.iter().product()]));
+                self.state_names.iter().map(|_| Ok(zeros().map_err(ort_error)?.into_dyn())).collect()
+            }
+            None => Err(StepError("a row continues a state, but the last step left none".into())),
+        }
+    }
+
+    fn gather(&self, value: &DynValue, rows: usize, carried: &[Option<usize>]) -> Result<DynValue, StepError> {
+        let (_, values) = value.try_extract_tensor::<f32>().map_err(ort_error)?;
+        let row_len = self.state_row[0] * self.state_row[1];
+        let mut gathered = vec![0.0; carried.len() * row_len];
+        for (target, from) in gathered.chunks_exact_mut(row_len).zip(carried) {
+            let Some(from) = *from else { continue };
+            if from >= rows {
+                return Err(StepError(format!("a row continues row {from} of a batch of {rows}")));
+            }
+            target.copy_from_slice(&values[from * row_len..(from + 1) * row_len]);
+        }
+        let shape = [carried.len(), self.state_row[0], self.state_row[1]];
+        Ok(Tensor::from_array((shape, gathered)).map_err(ort_error)?.into_dyn())
+    }
+}
+
+impl StepModel for OnnxStepModel {
+    fn seq_len(&self) -> usize {
+        self.seq_len
+    }
+
+    fn step(&mut self, batch: &StepBatch<'_>) -> Result<StepOutcome, StepError> {
+        let rows = batch.carried.len();
+        let states = self.states_for(batch.carried)?;
+        let reset: Vec<bool> = batch.carried.iter().map(Option::is_none).collect();
+
+        let tokens = TensorRef::from_array_view(([rows, self.seq_len], batch.tokens)).map_err(ort_error)?;
+        let reset = TensorRef::from_array_view(([rows], reset.as_slice())).map_err(ort_error)?;
+        let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> =
+            vec![(names::INPUTS.into(), tokens.into()), (names::RESET.into(), reset.into())];
+        if let Some(embedding) = &mut self.puzzle_embedding {
+            let value = embedding.for_rows(rows)?;
+            inputs.push((names::PUZZLE_EMBEDDINGS.into(), value.into()));
+        }
+        for (name, state) in self.state_names.iter().zip(&states) {
+            inputs.push((name.input.as_str().into(), state.into()));
+        }
+        let mut outputs = self.session.run(inputs).map_err(ort_error)?;
+
+        let outcome = StepOutcome {
+            answers: copy_of(&outputs, names::PREDS, TensorElementType::Int64, DynValue::try_extract_tensor::<i64>)?,
+            q_halt: copy_of(
+                &outputs,
+                names::Q_HALT_LOGITS,
+                TensorElementType::Float32,
+                DynValue::try_extract_tensor::<f32>,
+            )?,
+        };
+        let take = |name: &StateNames| outputs.remove(&name.output).ok_or_else(|| missing(&name.output));
+        let values = self.state_names.iter().map(take).collect::<Result<_, _>>()?;
+        drop(outputs);
+        self.state = Some(BatchState { rows, values });
+        Ok(outcome)
+    }
+}
+
+impl PuzzleEmbedding {
+    /// `[rows, puzzle_emb_len, hidden_size]`.
+    fn for_rows(&mut self, rows: usize) -> Result<TensorRef<'_, f32>, StepError> {
+        let len = rows * self.row.len();
+        while self.repeated.len() < len {
+            self.repeated.extend_from_slice(&self.row);
+        }
+        TensorRef::from_array_view(([rows, self.shape[0], self.shape[1]], &self.repeated[..len])).map_err(ort_error)
+    }
+}
+
+type Extracted<'v, T> = ort::Result<(&'v ort::value::Shape, &'v [T])>;
+
+fn copy_of<T: Copy>(
+    outputs: &SessionOutputs<'_>,
+    name: &str,
+    expected: TensorElementType,
+    extract: impl for<'v> Fn(&'v DynValue) -> Extracted<'v, T>,
+) -> Result<Vec<T>, StepError> {
+    let value = outputs.get(name).ok_or_else(|| missing(name))?;
+    let (_, values) =
+        extract(value).map_err(|error| StepError(format!("output `{name}` is no {expected}: {error}")))?;
+    Ok(values.to_vec())
+}
+
+fn missing(name: &str) -> StepError {
+    StepError(format!("the graph gave no output `{name}`; export the checkpoint again"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an adapter for map_err")]
+fn ort_error(error: ort::Error) -> StepError {
+    StepError(error.to_string())
+}

@@ -1,0 +1,32 @@
+//! Sudoku as the engine sees it: boards to tokens and back, and the rules as a check on predictions.
+
+use datasets::sudoku::{Board, SudokuShape};
+
+use crate::engine::Rules;
+
+/// The rules of one board size.
+#[derive(Debug, Clone, Copy)]
+pub struct SudokuRules(pub SudokuShape);
+
+impl Rules for SudokuRules {
+    fn obeyed(&self, inputs: &[i64], answer: &[i64]) -> bool {
+        board_from_tokens(self.0, answer).is_solution_of(&board_from_tokens(self.0, inputs))
+    }
+}
+
+/// `[cells]` tokens of a board.
+pub fn tokens_of(board: &Board) -> Vec<i64> {
+    board.to_tokens().into_iter().map(i64::from).collect()
+}
+
+/// The board that `[cells]` predicted tokens show. A prediction that is no digit of the board shows as a blank, which
+/// no rule check accepts.
+///
+/// # Panics
+/// When there are not as many tokens as cells.
+pub fn board_from_tokens(shape: SudokuShape, tokens: &[i64]) -> Board {
+    let size = shape.size() as i64;
+    let cells =
+        tokens.iter().map(|token| token - 1).map(|value| if (1..=size).contains(&value) { value as u8 } else { 0 });
+    Board::from_cells(shape, cells.collect()).expect("values lie within the board, and there is one per cell")
+}

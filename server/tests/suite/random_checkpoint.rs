@@ -1,0 +1,51 @@
+//! Checkpoints of untrained models, for tests that need real graphs and no good answers.
+
+use std::path::{Path, PathBuf};
+
+use datasets::sudoku::SudokuShape;
+use models::checkpoint::{HostTensor, write};
+use models::{
+    ArchitectureConfig, Initializer, Manifest, ModelDims, ParameterKind, PosEncodings, QHeadInput, TrmConfig,
+};
+
+/// Writes `{parent}/{name}`: a tiny TRM with MLP mixing for boards of `shape`.
+pub(crate) fn write_random(parent: &Path, name: &str, shape: SudokuShape) -> PathBuf {
+    write_with(parent, name, shape, |_| {})
+}
+
+/// As [`write_random`], with changes to the config.
+pub(crate) fn write_with(
+    parent: &Path,
+    name: &str,
+    shape: SudokuShape,
+    change: impl FnOnce(&mut TrmConfig),
+) -> PathBuf {
+    let mut config = TrmConfig {
+        hidden_size: 32,
+        num_heads: 2,
+        H_cycles: 2,
+        L_cycles: 2,
+        L_layers: 1,
+        puzzle_emb_ndim: 0,
+        puzzle_emb_len: 0,
+        mlp_t: true,
+        pos_encodings: PosEncodings::None,
+        q_head_input: QHeadInput::Mean,
+        ..TrmConfig::default()
+    };
+    change(&mut config);
+    let arch = ArchitectureConfig::Trm(config);
+    let dims = ModelDims { vocab_size: shape.vocab_size(), seq_len: shape.cells(), num_puzzle_identifiers: 1 };
+    let initializer = Initializer::new(7);
+    let tensors = arch.parameter_specs(&dims).unwrap().into_iter().map(|spec| {
+        let mut values = initializer.draw(&spec);
+        if spec.kind == ParameterKind::PuzzleTable || spec.name.contains("q_head") {
+            // Zeros would make the puzzle embedding and the Q head invisible.
+            values.iter_mut().enumerate().for_each(|(index, value)| *value = (index % 7) as f32 * 0.3 - 1.0);
+        }
+        (spec.name.clone(), HostTensor::float32(&spec.shape, &values))
+    });
+    let directory = parent.join(name);
+    write(&directory, &Manifest::new(arch, dims, "sudoku"), &tensors.collect(), |_| Ok(())).unwrap();
+    directory
+}
