@@ -98,6 +98,25 @@ impl Emitter {
         Symbol { name: self.plain("Mul", &[&activated, &up.name]), row_shape: up.row_shape.clone() }
     }
 
+    /// `y / sqrt(mean(y²) + eps)` over `axis` for `y = x + delta`.
+    fn sum_rms_norm(&self, x: &str, delta: &str, axis: i64, eps: f64) -> String {
+        let sum = self.plain("Add", &[x, delta]);
+        let square = self.plain("Mul", &[&sum, &sum]);
+        let mean = self.graph().node("", "ReduceMean", &[&square], vec![ints_attribute("axes", &[axis])]);
+        let shifted = self.plain("Add", &[&mean, &self.scalar(eps)]);
+        let root = self.plain("Sqrt", &[&shifted]);
+        self.plain("Div", &[&sum, &root])
+    }
+
+    /// `rows · x` with rows `start..start + count` of the matrix `weight`, stored as `name`:
+    /// `[batch, tokens, hidden_size]` → `[batch, count, hidden_size]`.
+    fn mix(&self, x: &Symbol, name: &str, weight: &Parameter, start: usize, count: usize) -> Symbol {
+        let columns = weight.shape[1];
+        let rows = start * columns..(start + count) * columns;
+        let stored = self.graph().float_constant(name, &[count, columns], || weight.values[rows].to_vec());
+        Symbol { name: self.plain("MatMul", &[&stored, &x.name]), row_shape: vec![count, x.width()] }
+    }
+
     fn select(&self, x: &Symbol, index: usize) -> Symbol {
         let index = self.graph().int_scalar(index as i64);
         let name = self.graph().node("", "Gather", &[&x.name, &index], vec![int_attribute("axis", 1)]);
@@ -151,14 +170,7 @@ impl Backend for Emitter {
                 let attributes = vec![float_attribute("epsilon", eps as f32)];
                 graph.node(MICROSOFT, "SkipSimplifiedLayerNormalization", &inputs, attributes)
             }
-            Flavor::Portable => {
-                let sum = self.plain("Add", &[&x.name, &delta.name]);
-                let square = self.plain("Mul", &[&sum, &sum]);
-                let mean = self.graph().node("", "ReduceMean", &[&square], vec![ints_attribute("axes", &[-1])]);
-                let shifted = self.plain("Add", &[&mean, &self.scalar(eps)]);
-                let root = self.plain("Sqrt", &[&shifted]);
-                self.plain("Div", &[&sum, &root])
-            }
+            Flavor::Portable => self.sum_rms_norm(&x.name, &delta.name, -1, eps),
         };
         Symbol { name, row_shape: x.row_shape.clone() }
     }
@@ -166,6 +178,19 @@ impl Backend for Emitter {
     fn transpose(&self, x: &Symbol) -> Symbol {
         let name = self.graph().node("", "Transpose", &[&x.name], vec![ints_attribute("perm", &[0, 2, 1])]);
         Symbol { name, row_shape: vec![x.row_shape[1], x.row_shape[0]] }
+    }
+
+    /// Weights stand on the left, `W · x`, so that nothing is transposed.
+    ///
+    /// Spelled with transposes, ONNX Runtime fuses them into every product, the next MLP's too, and multiplies strided:
+    /// 8 to 18 % slower than this with the norm in standard operators over the token axis.
+    fn token_mixing(&self, x: &Symbol, swiglu: &SwiGlu<Parameter>, eps: f64) -> Symbol {
+        let (gate_up, down) = (&swiglu.gate_up.weight, &swiglu.down.weight);
+        let inner = swiglu.down.in_features;
+        let gate = self.mix(x, &format!("{}_gate", gate_up.name), gate_up, 0, inner);
+        let up = self.mix(x, &format!("{}_up", gate_up.name), gate_up, inner, inner);
+        let delta = self.mix(&self.silu_product(&gate, &up), &down.name, down, 0, swiglu.down.out_features);
+        Symbol { name: self.sum_rms_norm(&x.name, &delta.name, 1, eps), row_shape: x.row_shape.clone() }
     }
 
     fn add(&self, left: &Symbol, right: &Symbol) -> Symbol {

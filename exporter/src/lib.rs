@@ -3,6 +3,7 @@
 //! and checkpoints to `models`, and what is done with a loaded graph to `server`.
 
 mod attention;
+pub mod check;
 mod emitter;
 mod error;
 mod graph;
