@@ -1,6 +1,7 @@
 //! The one error type of the crate: every message names the file or argument, what was expected and what was found.
 //! Rules of the Sudoku task have their own type in [`crate::sudoku`].
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use crate::sudoku::SudokuError;
@@ -9,14 +10,14 @@ use crate::sudoku::SudokuError;
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// The operating system refused a file operation.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     Io {
         /// What was attempted, as a verb ("read", "create").
         action: &'static str,
         /// The file or folder concerned.
         path: PathBuf,
-        /// The operating system's answer.
-        source: std::io::Error,
+        /// The operating system's answer. (No `source`: the message contains it, a chain of errors would repeat it.)
+        cause: std::io::Error,
     },
 
     /// A file exists but does not hold what its place in the format promises.
@@ -86,7 +87,7 @@ impl DatasetError {
     /// Wraps an I/O error with the attempted action and the path it concerns.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        move |cause| Self::Io { action, path, cause }
     }
 
     /// A [`Format`](Self::Format) error.
@@ -95,7 +96,7 @@ impl DatasetError {
     }
 
     /// An [`Argument`](Self::Argument) error.
-    pub(crate) fn argument(name: &'static str, expected: impl Into<String>, found: impl ToString) -> Self {
+    pub(crate) fn argument(name: &'static str, expected: impl Into<String>, found: impl Display) -> Self {
         Self::Argument { name, expected: expected.into(), found: found.to_string() }
     }
 }

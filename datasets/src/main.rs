@@ -7,6 +7,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use datasets::DatasetError;
 
 /// Build, generate and look at puzzle datasets for tiny recursive models.
 ///
@@ -48,8 +49,11 @@ fn main() -> ExitCode {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    error.chain().any(|cause| {
+        let cause = match cause.downcast_ref() {
+            Some(DatasetError::Io { cause, .. }) => Some(cause),
+            _ => cause.downcast_ref::<io::Error>(),
+        };
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    })
 }

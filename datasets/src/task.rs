@@ -33,9 +33,8 @@ impl Task {
     /// a square, ARC 12 tokens on 900 cells. `None` where nothing fits.
     pub fn infer(vocab_size: usize, seq_len: usize) -> Option<Self> {
         let side = seq_len.isqrt();
-        let sudoku = SudokuShape::ALL
-            .into_iter()
-            .find(|shape| (shape.vocab_size(), shape.cells()) == (vocab_size, seq_len));
+        let sudoku =
+            SudokuShape::ALL.into_iter().find(|shape| (shape.vocab_size(), shape.cells()) == (vocab_size, seq_len));
         match (vocab_size, sudoku) {
             // A 4×4 maze would look like a 4×4 Sudoku; no dataset has such mazes.
             (_, Some(shape)) => Some(Self::Sudoku(shape)),

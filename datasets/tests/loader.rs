@@ -21,15 +21,11 @@ fn paths(names: &[&str]) -> Vec<PathBuf> {
 }
 
 fn assert_same(batch: &Batch, expected: &SafeTensors, name: &str) {
-    let fields = [
-        ("inputs", &batch.inputs),
-        ("labels", &batch.labels),
-        ("puzzle_identifiers", &batch.puzzle_identifiers),
-    ];
+    let fields =
+        [("inputs", &batch.inputs), ("labels", &batch.labels), ("puzzle_identifiers", &batch.puzzle_identifiers)];
     for (field, values) in fields {
         let tensor = expected.tensor(&format!("{name}.{field}")).expect("recorded");
-        let recorded: Vec<i32> =
-            tensor.data().as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes)).collect();
+        let recorded: Vec<i32> = tensor.data().as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes)).collect();
         assert!(*values == recorded, "{name}.{field} differs from the reference");
     }
 }
@@ -71,8 +67,7 @@ fn training_batches_equal_the_reference() {
         let name = format!("batches/sudoku_sub8_aug3_train_ws{world_size}_rank{rank}.safetensors");
         let bytes = std::fs::read(fixture(&name)).expect("the fixture is in the repository");
         let expected = SafeTensors::deserialize(&bytes).expect("the fixture is intact");
-        let mut source =
-            FolderSource::open(&paths(&["sudoku_sub8_aug3"]), options(rank, world_size)).expect("opens");
+        let mut source = FolderSource::open(&paths(&["sudoku_sub8_aug3"]), options(rank, world_size)).expect("opens");
         let wanted = vec![true; 8 / world_size];
         for iteration in 0..2 {
             for index in 0..2 {
@@ -91,7 +86,8 @@ fn ranks_share_the_global_batch() {
     let (mut whole, mut first, mut second) = (open(0, 1), open(0, 2), open(1, 2));
     for _ in 0..25 {
         let all = whole.next_batch(&[true; 8]).expect("a batch");
-        let (left, right) = (first.next_batch(&[true; 4]).expect("a batch"), second.next_batch(&[true; 4]).expect("a batch"));
+        let (left, right) =
+            (first.next_batch(&[true; 4]).expect("a batch"), second.next_batch(&[true; 4]).expect("a batch"));
         assert_eq!(all.inputs, [left.inputs, right.inputs].concat());
         assert_eq!(all.labels, [left.labels, right.labels].concat());
         assert_eq!(all.puzzle_identifiers, [left.puzzle_identifiers, right.puzzle_identifiers].concat());
@@ -157,8 +153,14 @@ fn several_folders_are_merged_as_in_the_reference() {
 #[test]
 fn options_and_data_that_cannot_work_are_named() {
     let cases = [
-        (LoaderOptions { world_size: 3, ..options(0, 1) }, "global_batch_size: expected a positive multiple of world_size 3, found 8"),
-        (LoaderOptions { rank: 2, world_size: 2, ..options(0, 1) }, "rank: expected a rank below world_size 2, found 2"),
+        (
+            LoaderOptions { world_size: 3, ..options(0, 1) },
+            "global_batch_size: expected a positive multiple of world_size 3, found 8",
+        ),
+        (
+            LoaderOptions { rank: 2, world_size: 2, ..options(0, 1) },
+            "rank: expected a rank below world_size 2, found 2",
+        ),
         (LoaderOptions { global_batch_size: 0, ..options(0, 1) }, "global_batch_size"),
         (LoaderOptions { epochs_per_iter: 0, ..options(0, 1) }, "epochs_per_iter"),
         (LoaderOptions { world_size: 0, ..options(0, 1) }, "rank"),

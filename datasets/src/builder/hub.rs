@@ -3,6 +3,7 @@
 //! `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN`.
 
 use std::env;
+use std::fmt::Display;
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
@@ -63,7 +64,11 @@ impl Request {
             !part.is_empty() && part.len() <= 96 && !part.starts_with('.') && part.chars().all(allowed)
         };
         if repository.split('/').count() > 2 || !repository.split('/').all(plain) {
-            return Err(DatasetError::argument("hub repository", "a name like owner/dataset", format!("{repository:?}")));
+            return Err(DatasetError::argument(
+                "hub repository",
+                "a name like owner/dataset",
+                format!("{repository:?}"),
+            ));
         }
         let endpoint = env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
         let endpoint = endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned()).trim_end_matches('/').to_owned();
@@ -91,11 +96,7 @@ impl Request {
         let text = response.body_mut().with_config().limit(MAX_INFO_BYTES).read_to_vec();
         let text = text.map_err(|error| self.failed(&error))?;
         let info: RevisionInfo = serde_json::from_slice(&text).map_err(|error| self.failed(&error))?;
-        if is_commit(&info.sha) {
-            Ok(info.sha)
-        } else {
-            Err(self.failed(&"the answer holds no commit id"))
-        }
+        if is_commit(&info.sha) { Ok(info.sha) } else { Err(self.failed(&"the answer holds no commit id")) }
     }
 
     fn fetch(&self, commit: &str, mut progress: impl FnMut(u64, Option<u64>)) -> Result<PathBuf, DatasetError> {
@@ -145,7 +146,7 @@ impl Request {
         request.call().map_err(|error| self.failed(&error))
     }
 
-    fn failed(&self, reason: &dyn ToString) -> DatasetError {
+    fn failed(&self, reason: &dyn Display) -> DatasetError {
         DatasetError::Hub {
             repo: self.repository.clone(),
             file: self.file.clone(),

@@ -53,7 +53,9 @@ impl PuzzleCsv {
         match list.record()? {
             Some((_, header)) if header == COLUMNS => Ok(list),
             Some((line, header)) => Err(list.row_error(line, COLUMNS.join(","), format!("{:?}", header.join(",")))),
-            None => Err(DatasetError::format(path, format!("a CSV with header {}", COLUMNS.join(",")), "an empty file")),
+            None => {
+                Err(DatasetError::format(path, format!("a CSV with header {}", COLUMNS.join(",")), "an empty file"))
+            }
         }
     }
 
@@ -86,7 +88,7 @@ impl PuzzleCsv {
             let (result, consumed, written, ended) =
                 self.reader.read_record(input, &mut self.record[length..], &mut self.ends[fields..]);
             let ends_line = input[..consumed].last() == Some(&b'\n');
-            self.newlines += input[..consumed].iter().filter(|&&byte| byte == b'\n').count() as u64;
+            self.newlines += input[..consumed].split(|&byte| byte == b'\n').skip(1).count() as u64;
             self.input.consume(consumed);
             length += written;
             fields += ended;

@@ -67,7 +67,8 @@ pub fn build(config: &SudokuBuild, mut progress: impl FnMut(BuildProgress)) -> R
     for split in Split::ALL {
         let path = locate(&config.source, split, &mut progress)?;
         let list = PuzzleCsv::open(&path)?;
-        let mut puzzles = read_puzzles(list, config.min_difficulty, |rows| progress(BuildProgress::Reading(split, rows)))?;
+        let mut puzzles =
+            read_puzzles(list, config.min_difficulty, |rows| progress(BuildProgress::Reading(split, rows)))?;
         if puzzles.is_empty() {
             let expected = match config.min_difficulty {
                 Some(rating) => format!("at least one puzzle of rating {rating} or more (--min-difficulty)"),
@@ -154,8 +155,9 @@ fn read_puzzles(
 /// Parses one row and checks that the answer solves the question.
 fn parse_puzzle(list: &PuzzleCsv, row: &PuzzleRow) -> Result<Puzzle, DatasetError> {
     let board = |column: &str, text: &str| {
-        Board::parse_shape(SHAPE, text)
-            .map_err(|error| list.row_error(row.line, format!("{column} of 81 cells"), format!("{:?} ({error})", shorten(text))))
+        Board::parse_shape(SHAPE, text).map_err(|error| {
+            list.row_error(row.line, format!("{column} of 81 cells"), format!("{:?} ({error})", shorten(text)))
+        })
     };
     let (question, answer) = (board("a question", &row.question)?, board("an answer", &row.answer)?);
     if !answer.is_solution_of(&question) {

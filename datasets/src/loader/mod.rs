@@ -41,7 +41,11 @@ impl LoaderOptions {
 
     fn validate(&self) -> Result<(), DatasetError> {
         if self.rank >= self.world_size {
-            return Err(DatasetError::argument("rank", format!("a rank below world_size {}", self.world_size), self.rank));
+            return Err(DatasetError::argument(
+                "rank",
+                format!("a rank below world_size {}", self.world_size),
+                self.rank,
+            ));
         }
         if self.global_batch_size == 0 || !self.global_batch_size.is_multiple_of(self.world_size) {
             let expected = format!("a positive multiple of world_size {}", self.world_size);

@@ -83,9 +83,11 @@ mod tests {
                 }
                 if full_batches < 3 {
                     let batch = assemble(split.metadata(), set, &picks[4..], 4).expect("valid tokens");
-                    for (field, values) in
-                        [("inputs", batch.inputs), ("labels", batch.labels), ("puzzle_identifiers", batch.puzzle_identifiers)]
-                    {
+                    for (field, values) in [
+                        ("inputs", batch.inputs),
+                        ("labels", batch.labels),
+                        ("puzzle_identifiers", batch.puzzle_identifiers),
+                    ] {
                         let name = format!("iter{iteration}.batch{full_batches}.{field}");
                         let tensor = expected.tensor(&name).expect("recorded");
                         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

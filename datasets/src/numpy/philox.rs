@@ -61,7 +61,7 @@ impl PhiloxGenerator {
     fn masked_interval(&mut self, max: u64) -> u64 {
         let mask = u64::MAX >> max.leading_zeros();
         loop {
-            let word = if max <= u64::from(u32::MAX) { u64::from(self.next_u32()) } else { self.next_u64() };
+            let word = if u32::try_from(max).is_ok() { u64::from(self.next_u32()) } else { self.next_u64() };
             if word & mask <= max {
                 return word & mask;
             }

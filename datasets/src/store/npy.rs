@@ -71,8 +71,7 @@ impl NpyArray {
         let file = File::open(path).map_err(DatasetError::io("open", path))?;
         #[expect(unsafe_code, reason = "mapping a file that others could truncate; datasets are replaced by rename")]
         let map = unsafe { Mmap::map(&file) }.map_err(DatasetError::io("map", path))?;
-        let header =
-            NpyHeader::parse(&map).map_err(|(expected, found)| DatasetError::format(path, expected, found))?;
+        let header = NpyHeader::parse(&map).map_err(|(expected, found)| DatasetError::format(path, expected, found))?;
         let elements = header.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let bytes = elements
             .and_then(|elements| elements.checked_mul(header.dtype.size()))
@@ -115,9 +114,12 @@ impl NpyArray {
         match self.header.dtype {
             DType::UInt8 => out.extend(data.iter().copied().map(i32::from)),
             DType::Int32 => out.extend(data.as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes))),
-            DType::Int64 => out.extend(data.as_chunks().0.iter().map(|&bytes| {
-                i64::from_le_bytes(bytes).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
-            })),
+            DType::Int64 => out.extend(
+                data.as_chunks()
+                    .0
+                    .iter()
+                    .map(|&bytes| i64::from_le_bytes(bytes).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32),
+            ),
         }
     }
 }
@@ -174,9 +176,7 @@ impl NpyWriter {
     pub(super) fn finish(mut self) -> Result<(), DatasetError> {
         self.file.seek(SeekFrom::Start(0)).map_err(DatasetError::io("write", &self.path))?;
         self.write_header()?;
-        let file = self.file.into_inner().map_err(|error| {
-            DatasetError::io("write", &self.path)(error.into_error())
-        })?;
+        let file = self.file.into_inner().map_err(|error| DatasetError::io("write", &self.path)(error.into_error()))?;
         file.sync_all().map_err(DatasetError::io("sync", &self.path))
     }
 

@@ -114,7 +114,10 @@ impl Cursor<'_> {
                 self.rest = rest;
                 Ok(())
             }
-            _ => Err(("a C-order array ('fortran_order': False); save it with np.ascontiguousarray".into(), self.shown())),
+            _ => Err((
+                "a C-order array ('fortran_order': False); save it with np.ascontiguousarray".into(),
+                self.shown(),
+            )),
         }
     }
 

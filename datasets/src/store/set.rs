@@ -42,11 +42,8 @@ impl DatasetSplit {
     pub fn open(root: &Path, split: Split) -> Result<Self, DatasetError> {
         let folder = root.join(split.name());
         let metadata = DatasetMetadata::read(&folder.join("dataset.json"))?;
-        let sets = metadata
-            .sets
-            .iter()
-            .map(|name| PuzzleSet::open(&folder, name, &metadata))
-            .collect::<Result<_, _>>()?;
+        let sets =
+            metadata.sets.iter().map(|name| PuzzleSet::open(&folder, name, &metadata)).collect::<Result<_, _>>()?;
         Ok(Self { metadata, sets })
     }
 

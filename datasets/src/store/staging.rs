@@ -26,7 +26,6 @@ impl StagedFolder {
     /// Removes what killed builds of the same target left behind, then opens a fresh folder beside the target.
     pub(super) fn create(target: &Path) -> Result<Self, DatasetError> {
         let (target, parent, prefix) = resolve(target)?;
-        fs::create_dir_all(&parent).map_err(DatasetError::io("create", &parent))?;
         let neighbours = Neighbours::lock(&parent, &prefix)?;
         let folder = tempfile::Builder::new()
             .prefix(&prefix)
@@ -45,22 +44,25 @@ impl StagedFolder {
 
     /// Syncs the folders and moves the finished folder to its target.
     ///
-    /// An existing target is exchanged in one step where the system can (Linux, macOS), else moved aside just before.
-    /// The files must have been synced by their writers.
-    pub(super) fn publish(self) -> Result<(), DatasetError> {
-        sync_folders(self.folder.path())?;
-        let staged = self.folder.keep();
-        let aside = match rename_over(&staged, &self.target) {
-            Ok(aside) => aside,
-            Err(source) => {
-                let _ = fs::remove_dir_all(&staged);
-                return Err(DatasetError::Io { action: "move the finished dataset to", path: self.target, source });
+    /// A non-empty target is an error unless it may be replaced; it is exchanged in one step where the system can
+    /// (Linux, macOS), else moved aside just before. The files must have been synced by their writers.
+    pub(super) fn publish(self, overwrite: bool) -> Result<(), DatasetError> {
+        let Self { target, folder, _alive } = self;
+        sync_folders(folder.path())?;
+        let failed = |error| DatasetError::io("move the finished dataset to", &target)(error);
+        let replaced = match fs::rename(folder.path(), &target) {
+            Ok(()) => None,
+            Err(error) if !matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+                return Err(failed(error));
             }
+            Err(_) if !overwrite => return Err(DatasetError::AlreadyExists { path: target }),
+            Err(_) => Some(replace(folder.path(), &target).map_err(failed)?),
         };
-        let parent = parent_of(&self.target);
-        sync_folder(&parent)?;
-        // The new dataset is in place; should this fail, the next build removes the old one.
-        let _ = aside.map(fs::remove_dir_all);
+        // What is left at the staging path is the former dataset or nothing.
+        drop(folder);
+        sync_folder(&parent_of(&target))?;
+        // The new dataset is in place; should this fail, the next build tries again.
+        let _ = replaced.map(fs::remove_dir_all);
         Ok(())
     }
 }
@@ -96,8 +98,9 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    /// Waits for the right and removes leftovers of this prefix.
+    /// Creates the folder if need be, waits for the right, and removes leftovers of this prefix.
     fn lock(parent: &Path, prefix: &OsString) -> Result<Self, DatasetError> {
+        fs::create_dir_all(parent).map_err(DatasetError::io("create", parent))?;
         let folder = File::open(parent).map_err(DatasetError::io("open", parent))?;
         let exclusive = folder.lock().is_ok();
         if exclusive {
@@ -151,15 +154,10 @@ fn remove_leftovers(parent: &Path, prefix: &OsString) {
     }
 }
 
-/// Moves `staged` to `target`; gives the path of the former target where there was one.
-fn rename_over(staged: &Path, target: &Path) -> Result<Option<PathBuf>, std::io::Error> {
-    match fs::rename(staged, target) {
-        Ok(()) => return Ok(None),
-        Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {}
-        Err(error) => return Err(error),
-    }
+/// Puts `staged` in the place of the non-empty folder `target`; gives the path to which that has moved.
+fn replace(staged: &Path, target: &Path) -> Result<PathBuf, std::io::Error> {
     match renameat_with(CWD, staged, CWD, target, RenameFlags::EXCHANGE) {
-        Ok(()) => return Ok(Some(staged.to_owned())),
+        Ok(()) => return Ok(staged.to_owned()),
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         Err(error) => return Err(error.into()),
     }
@@ -170,7 +168,7 @@ fn rename_over(staged: &Path, target: &Path) -> Result<Option<PathBuf>, std::io:
     fs::rename(staged, target).inspect_err(|_| {
         let _ = fs::rename(&aside, target);
     })?;
-    Ok(Some(aside))
+    Ok(aside)
 }
 
 fn sync_folders(folder: &Path) -> Result<(), DatasetError> {

@@ -21,6 +21,8 @@ const ROOT_ENTRIES: [&str; 4] = ["train", "test", "identifiers.json", "test_puzz
 /// A dataset under construction. Dropping it without [`publish`](Self::publish) leaves no trace.
 #[derive(Debug)]
 pub struct DatasetWriter {
+    target: PathBuf,
+    overwrite: bool,
     folder: StagedFolder,
 }
 
@@ -31,7 +33,7 @@ impl DatasetWriter {
     /// When `target` is a non-empty folder and `overwrite` is not set, or it is something else than a dataset.
     pub fn create(target: &Path, overwrite: bool) -> Result<Self, DatasetError> {
         check_target(target, overwrite)?;
-        Ok(Self { folder: StagedFolder::create(target)? })
+        Ok(Self { target: target.to_owned(), overwrite, folder: StagedFolder::create(target)? })
     }
 
     /// Begins a split of `[examples, seq_len]` tokens.
@@ -47,8 +49,12 @@ impl DatasetWriter {
     }
 
     /// Makes the dataset visible at its target, replacing a former one in one step where the system can.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), should the target have changed meanwhile.
     pub fn publish(self) -> Result<(), DatasetError> {
-        self.folder.publish()
+        check_target(&self.target, self.overwrite)?;
+        self.folder.publish(self.overwrite)
     }
 }
 

@@ -1,0 +1,248 @@
+//! The program `datasets` as its user meets it: outputs, exit codes, kill -9, closed pipes, an unreachable hub.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::{assert_same_folder, errors, fixture, names, program, run};
+use datasets::sudoku::{Board, SudokuShape, solve};
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are UTF-8")
+}
+
+/// Starts a build that writes the training split and then waits for its test list: `test.csv` is a pipe.
+fn start_waiting_build(folder: &Path, target: &Path, arguments: &[&str]) -> Child {
+    let source = folder.join("source");
+    fs::create_dir_all(&source).expect("a folder");
+    fs::copy(fixture("sources/sudoku/train.csv"), source.join("train.csv")).expect("the list");
+    let pipe = source.join("test.csv");
+    if !pipe.exists() {
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    }
+    let mut child = program()
+        .args(["build", "sudoku", "--source-dir", text(&source), "--output-dir", text(target)])
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let parent = target.parent().expect("a parent");
+    while !staged(parent).iter().any(|path| path.join("train/dataset.json").exists()) {
+        assert!(child.try_wait().expect("the child can be asked").is_none(), "the build ended early");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+/// Hidden folders under construction.
+fn staged(parent: &Path) -> Vec<PathBuf> {
+    names(parent).into_iter().filter(|name| name.contains(".building-")).map(|name| parent.join(name)).collect()
+}
+
+#[test]
+fn a_killed_build_leaves_no_dataset_and_the_next_one_cleans_up() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = folder.path().join("set");
+    let mut child = start_waiting_build(folder.path(), &target, &[]);
+    child.kill().expect("kill -9");
+    child.wait().expect("it is gone");
+    assert!(!target.exists(), "half a dataset must not be visible");
+    assert_eq!(staged(folder.path()).len(), 1, "a killed process cannot clean up");
+
+    let source = fixture("sources/sudoku");
+    let output = run(&["build", "sudoku", "--source-dir", text(&source), "--output-dir", text(&target)]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_same_folder(&target, &fixture("sudoku_plain"));
+    assert_eq!(names(folder.path()), ["set", "source"], "the leftover is gone");
+}
+
+#[test]
+fn a_killed_overwrite_leaves_the_old_dataset_untouched() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = folder.path().join("set");
+    common::copy_folder(&fixture("sudoku_mindiff10_aug1"), &target);
+    let mut child = start_waiting_build(folder.path(), &target, &["--overwrite"]);
+    child.kill().expect("kill -9");
+    child.wait().expect("it is gone");
+    assert_same_folder(&target, &fixture("sudoku_mindiff10_aug1"));
+}
+
+/// Two builds of one target: neither takes the other's unfinished folder for a leftover, and the later one is told.
+#[test]
+fn concurrent_builds_do_not_disturb_each_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = folder.path().join("set");
+    let slow = start_waiting_build(folder.path(), &target, &[]);
+    let source = fixture("sources/sudoku");
+    let output = run(&[
+        "build",
+        "sudoku",
+        "--source-dir",
+        text(&source),
+        "--output-dir",
+        text(&target),
+        "--num-aug",
+        "3",
+        "--subsample-size",
+        "8",
+    ]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_eq!(staged(folder.path()).len(), 1, "the slow build's folder is still there");
+
+    let list = fs::read(source.join("test.csv")).expect("the list");
+    fs::write(folder.path().join("source/test.csv"), list).expect("the pipe takes the list");
+    let output = slow.wait_with_output().expect("it ends");
+    assert!(!output.status.success());
+    assert!(errors(&output).contains("already exists"), "{}", errors(&output));
+    assert_same_folder(&target, &fixture("sudoku_sub8_aug3"));
+    assert!(staged(folder.path()).is_empty());
+}
+
+#[test]
+fn generated_lines_are_puzzles_and_follow_the_seed() {
+    let lines = |arguments: &[&str]| {
+        let output = run(&[&["generate", "sudoku"], arguments].concat());
+        assert!(output.status.success(), "{}", errors(&output));
+        let text = String::from_utf8(output.stdout).expect("ASCII");
+        text.lines().map(|line| line.parse::<Board>().expect("a board")).collect::<Vec<_>>()
+    };
+    let nine = lines(&["--count", "5", "--seed", "7", "--min-guesses", "2"]);
+    assert_eq!(nine.len(), 5);
+    assert!(nine.iter().all(|board| solve(board).unique().is_some() && solve(board).guesses >= 2));
+    assert_eq!(lines(&["--count", "3", "--seed", "7", "--min-guesses", "2"]), nine[..3]);
+    assert_ne!(lines(&["--count", "5", "--seed", "8", "--min-guesses", "2"]), nine);
+
+    let four = lines(&["--size", "4", "--count", "20"]);
+    let easier = lines(&["--size", "4", "--count", "20", "--extra-clues", "3"]);
+    for (minimal, revealed) in four.iter().zip(&easier) {
+        assert_eq!(minimal.shape(), SudokuShape::FOUR);
+        assert_eq!(revealed.givens(), minimal.givens() + 3);
+        assert!(solve(minimal).unique().expect("unique").agrees_with(revealed));
+    }
+    assert!(lines(&["--size", "6", "--count", "5", "--givens", "20"]).iter().all(|board| board.givens() == 20));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let mut child = program()
+        .args(["generate", "sudoku", "--size", "4", "--count", "1000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    assert_eq!(line.trim_end().len(), 16);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{:?}: {}", output.status, errors(&output));
+    assert_eq!(errors(&output), "");
+}
+
+/// A generated CSV can be built, a generated folder can be shown.
+#[test]
+fn generated_lists_and_folders_are_usable() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (split, seed) in [("train", "1"), ("test", "2")] {
+        let path = folder.path().join(format!("{split}.csv"));
+        let output = run(&["generate", "sudoku", "--count", "6", "--seed", seed, "--csv", text(&path)]);
+        assert!(output.status.success(), "{}", errors(&output));
+    }
+    let built = folder.path().join("built");
+    let output =
+        run(&["build", "sudoku", "--source-dir", text(folder.path()), "--output-dir", text(&built), "--num-aug", "1"]);
+    assert!(output.status.success(), "{}", errors(&output));
+
+    let generated = folder.path().join("generated");
+    let arguments = ["--size", "4", "--count", "30", "--test-count", "5", "--output-dir", text(&generated)];
+    let output = run(&[&["generate", "sudoku"], &arguments[..]].concat());
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_eq!(names(folder.path()), ["built", "generated", "test.csv", "train.csv"]);
+
+    for (path, set) in [(&built, "[12, 81] int64, 12 puzzles in 6 groups"), (&generated, "[30, 16] uint8")] {
+        let output = run(&["show", text(path), "--index", "4"]);
+        let shown = String::from_utf8(output.stdout).expect("ASCII");
+        assert!(output.status.success() && shown.contains(set) && shown.contains('|'), "{shown}");
+    }
+    let output = run(&["show", text(&generated), "--split", "test", "--index", "5"]);
+    assert!(errors(&output).contains("expected a number below 5"), "{}", errors(&output));
+    let output = run(&["show", text(&fixture("arc_aug8"))]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("task arc"));
+    let output = run(&["show", text(folder.path())]);
+    assert!(!output.status.success() && errors(&output).contains("found neither"), "{}", errors(&output));
+}
+
+/// Answers every request from `pages`, else 404; ends with the test.
+fn serve(pages: HashMap<String, Vec<u8>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                request.push(byte[0]);
+            }
+            let request = String::from_utf8_lossy(&request).into_owned();
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let (status, body) = pages.get(path).map_or(("404 Not Found", &[][..]), |body| ("200 OK", body));
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(&[head.as_bytes(), body].concat());
+        }
+    });
+    address
+}
+
+#[test]
+fn lists_come_from_the_hub_and_stay_in_its_cache() {
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let list = |name: &str| fs::read(fixture("sources/sudoku").join(name)).expect("the list");
+    let repository = "datasets/someone/puzzles";
+    let endpoint = serve(HashMap::from([
+        (format!("/api/{repository}/revision/main"), format!("{{\"sha\": \"{commit}\", \"tags\": []}}").into_bytes()),
+        (format!("/{repository}/resolve/{commit}/train.csv"), list("train.csv")),
+        (format!("/{repository}/resolve/{commit}/test.csv"), list("test.csv")),
+    ]));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = folder.path().join("home");
+    let build = |target: &str, repository: &str, variables: &[(&str, &str)]| {
+        program()
+            .args(["build", "sudoku", "--source-repo", repository, "--output-dir", text(&folder.path().join(target))])
+            .env_remove("HF_HUB_CACHE")
+            .env_remove("HF_HUB_OFFLINE")
+            .env_remove("HF_TOKEN")
+            .env("HF_HOME", &home)
+            .env("NO_PROXY", "127.0.0.1")
+            .envs(variables.iter().copied())
+            .output()
+            .expect("the program starts")
+    };
+    let output = build("first", "someone/puzzles", &[("HF_ENDPOINT", &endpoint)]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_same_folder(&folder.path().join("first"), &fixture("sudoku_plain"));
+    let cache = home.join("hub/datasets--someone--puzzles");
+    assert_eq!(fs::read_to_string(cache.join("refs/main")).expect("the reference"), commit);
+    assert_eq!(names(&cache.join("snapshots").join(commit)), ["test.csv", "train.csv"]);
+
+    let output = build("second", "someone/puzzles", &[("HF_HUB_OFFLINE", "1")]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_same_folder(&folder.path().join("second"), &fixture("sudoku_plain"));
+
+    let output = build("third", "someone/other", &[("HF_ENDPOINT", &endpoint)]);
+    let message = errors(&output);
+    assert!(
+        message.contains("cannot fetch train.csv of dataset someone/other") && message.contains("404"),
+        "{message}"
+    );
+    let output = build("third", "someone/other", &[("HF_ENDPOINT", "http://127.0.0.1:9")]);
+    let message = errors(&output);
+    assert!(message.contains("http://127.0.0.1:9") && message.contains("--source-dir"), "{message}");
+    let output = build("third", "../../etc", &[("HF_ENDPOINT", &endpoint)]);
+    assert!(errors(&output).contains("a name like owner/dataset"), "{}", errors(&output));
+    assert_eq!(names(folder.path()), ["first", "home", "second"]);
+}
