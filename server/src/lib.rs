@@ -5,6 +5,7 @@
 pub mod config;
 pub mod engine;
 mod error;
+pub mod evaluation;
 pub mod http;
 pub mod model;
 pub mod onnx;

@@ -8,7 +8,7 @@ use datasets::sudoku::SudokuShape;
 use exporter::runtime::{self, SessionOptions};
 use exporter::{ExportOptions, Flavor, GraphKind, metadata};
 use models::checkpoint::{MANIFEST_FILE, WeightsKind};
-use models::{ArchitectureConfig, Checkpoint, ModelDims, ParameterKind};
+use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
 use serde::Serialize;
 
 use crate::ServerError;
@@ -59,7 +59,13 @@ pub struct LoadedModel {
 /// When the checkpoint is unusable or no Sudoku model, or ONNX Runtime is missing or refuses the graph.
 pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, ServerError> {
     let checkpoint = Checkpoint::open(directory)?;
-    let shape = sudoku_shape(&checkpoint)?;
+    let manifest = &checkpoint.manifest;
+    let shape = sudoku_shape(manifest).ok_or_else(|| ServerError::Task {
+        checkpoint: directory.to_owned(),
+        task: manifest.task.clone(),
+        seq_len: manifest.dims.seq_len,
+        vocab_size: manifest.dims.vocab_size,
+    })?;
     let card = card(&checkpoint)?;
     let export = ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, logits: false };
     let graph = exporter::export(&checkpoint, &export)?;
@@ -106,20 +112,28 @@ pub fn checkpoints_in(directory: &Path) -> Result<Vec<PathBuf>, ServerError> {
     Ok(found)
 }
 
+/// The shipped checkpoint for boards of `shape`; `named` as in [`shipped_directory`].
+///
+/// # Errors
+/// [`ServerError::NoModel`] when none is shipped, or the error of a damaged manifest.
+pub fn shipped_for(shape: SudokuShape, named: Option<&Path>) -> Result<PathBuf, ServerError> {
+    let directory = shipped_directory(named)?;
+    for checkpoint in checkpoints_in(&directory)? {
+        let manifest = Manifest::read(&checkpoint.join(MANIFEST_FILE))?;
+        if sudoku_shape(&manifest) == Some(shape) {
+            return Ok(checkpoint);
+        }
+    }
+    let (folder, size) = (directory.display(), shape.size());
+    Err(ServerError::NoModel { searched: format!("{folder} holds no sudoku model for {size}x{size} boards") })
+}
+
 const SHIPPED: &str = "models/shipped";
 
-fn sudoku_shape(checkpoint: &Checkpoint) -> Result<SudokuShape, ServerError> {
-    let manifest = &checkpoint.manifest;
-    let ModelDims { vocab_size, seq_len, .. } = manifest.dims;
-    SudokuShape::from_cells(seq_len)
-        .ok()
-        .filter(|shape| shape.vocab_size() == vocab_size && manifest.task.starts_with("sudoku"))
-        .ok_or_else(|| ServerError::Task {
-            checkpoint: checkpoint.directory().to_owned(),
-            task: manifest.task.clone(),
-            seq_len,
-            vocab_size,
-        })
+/// The board that a model is for; `None` when it is no Sudoku model.
+fn sudoku_shape(manifest: &Manifest) -> Option<SudokuShape> {
+    let shape = SudokuShape::from_cells(manifest.dims.seq_len).ok()?;
+    (shape.vocab_size() == manifest.dims.vocab_size && manifest.task.starts_with("sudoku")).then_some(shape)
 }
 
 fn card(checkpoint: &Checkpoint) -> Result<ModelCard, ServerError> {
