@@ -6,11 +6,19 @@
 pub mod act;
 pub mod backend;
 pub mod carry;
+pub mod config;
+pub mod data;
 mod error;
+pub mod evaluate;
 pub mod learner;
+mod logger;
 pub mod losses;
 pub mod metrics;
 pub mod optimizer;
 pub mod parameters;
+pub mod pretrain;
+pub mod progress;
+pub mod run_directory;
+pub mod state;
 
 pub use error::TrainError;

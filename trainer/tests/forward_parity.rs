@@ -25,8 +25,7 @@ fn check(case: &str) {
     let weights = tensors(&folder.join("weights.safetensors"));
     let io = tensors(&folder.join("io.safetensors"));
 
-    let parameters =
-        Parameters::new(&arch, &dims, Device::Cpu, |spec| Ok(values(&weights[&spec.name]))).unwrap();
+    let parameters = Parameters::new(&arch, &dims, Device::Cpu, |spec| Ok(values(&weights[&spec.name]))).unwrap();
     let reasoner = Reasoner::new(&arch, &dims, &parameters, LossType::StablemaxCrossEntropy).unwrap();
     let examples = batch(&io, "");
     let mut carry = Carry::empty(&arch, examples.rows(), dims.seq_len, Device::Cpu);

@@ -22,8 +22,7 @@ fn run(case: &str) {
     let batches = tensors(&folder.join("batches.safetensors"));
     let first = batch(&batches, "step1.");
     let dims = ModelDims { vocab_size: 11, seq_len: first.seq_len, num_puzzle_identifiers: 5 };
-    let mut parameters =
-        Parameters::new(&arch, &dims, Device::Cpu, |spec| Ok(values(&initial[&spec.name]))).unwrap();
+    let mut parameters = Parameters::new(&arch, &dims, Device::Cpu, |spec| Ok(values(&initial[&spec.name]))).unwrap();
     let number = |key: &str| run["config"][key].as_f64().unwrap();
     let loss_type = serde_json::from_value(run["config"]["arch"]["loss"]["loss_type"].clone()).unwrap();
     let config = LearnerConfig {

@@ -8,9 +8,11 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use safetensors::Dtype;
+
 pub use manifest::{Manifest, WeightsKind};
 pub use weights::{HostTensor, WeightFile};
-pub use write::{write, write_file_atomically};
+pub use write::{write, write_file_atomically, write_tensors};
 
 use crate::{ModelError, ParameterSpec};
 

@@ -92,11 +92,7 @@ impl WeightFile {
     /// # Errors
     /// When it is missing or its type is no float.
     pub fn values(&self, name: &str) -> Result<Vec<f32>, ModelError> {
-        let entry = self.index.get(name).ok_or_else(|| ModelError::MissingTensor {
-            origin: self.path.display().to_string(),
-            name: name.to_owned(),
-            shape: Vec::new(),
-        })?;
+        let entry = self.entry(name)?;
         let bytes = &self.bytes[entry.range.clone()];
         Ok(match entry.dtype {
             Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
@@ -113,6 +109,15 @@ impl WeightFile {
         })
     }
 
+    /// Type, shape and bytes of tensor `name`, as stored.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn raw(&self, name: &str) -> Result<(Dtype, &[usize], &[u8]), ModelError> {
+        let entry = self.entry(name)?;
+        Ok((entry.dtype, &entry.shape, &self.bytes[entry.range.clone()]))
+    }
+
     /// Hex sha256 of the whole file.
     ///
     /// # Panics
@@ -123,6 +128,16 @@ impl WeightFile {
             write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
         }
         hex
+    }
+}
+
+impl WeightFile {
+    fn entry(&self, name: &str) -> Result<&Entry, ModelError> {
+        self.index.get(name).ok_or_else(|| ModelError::MissingTensor {
+            origin: self.path.display().to_string(),
+            name: name.to_owned(),
+            shape: Vec::new(),
+        })
     }
 }
 
@@ -160,6 +175,13 @@ impl HostTensor {
             shape: shape.to_vec(),
             bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         }
+    }
+}
+
+impl HostTensor {
+    /// Bytes already in safetensors' row-major little-endian layout.
+    pub fn raw(dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
+        Self { dtype, shape: shape.to_vec(), bytes }
     }
 }
 

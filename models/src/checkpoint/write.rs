@@ -30,8 +30,7 @@ pub fn write(
         .map_err(ModelError::io(parent, "cannot create a folder in"))?;
 
     let weights_path = staging.path().join(WEIGHTS_FILE);
-    safetensors::serialize_to_file(tensors, None, &weights_path)
-        .map_err(|e| ModelError::format(&weights_path, format!("cannot write: {e}")))?;
+    write_tensors(&weights_path, tensors)?;
     let manifest_path = staging.path().join(MANIFEST_FILE);
     fs::write(&manifest_path, manifest.to_json()).map_err(ModelError::io(&manifest_path, "cannot write"))?;
     extra(staging.path())?;
@@ -56,6 +55,15 @@ pub fn write(
     // Its folder has moved: there is nothing left to clean up.
     let _ = staging.keep();
     sync(parent)
+}
+
+/// Writes a safetensors file; the same tensors give the same bytes.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, HostTensor>) -> Result<(), ModelError> {
+    safetensors::serialize_to_file(tensors, None, path)
+        .map_err(|e| ModelError::format(path, format!("cannot write: {e}")))
 }
 
 /// Writes `path` whole or not at all.

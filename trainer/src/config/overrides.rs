@@ -1,0 +1,74 @@
+//! Hydra-style overrides: `key=value`, `+key=value`, values in YAML's flow style as people type them in a shell.
+
+use std::str::FromStr;
+
+use serde_json::{Number, Value};
+
+use crate::TrainError;
+
+/// One `key=value` from the command line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// Dotted key, without Hydra's `+`.
+    pub key: String,
+    /// Parsed value.
+    pub value: Value,
+}
+
+impl FromStr for Override {
+    type Err = TrainError;
+
+    fn from_str(text: &str) -> Result<Self, TrainError> {
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| TrainError::setting(text, "is no override; write key=value (lr=1e-4, arch.mlp_t=True)"))?;
+        let key = key.trim().trim_start_matches('+');
+        if key.is_empty() {
+            return Err(TrainError::setting(text, "has no key before the equals sign"));
+        }
+        let value = parse_value(value).map_err(|problem| TrainError::setting(key, problem))?;
+        Ok(Self { key: key.to_owned(), value })
+    }
+}
+
+/// A scalar, or a list of them in brackets.
+fn parse_value(text: &str) -> Result<Value, String> {
+    let text = text.trim();
+    let Some(inner) = text.strip_prefix('[') else { return Ok(parse_scalar(text)) };
+    let inner = inner.strip_suffix(']').ok_or_else(|| format!("`{text}` lacks its closing bracket"))?.trim();
+    if inner.contains(['[', ']', '{', '}']) {
+        return Err(format!("`{text}` nests lists or tables, which no setting takes"));
+    }
+    if inner.is_empty() {
+        return Ok(Value::Array(Vec::new()));
+    }
+    Ok(Value::Array(inner.split(',').map(|item| parse_scalar(item.trim())).collect()))
+}
+
+/// YAML 1.1's words for booleans and nothing, then numbers, then text with its quotes taken off.
+fn parse_scalar(text: &str) -> Value {
+    match text {
+        "True" | "true" => return Value::Bool(true),
+        "False" | "false" => return Value::Bool(false),
+        "None" | "null" | "~" | "" => return Value::Null,
+        _ => {}
+    }
+    // `pos_encodings=none` is a word of the reference's configs, unlike Python's None.
+    if let Ok(integer) = text.replace('_', "").parse::<i64>()
+        && text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+    {
+        return Value::Number(integer.into());
+    }
+    if let Ok(float) = text.parse::<f64>()
+        && text.contains(|c: char| c.is_ascii_digit())
+        && let Some(number) = Number::from_f64(float)
+    {
+        return Value::Number(number);
+    }
+    for quote in ['"', '\''] {
+        if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
+            return Value::String(inner.to_owned());
+        }
+    }
+    Value::String(text.to_owned())
+}

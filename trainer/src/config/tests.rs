@@ -1,0 +1,93 @@
+use super::*;
+
+fn resolve(overrides: &[&str]) -> Result<PretrainConfig, TrainError> {
+    let overrides: Vec<Override> = overrides.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    PretrainConfig::resolve(&[], &overrides)
+}
+
+/// The published command for Sudoku-Extreme with only the program's name changed.
+#[test]
+fn the_published_sudoku_command_is_understood() {
+    let config = resolve(&[
+        "arch=trm",
+        "data_paths=[data/sudoku-extreme-1k-aug-1000]",
+        "evaluators=[]",
+        "epochs=50000",
+        "eval_interval=5000",
+        "lr=1e-4",
+        "puzzle_emb_lr=1e-4",
+        "weight_decay=1.0",
+        "puzzle_emb_weight_decay=1.0",
+        "arch.mlp_t=True",
+        "arch.pos_encodings=none",
+        "arch.L_layers=2",
+        "arch.H_cycles=3",
+        "arch.L_cycles=6",
+        "+run_name=pretrain_mlp_t_sudoku",
+        "ema=True",
+    ])
+    .unwrap();
+    let ArchitectureConfig::Trm(arch) = &config.arch;
+    assert!(arch.mlp_t);
+    assert_eq!(arch.pos_encodings, models::PosEncodings::None);
+    assert_eq!((arch.H_cycles, arch.L_cycles, arch.puzzle_emb_ndim), (3, 6, 512));
+    assert_eq!(config.data_paths, [PathBuf::from("data/sudoku-extreme-1k-aug-1000")]);
+    assert!(config.ema && config.generator.is_none());
+    assert_eq!((config.lr, config.weight_decay, config.epochs), (1e-4, 1.0, 50_000));
+    assert_eq!(config.run_directory(), PathBuf::from("checkpoints/pretrain_mlp_t_sudoku"));
+}
+
+#[test]
+fn puzzle_embedding_follows_hidden_size_unless_set() {
+    let ndim = |overrides: &[&str]| {
+        let mut all = vec!["data_paths=[x]"];
+        all.extend(overrides);
+        resolve(&all).unwrap().arch.puzzle_emb_ndim()
+    };
+    assert_eq!(ndim(&["arch.hidden_size=128"]), 128);
+    assert_eq!(ndim(&["arch.hidden_size=128", "arch.puzzle_emb_ndim=0"]), 0);
+}
+
+#[test]
+fn unknown_keys_suggest_the_nearest() {
+    let message = |text: &str| resolve(&["data_paths=[x]", text]).unwrap_err().to_string();
+    assert_eq!(message("arch.H_cycle=3"), "arch.H_cycle: is no known key; did you mean `arch.H_cycles`?");
+    assert_eq!(message("mlp_t=True"), "mlp_t: is no known key; did you mean `arch.mlp_t`?");
+    assert_eq!(message("learning_rat=1"), "learning_rat: is no known key; `trainer pretrain --show-config` lists them");
+}
+
+#[test]
+fn wrong_values_are_reported_under_their_key() {
+    let message = |text: &str| resolve(&["data_paths=[x]", text]).unwrap_err().to_string();
+    assert!(
+        message("arch.hidden_size=wide").starts_with("arch.hidden_size: \"wide\""),
+        "{}",
+        message("arch.hidden_size=wide")
+    );
+    assert!(message("lr=fast").starts_with("lr: \"fast\""), "{}", message("lr=fast"));
+    assert!(message("beta1=1.5").starts_with("beta1: is 1.5"), "{}", message("beta1=1.5"));
+    assert!(message("arch=hrmm").starts_with("arch: `hrmm` is no architecture"));
+    assert!(message("data_paths=[x").contains("closing bracket"));
+}
+
+#[test]
+fn a_generator_needs_steps_and_excludes_folders() {
+    let generated = resolve(&["generator.size=4", "generator.extra_clues=[0,5]", "max_steps=10"]).unwrap();
+    assert_eq!(generated.generator.as_ref().unwrap().extra_clues, (0, 5));
+    assert!(resolve(&["generator.size=4"]).unwrap_err().to_string().starts_with("max_steps:"));
+    assert!(resolve(&["generator.size=4", "max_steps=1", "data_paths=[x]"]).is_err());
+    assert!(resolve(&[]).unwrap_err().to_string().starts_with("data_paths:"));
+}
+
+#[test]
+fn a_saved_config_resolves_to_itself() {
+    let config = resolve(&["generator.size=9", "max_steps=10", "arch.mlp_t=True", "optimizer=adamw"]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
+    assert_eq!(PretrainConfig::resolve_resumed(&path, &[]).unwrap(), config);
+    let folders = resolve(&["data_paths=[a,b]"]).unwrap();
+    std::fs::write(&path, serde_json::to_string(&folders).unwrap()).unwrap();
+    let longer = PretrainConfig::resolve_resumed(&path, &["epochs=5".parse().unwrap()]).unwrap();
+    assert_eq!((longer.epochs, &longer.data_paths), (5, &folders.data_paths));
+}

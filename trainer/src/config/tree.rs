@@ -1,0 +1,126 @@
+//! A table of known keys that files and overrides may change but not extend.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::TrainError;
+
+/// Largest share of letters that may differ for a key to be suggested.
+const SUGGESTION_SIMILARITY: f64 = 0.75;
+
+/// The tree of all settings.
+#[derive(Debug)]
+pub(super) struct ConfigTree {
+    root: Value,
+}
+
+impl ConfigTree {
+    pub(super) fn new(root: Value) -> Self {
+        Self { root }
+    }
+
+    pub(super) fn into_value(self) -> Value {
+        self.root
+    }
+
+    /// Sets every key of a TOML file.
+    pub(super) fn merge_file(&mut self, path: &Path) -> Result<(), TrainError> {
+        let text = std::fs::read_to_string(path).map_err(TrainError::io(path))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|e| TrainError::state(path, e.to_string()))?;
+        let value = serde_json::to_value(table).map_err(|e| TrainError::state(path, e.to_string()))?;
+        self.merge("", &value).map_err(|error| match error {
+            TrainError::Setting { key, problem } => TrainError::state(path, format!("{key}: {problem}")),
+            other => other,
+        })
+    }
+
+    /// Sets `key` (`arch.mlp_t`) to `value`.
+    pub(super) fn set(&mut self, key: &str, value: Value) -> Result<(), TrainError> {
+        // Hydra's config group: `arch=trm` picks `config/arch/trm.yaml`.
+        if let ("arch", Value::String(name)) = (key, &value) {
+            return self.choose_architecture(name);
+        }
+        if let ("arch.name", Value::String(name)) = (key, &value) {
+            return self.choose_architecture(short_name(name));
+        }
+        if key == "evaluators" && value != Value::Array(Vec::new()) {
+            return Err(TrainError::setting(
+                key,
+                format!("{value} is not supported in training; Sudoku and maze need none (evaluators=\"[]\")"),
+            ));
+        }
+        let known = self.keys();
+        let mut slot = &mut self.root;
+        for part in key.split('.') {
+            slot = match slot.as_object_mut().and_then(|table| table.get_mut(part)) {
+                Some(next) => next,
+                None => return Err(unknown(key, &known)),
+            };
+        }
+        if slot.is_object() {
+            return Err(TrainError::setting(key, "is a group of keys; set its members (arch.hidden_size=128)"));
+        }
+        *slot = value;
+        Ok(())
+    }
+
+    fn merge(&mut self, prefix: &str, value: &Value) -> Result<(), TrainError> {
+        let Some(table) = value.as_object() else { return self.set(prefix, value.clone()) };
+        for (key, value) in table {
+            let full = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            self.merge(&full, value)?;
+        }
+        Ok(())
+    }
+
+    fn choose_architecture(&self, name: &str) -> Result<(), TrainError> {
+        let present = self.root["arch"]["name"].as_str().unwrap_or_default();
+        if name == present {
+            return Ok(());
+        }
+        Err(TrainError::setting("arch", format!("`{name}` is no architecture of this version; it knows: {present}")))
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        collect_keys("", &self.root, &mut keys);
+        keys
+    }
+}
+
+/// `recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1` → `trm`.
+fn short_name(name: &str) -> &str {
+    let module = name.split('@').next().unwrap_or(name);
+    module.rsplit('.').next().unwrap_or(module)
+}
+
+fn collect_keys(prefix: &str, value: &Value, keys: &mut Vec<String>) {
+    match value.as_object() {
+        Some(table) => {
+            for (key, value) in table {
+                let full = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                collect_keys(&full, value, keys);
+            }
+        }
+        None => keys.push(prefix.to_owned()),
+    }
+}
+
+fn unknown(key: &str, known: &[String]) -> TrainError {
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(key, candidate), candidate))
+        .chain(known.iter().filter_map(|candidate| {
+            // `mlp_t` for `arch.mlp_t`: the group was forgotten.
+            let (_, last) = candidate.rsplit_once('.')?;
+            Some((strsim::jaro_winkler(key, last), candidate))
+        }))
+        .max_by(|left, right| left.0.total_cmp(&right.0));
+    match nearest {
+        Some((similarity, candidate)) if similarity >= SUGGESTION_SIMILARITY => {
+            TrainError::setting(key, format!("is no known key; did you mean `{candidate}`?"))
+        }
+        _ => TrainError::setting(key, "is no known key; `trainer pretrain --show-config` lists them"),
+    }
+}

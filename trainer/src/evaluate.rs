@@ -1,0 +1,88 @@
+//! Evaluation in the reference's way: every row takes all `halt_max_steps` supervision steps and the last one counts.
+//! Owns the loop and its report; leaves where the rows come from to the caller.
+
+use datasets::batch::Batch;
+use serde::Serialize;
+
+use crate::TrainError;
+use crate::act::{Halting, Reasoner};
+use crate::carry::Carry;
+use crate::metrics::StepMetrics;
+use crate::parameters::Parameters;
+
+/// What an evaluation found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Rows with labels.
+    pub count: u64,
+    /// Share of right tokens.
+    pub accuracy: f64,
+    /// Share of rows with every token right.
+    pub exact_accuracy: f64,
+    /// Wilson 95 % interval of `exact_accuracy`.
+    pub exact_accuracy_interval: (f64, f64),
+    /// Share of rows whose Q head knew whether they were right.
+    pub q_halt_accuracy: f64,
+    /// Mean supervision steps.
+    pub steps: f64,
+    /// Token loss per row.
+    pub lm_loss: f64,
+    /// Halting loss per row.
+    pub q_halt_loss: f64,
+}
+
+/// Evaluates `reasoner` on all of `batches`.
+///
+/// # Errors
+/// When a batch cannot be read.
+pub fn evaluate(
+    reasoner: &Reasoner,
+    arch: &models::ArchitectureConfig,
+    parameters: &Parameters,
+    batches: impl Iterator<Item = Result<Batch, TrainError>>,
+    mut progress: impl FnMut(usize),
+) -> Result<Evaluation, TrainError> {
+    let mut sums = StepMetrics::default();
+    for batch in batches {
+        let batch = batch?;
+        let mut carry = Carry::empty(arch, batch.rows(), batch.seq_len, parameters.device());
+        carry.admit(&batch);
+        carry.halted.fill(true);
+        let mut last = StepMetrics::default();
+        for _ in 0..arch.halt_max_steps() {
+            last = reasoner.step_without_gradient(&mut carry, parameters, Halting::AtLimit).metrics;
+        }
+        sums.merge(&last);
+        progress(batch.real_rows);
+    }
+    Ok(Evaluation::of(&sums))
+}
+
+impl Evaluation {
+    fn of(sums: &StepMetrics) -> Self {
+        let count = sums.count.max(1.0);
+        let rows = sums.rows.max(1.0);
+        Self {
+            count: sums.count as u64,
+            accuracy: sums.accuracy / count,
+            exact_accuracy: sums.exact_accuracy / count,
+            exact_accuracy_interval: datasets::scoring::wilson_interval(sums.exact_accuracy as u64, sums.count as u64),
+            q_halt_accuracy: sums.q_halt_accuracy / count,
+            steps: sums.steps / count,
+            lm_loss: sums.lm_loss / rows,
+            q_halt_loss: sums.q_halt_loss / rows,
+        }
+    }
+
+    /// Names and values for logs and manifests.
+    pub fn entries(&self) -> [(&'static str, f64); 6] {
+        [
+            ("accuracy", self.accuracy),
+            ("exact_accuracy", self.exact_accuracy),
+            ("q_halt_accuracy", self.q_halt_accuracy),
+            ("steps", self.steps),
+            ("lm_loss", self.lm_loss),
+            ("q_halt_loss", self.q_halt_loss),
+        ]
+    }
+}

@@ -1,0 +1,80 @@
+//! Metrics on disk: `metrics.csv` for people and plots, TensorBoard events for dashboards.
+//! Owns both files and their truncation on resume; leaves what is measured to the loop.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::BufWriter;
+use std::path::Path;
+
+use tfrecord::EventWriter;
+
+use crate::TrainError;
+
+const CSV_FILE: &str = "metrics.csv";
+/// Columns before the metrics themselves.
+const CSV_HEADER: [&str; 4] = ["step", "phase", "metric", "value"];
+
+/// Writes metrics as they come.
+pub(crate) struct Logger {
+    csv: csv::Writer<File>,
+    csv_path: std::path::PathBuf,
+    events: EventWriter<BufWriter<File>>,
+}
+
+impl Logger {
+    /// Opens the logs of a run in `directory`; rows past `resumed_step`, which a killed run wrote after its last
+    /// checkpoint, are removed because they will be written again.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub(crate) fn open(directory: &Path, resumed_step: u64) -> Result<Self, TrainError> {
+        let csv_path = directory.join(CSV_FILE);
+        let kept = rows_up_to(&csv_path, resumed_step)?;
+        models::checkpoint::write_file_atomically(&csv_path, &kept)?;
+        let file = OpenOptions::new().append(true).open(&csv_path).map_err(TrainError::io(&csv_path))?;
+        let prefix = directory.join(format!("resumed-{resumed_step}")).to_string_lossy().into_owned();
+        let events = EventWriter::from_prefix(prefix.as_str(), "", tfrecord::EventWriterConfig::default())
+            .map_err(|error| TrainError::state(directory, format!("cannot write TensorBoard events: {error}")))?;
+        Ok(Self { csv: csv::WriterBuilder::new().has_headers(false).from_writer(file), csv_path, events })
+    }
+
+    /// Writes the metrics of `phase` (`train`, `eval`) at `step`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn write(
+        &mut self,
+        step: u64,
+        phase: &str,
+        metrics: impl IntoIterator<Item = (&'static str, f64)>,
+    ) -> Result<(), TrainError> {
+        for (name, value) in metrics {
+            self.csv
+                .write_record([&step.to_string(), phase, name, &value.to_string()])
+                .map_err(|error| TrainError::state(&self.csv_path, error.to_string()))?;
+            self.events
+                .write_scalar(format!("{phase}/{name}"), step as i64, value as f32)
+                .map_err(|error| TrainError::state(&self.csv_path, format!("TensorBoard events: {error}")))?;
+        }
+        self.csv.flush().map_err(TrainError::io(&self.csv_path))?;
+        self.events.flush().map_err(|error| TrainError::state(&self.csv_path, format!("TensorBoard events: {error}")))
+    }
+}
+
+/// Header and rows of an earlier log up to `step`; a row that a kill cut short is dropped.
+fn rows_up_to(path: &Path, step: u64) -> Result<Vec<u8>, TrainError> {
+    let mut kept = csv::Writer::from_writer(Vec::new());
+    let problem = |error: csv::Error| TrainError::state(path, error.to_string());
+    kept.write_record(CSV_HEADER).map_err(problem)?;
+    if step > 0 && path.exists() {
+        let text = fs::read(path).map_err(TrainError::io(path))?;
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
+        for record in reader.records() {
+            let Ok(record) = record else { break };
+            let written = record.get(0).and_then(|field| field.parse::<u64>().ok());
+            if record.len() == CSV_HEADER.len() && written.is_some_and(|written| written <= step) {
+                kept.write_record(&record).map_err(problem)?;
+            }
+        }
+    }
+    kept.into_inner().map_err(|error| TrainError::state(path, error.to_string()))
+}

@@ -1,0 +1,262 @@
+//! The training loop: batches in, checkpoints and logs out. Owns when to log, evaluate, save and stop; leaves each of
+//! these acts to its own module.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use models::{Checkpoint, Manifest};
+use tch::Device;
+
+use crate::TrainError;
+use crate::act::Reasoner;
+use crate::config::{DeviceKind, PretrainConfig};
+use crate::data::{EvaluationData, TrainingData};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::learner::{Learner, LearnerConfig};
+use crate::logger::Logger;
+use crate::metrics::StepMetrics;
+use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule};
+use crate::parameters::Parameters;
+use crate::run_directory::RunDirectory;
+use crate::state::{self, Best};
+
+/// What the loop tells whoever watches it.
+pub trait Observer {
+    /// The run begins (or goes on) at `step` of `total_steps` with `parameter_count` trained weights.
+    fn started(&mut self, directory: &Path, step: u64, total_steps: u64, parameter_count: usize);
+    /// Means over the last log interval, and the speed in puzzle supervision steps per second.
+    fn logged(&mut self, step: u64, means: &[(&'static str, f64)], samples_per_second: f64);
+    /// An optimizer step is done.
+    fn stepped(&mut self, step: u64);
+    /// An evaluation is done; `best` if none before was better.
+    fn evaluated(&mut self, step: u64, evaluation: &Evaluation, best: bool);
+}
+
+/// How a run came to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished {
+        /// The last checkpoint.
+        checkpoint: PathBuf,
+    },
+    /// Asked to stop; the run can be resumed.
+    Interrupted {
+        /// The folder to resume.
+        run: PathBuf,
+        /// Steps done.
+        step: u64,
+    },
+}
+
+/// Trains as `config` says; `resume` is the folder of an earlier run to continue. Stops at the next step, with a
+/// checkpoint, when `stop` becomes true.
+///
+/// # Errors
+/// When data, disk or numbers fail; checkpoints written before stay intact.
+pub fn pretrain(
+    config: &PretrainConfig,
+    resume: Option<&Path>,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    set_threads(config.threads);
+    let mut run = Run::prepare(config, resume)?;
+    let count = run.learner.parameters.flat().numel();
+    observer.started(run.directory.path(), run.learner.step, run.data.total_steps, count);
+    run.go(stop, observer)
+}
+
+/// Threads for libtorch's operators; 0 means all cores.
+pub fn set_threads(threads: usize) {
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    tch::set_num_threads(threads as i32);
+}
+
+/// The device behind a setting.
+///
+/// # Errors
+/// When CUDA is asked for and not there: never falls back silently.
+pub fn device(kind: DeviceKind) -> Result<Device, TrainError> {
+    match kind {
+        DeviceKind::Cpu => Ok(Device::Cpu),
+        DeviceKind::Cuda if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
+        DeviceKind::Cuda => Err(TrainError::setting(
+            "device",
+            "is cuda, but libtorch sees no CUDA device; set LIBTORCH to a CUDA build, or device=cpu",
+        )),
+    }
+}
+
+struct Run {
+    config: PretrainConfig,
+    directory: RunDirectory,
+    data: TrainingData,
+    evaluation: Option<EvaluationData>,
+    learner: Learner,
+    manifest: Manifest,
+    logger: Logger,
+    best: Option<Best>,
+}
+
+impl Run {
+    fn prepare(config: &PretrainConfig, resume: Option<&Path>) -> Result<Self, TrainError> {
+        let mut data = TrainingData::open(config, 0, 1)?;
+        let task = data.task()?;
+        let dims = data.dims();
+        config.arch.validate(&dims)?;
+        let device = device(config.device)?;
+        let parameters = match &config.load_checkpoint {
+            Some(path) => load_weights(config, path, device)?,
+            None => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
+        };
+        let mut learner = Learner::new(learner_config(config, &data), parameters, dims.seq_len)?;
+        let (directory, best) = match resume {
+            Some(path) => {
+                let directory = RunDirectory::open(path)?;
+                let best = state::restore(&directory.last()?, &mut learner)?;
+                data.source.seek(&learner.position)?;
+                (directory, best)
+            }
+            None => (RunDirectory::create(config.run_directory())?, None),
+        };
+        directory.write_config(config)?;
+        let logger = Logger::open(directory.path(), learner.step)?;
+        let mut manifest = Manifest::new(config.arch.clone(), dims, task.to_string());
+        manifest.dataset.clone_from(&data.description);
+        manifest.git_commit = option_env!("TRAINER_GIT_COMMIT").map(str::to_owned);
+        let evaluation = EvaluationData::of_run(config)?;
+        Ok(Self { config: config.clone(), directory, data, evaluation, learner, manifest, logger, best })
+    }
+
+    fn go(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        if self.learner.step == 0 {
+            // A run that is killed before its first interval is over can be resumed as well.
+            self.save()?;
+        }
+        let mut interval = Interval::begin();
+        while self.learner.step < self.data.total_steps {
+            if stop.load(Ordering::Relaxed) {
+                self.save()?;
+                return Ok(Outcome::Interrupted { run: self.directory.path().to_owned(), step: self.learner.step });
+            }
+            let batch = self.data.source.next_batch(&self.learner.carry.halted)?;
+            interval.metrics.merge(&self.learner.train_step(&batch)?);
+            self.learner.position = self.data.source.position();
+            let step = self.learner.step;
+            observer.stepped(step);
+            if step.is_multiple_of(self.config.log_interval) {
+                self.log(&interval, observer)?;
+                interval = Interval::begin();
+            }
+            let evaluates = self.evaluates_at(step);
+            if evaluates {
+                self.evaluate(observer)?;
+                interval = Interval::begin();
+            } else if step.is_multiple_of(self.config.checkpoint_interval) {
+                self.save()?;
+            }
+        }
+        self.save()?;
+        Ok(Outcome::Finished { checkpoint: self.directory.last()? })
+    }
+
+    fn evaluates_at(&self, step: u64) -> bool {
+        let due = step.is_multiple_of(self.data.eval_interval_steps) && step >= self.data.first_eval_step;
+        self.evaluation.is_some() && (due || step == self.data.total_steps)
+    }
+
+    fn log(&mut self, interval: &Interval, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let step = self.learner.step;
+        let means = interval.metrics.means();
+        let speed = interval.samples_per_second();
+        let (lr, _) = self.learner.learning_rates(step);
+        self.logger.write(step, "train", means.into_iter().chain([("lr", lr), ("samples_per_second", speed)]))?;
+        observer.logged(step, &means, speed);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let Some(data) = &self.evaluation else { return Ok(()) };
+        let config = &self.learner.config;
+        let parameters = self.learner.weights_to_use();
+        let reasoner = Reasoner::new(&config.arch, &config.dims, &parameters, config.loss_type)?;
+        let found = evaluate(&reasoner, &config.arch, &parameters, data.batches()?, |_| {})?;
+        let step = self.learner.step;
+        self.logger.write(step, "eval", found.entries())?;
+        let is_best =
+            self.best.is_none_or(|best| (found.exact_accuracy, found.accuracy) >= (best.exact_accuracy, best.accuracy));
+        if is_best {
+            self.best = Some(Best { step, exact_accuracy: found.exact_accuracy, accuracy: found.accuracy });
+        }
+        self.manifest.metrics = found.entries().map(|(name, value)| (name.to_owned(), value)).into();
+        self.save()?;
+        if is_best {
+            self.directory.mark_best(step)?;
+        }
+        observer.evaluated(step, &found, is_best);
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let step = self.learner.step;
+        state::save(&self.directory.checkpoint(step), &self.learner, self.manifest.clone(), self.best)?;
+        self.directory.mark_last(step)?;
+        let keep_evaluated = self.config.checkpoint_every_eval;
+        self.directory.prune(|old| keep_evaluated && self.evaluates_at(old))
+    }
+}
+
+/// Sums since the last row of the log.
+struct Interval {
+    metrics: StepMetrics,
+    since: Instant,
+}
+
+impl Interval {
+    fn begin() -> Self {
+        Self { metrics: StepMetrics::default(), since: Instant::now() }
+    }
+
+    fn samples_per_second(&self) -> f64 {
+        self.metrics.rows / self.since.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+fn learner_config(config: &PretrainConfig, data: &TrainingData) -> LearnerConfig {
+    LearnerConfig {
+        arch: config.arch.clone(),
+        dims: data.dims(),
+        loss_type: config.loss_type,
+        optimizer: FlatOptimizerConfig {
+            kind: config.optimizer,
+            beta1: config.beta1,
+            beta2: config.beta2,
+            weight_decay: config.weight_decay,
+        },
+        lr: config.lr,
+        puzzle_emb_lr: config.puzzle_emb_lr,
+        puzzle_emb_weight_decay: config.puzzle_emb_weight_decay,
+        schedule: LearningRateSchedule {
+            warmup_steps: config.lr_warmup_steps,
+            total_steps: data.total_steps,
+            min_ratio: config.lr_min_ratio,
+        },
+        ema_rate: config.ema.then_some(config.ema_rate),
+        freeze_weights: config.freeze_weights,
+        global_batch_size: config.global_batch_size,
+        local_batch_size: config.global_batch_size,
+        rank: 0,
+        seed: config.seed,
+    }
+}
+
+fn load_weights(config: &PretrainConfig, path: &Path, device: Device) -> Result<Parameters, TrainError> {
+    let checkpoint = Checkpoint::open(path)?;
+    let dims = checkpoint.manifest.dims;
+    Ok(Parameters::new(&config.arch, &dims, device, |spec| checkpoint.values(spec))?)
+}

@@ -1,0 +1,193 @@
+//! What a run needs to continue as if it had never stopped, saved inside a checkpoint folder beside the weights to use:
+//! raw weights, moving average, moments, carry, step count and data position. All of it as exact bytes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use datasets::batch::{Batch, SourcePosition};
+use models::checkpoint::{Dtype, HostTensor, WeightFile, WeightsKind};
+use models::{Manifest, ParameterKind};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::TrainError;
+use crate::learner::Learner;
+
+const TENSORS_FILE: &str = "training_state.safetensors";
+const COUNTERS_FILE: &str = "training_state.json";
+
+/// The parts of the state that are no tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Counters {
+    step: u64,
+    optimizer_step: u64,
+    position: SourcePosition,
+    carry_steps: Vec<u32>,
+    carry_halted: Vec<bool>,
+    best: Option<Best>,
+}
+
+/// The best evaluation so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Step it was taken at.
+    pub step: u64,
+    /// Its exact accuracy.
+    pub exact_accuracy: f64,
+    /// Its token accuracy, which decides while nothing is solved yet.
+    pub accuracy: f64,
+}
+
+/// Writes the checkpoint folder `directory`: weights to use, manifest, and the state to resume from.
+///
+/// # Errors
+/// When the disk refuses; the folder is then absent or as it was.
+pub fn save(directory: &Path, learner: &Learner, mut manifest: Manifest, best: Option<Best>) -> Result<(), TrainError> {
+    manifest.step = learner.step;
+    manifest.weights = if learner.ema.is_some() { WeightsKind::Ema } else { WeightsKind::Raw };
+    let to_use = learner.weights_to_use();
+    let mut weights = BTreeMap::new();
+    for spec in to_use.specs() {
+        if let Some(tensor) = to_use.get(&spec.name) {
+            weights.insert(spec.name.clone(), host_tensor(tensor)?);
+        }
+    }
+
+    let mut state = BTreeMap::new();
+    state.insert("weights".to_owned(), host_tensor(learner.parameters.flat())?);
+    state.insert("exp_avg".to_owned(), host_tensor(&learner.optimizer.exp_avg)?);
+    state.insert("exp_avg_sq".to_owned(), host_tensor(&learner.optimizer.exp_avg_sq)?);
+    if let Some(ema) = &learner.ema {
+        state.insert("ema".to_owned(), host_tensor(ema)?);
+    }
+    for (name, tensor) in learner.config.arch.state_names().iter().zip(&learner.carry.state) {
+        state.insert(format!("carry.{name}"), host_tensor(tensor)?);
+    }
+    let current = &learner.carry.current;
+    let shape = [current.rows(), current.seq_len];
+    state.insert("carry.inputs".to_owned(), HostTensor::int32(&shape, &current.inputs));
+    state.insert("carry.labels".to_owned(), HostTensor::int32(&shape, &current.labels));
+    state.insert(
+        "carry.puzzle_identifiers".to_owned(),
+        HostTensor::int32(&[current.rows()], &current.puzzle_identifiers),
+    );
+    let counters = Counters {
+        step: learner.step,
+        optimizer_step: learner.optimizer.step,
+        position: learner.position.clone(),
+        carry_steps: learner.carry.steps.clone(),
+        carry_halted: learner.carry.halted.clone(),
+        best,
+    };
+    let counters = serde_json::to_vec_pretty(&counters).expect("counters hold only JSON types");
+
+    models::checkpoint::write(directory, &manifest, &weights, |folder| {
+        models::checkpoint::write_tensors(&folder.join(TENSORS_FILE), &state)?;
+        models::checkpoint::write_file_atomically(&folder.join(COUNTERS_FILE), &counters)
+    })?;
+    Ok(())
+}
+
+/// Puts a fresh `learner` where the one that wrote `directory` stood; gives the best evaluation up to then.
+///
+/// # Errors
+/// When the folder holds no training state, or one of another model, batch size or optimizer.
+pub fn restore(directory: &Path, learner: &mut Learner) -> Result<Option<Best>, TrainError> {
+    let counters_path = directory.join(COUNTERS_FILE);
+    let text = std::fs::read_to_string(&counters_path).map_err(TrainError::io(&counters_path))?;
+    let counters: Counters =
+        serde_json::from_str(&text).map_err(|e| TrainError::state(&counters_path, e.to_string()))?;
+    let path = directory.join(TENSORS_FILE);
+    let file = WeightFile::open(&path)?;
+    let weights_file = WeightFile::open(&directory.join(models::checkpoint::WEIGHTS_FILE))?;
+
+    copy_into(&path, &file, "weights", learner.parameters.flat())?;
+    copy_into(&path, &file, "exp_avg", &learner.optimizer.exp_avg)?;
+    copy_into(&path, &file, "exp_avg_sq", &learner.optimizer.exp_avg_sq)?;
+    if let Some(ema) = &learner.ema {
+        copy_into(&path, &file, "ema", ema)?;
+    }
+    for spec in learner.parameters.specs().iter().filter(|spec| spec.kind != ParameterKind::Weight) {
+        if let Some(tensor) = learner.parameters.get(&spec.name) {
+            copy_into(&path, &weights_file, &spec.name, tensor)?;
+        }
+    }
+    for (name, tensor) in learner.config.arch.state_names().iter().zip(&learner.carry.state) {
+        copy_into(&path, &file, &format!("carry.{name}"), tensor)?;
+    }
+    let rows = learner.carry.halted.len();
+    if counters.carry_halted.len() != rows || counters.carry_steps.len() != rows {
+        return Err(TrainError::state(
+            &counters_path,
+            format!(
+                "carries {} rows, this run has {rows}; resume with the batch size it was trained with",
+                counters.carry_halted.len()
+            ),
+        ));
+    }
+    let cells = rows * learner.carry.current.seq_len;
+    learner.carry.current = Batch {
+        seq_len: learner.carry.current.seq_len,
+        inputs: integers(&path, &file, "carry.inputs", cells)?,
+        labels: integers(&path, &file, "carry.labels", cells)?,
+        puzzle_identifiers: integers(&path, &file, "carry.puzzle_identifiers", rows)?,
+        real_rows: rows,
+    };
+    learner.carry.steps = counters.carry_steps;
+    learner.carry.halted = counters.carry_halted;
+    learner.step = counters.step;
+    learner.optimizer.step = counters.optimizer_step;
+    learner.position = counters.position;
+    learner.parameters.weights_changed();
+    Ok(counters.best)
+}
+
+fn host_tensor(tensor: &Tensor) -> Result<HostTensor, TrainError> {
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+    let shape: Vec<usize> = tensor.size().iter().map(|&extent| extent as usize).collect();
+    let dtype = dtype_of(tensor.kind());
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+    Ok(HostTensor::raw(dtype, &shape, bytes))
+}
+
+fn copy_into(path: &Path, file: &WeightFile, name: &str, target: &Tensor) -> Result<(), TrainError> {
+    let (dtype, shape, bytes) = file.raw(name)?;
+    let size: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+    if size != target.size() || dtype != dtype_of(target.kind()) {
+        return Err(TrainError::state(
+            path,
+            format!(
+                "`{name}` is {dtype:?} {size:?}, this run expects {:?} {:?}; resume with the settings it was trained with",
+                dtype_of(target.kind()),
+                target.size()
+            ),
+        ));
+    }
+    let source = Tensor::f_from_data_size(bytes, &size, target.kind())?;
+    tch::no_grad(|| target.shallow_clone().f_copy_(&source))?;
+    Ok(())
+}
+
+fn integers(path: &Path, file: &WeightFile, name: &str, count: usize) -> Result<Vec<i32>, TrainError> {
+    let (dtype, shape, bytes) = file.raw(name)?;
+    if dtype != Dtype::I32 || shape.iter().product::<usize>() != count {
+        return Err(TrainError::state(path, format!("`{name}` is {dtype:?} {shape:?}, expected {count} int32 values")));
+    }
+    Ok(bytes.as_chunks().0.iter().map(|&chunk| i32::from_le_bytes(chunk)).collect())
+}
+
+/// The types that models are trained in; a learner holds no others.
+fn dtype_of(kind: Kind) -> Dtype {
+    match kind {
+        Kind::BFloat16 => Dtype::BF16,
+        Kind::Half => Dtype::F16,
+        Kind::Double => Dtype::F64,
+        _ => Dtype::F32,
+    }
+}
+
+/// Whether `directory` can be resumed from.
+pub fn is_resumable(directory: &Path) -> bool {
+    directory.join(COUNTERS_FILE).is_file() && directory.join(TENSORS_FILE).is_file()
+}
