@@ -259,3 +259,45 @@ fn value_info(info: &TensorInfo) -> ValueInfoProto {
     let tensor_type = proto::TensorTypeProto { elem_type: info.element_type.code(), shape: Some(shape) };
     ValueInfoProto { name: info.name.clone(), r#type: Some(proto::TypeProto { tensor_type: Some(tensor_type) }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_nodes_are_shared_dead_ones_dropped_and_outputs_named() {
+        let mut graph = GraphBuilder::default();
+        let x = graph.input("x", ElementType::Float32, &[3]);
+        let one = graph.float_constant("one", &[], || vec![1.0]);
+        assert_eq!(graph.float_constant("one", &[], || unreachable!("the constant exists")), one);
+        let sum = graph.node("", "Add", &[&x.name, &one], Vec::new());
+        assert_eq!(graph.node("", "Add", &[&x.name, &one], Vec::new()), sum);
+        assert_ne!(graph.node("", "Add", &[&one, &x.name], Vec::new()), sum);
+        assert_ne!(graph.node(MICROSOFT, "Add", &[&x.name, &one], Vec::new()), sum);
+        let unused = graph.int_constant(&[7]);
+        graph.node("", "Reshape", &[&sum, &unused], Vec::new());
+        let twice = graph.node("", "Add", &[&sum, &sum], Vec::new());
+
+        let output = |name: &str, value: &str| {
+            let info = TensorInfo { name: name.into(), element_type: ElementType::Float32, row_shape: vec![3] };
+            (info, Symbol { name: value.into(), row_shape: vec![3] })
+        };
+        // One value under two names, one input as an output, and one value that is used inside as well.
+        let outputs = [output("a", &sum), output("b", &sum), output("c", "x"), output("d", &twice)];
+        let graph = graph.finish("test", &outputs);
+        let nodes: Vec<(&str, Vec<&str>, &str)> = graph
+            .node
+            .iter()
+            .map(|node| (&*node.op_type, node.input.iter().map(String::as_str).collect(), &*node.output[0]))
+            .collect();
+        let expected = [
+            ("Add", vec!["x", "one"], "a"),
+            ("Add", vec!["a", "a"], "d"),
+            ("Identity", vec!["a"], "b"),
+            ("Identity", vec!["x"], "c"),
+        ];
+        assert_eq!(nodes, expected);
+        assert_eq!(graph.initializer.len(), 1);
+        assert_eq!(graph.initializer[0].raw_data, 1.0_f32.to_le_bytes());
+    }
+}

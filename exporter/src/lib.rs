@@ -12,6 +12,8 @@ pub mod names;
 mod parameter;
 mod proto;
 pub mod runtime;
+#[cfg(test)]
+mod structure_tests;
 
 use std::collections::BTreeMap;
 

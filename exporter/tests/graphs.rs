@@ -1,6 +1,8 @@
 //! What an exported graph promises besides its numbers: rows are independent, unrolling is iterating, bytes are
 //! reproducible, metadata comes back, and unfit input is refused by name.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -9,9 +11,12 @@ use common::{Case, Graph, case_names, slice_step};
 use exporter::runtime::{self, Optimization, Provider, SessionOptions};
 use exporter::{ExportError, ExportOptions, Flavor, GraphKind, check, export, metadata};
 use models::checkpoint::{HostTensor, WeightFile, WeightsKind};
-use models::{Checkpoint, Manifest};
+use models::{ArchitectureConfig, Checkpoint, Manifest, QHeadInput};
 
 const STEP: ExportOptions = ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, logits: true };
+
+/// The shape under which a test stores tensor `name`, or none to leave it out.
+type ShapeChange = dyn Fn(&str, &[usize]) -> Option<Vec<usize>>;
 
 fn one_thread(optimization: Optimization) -> SessionOptions {
     SessionOptions { threads: 1, optimization, ..SessionOptions::default() }
@@ -59,6 +64,36 @@ fn rows_do_not_depend_on_the_batch_around_them() {
     }
 }
 
+/// The reference has no such head, so the product is done by hand from the state that comes out.
+#[test]
+fn the_q_head_may_read_the_mean_over_the_tokens() {
+    for flavor in [Flavor::Fused, Flavor::Portable] {
+        let mut case = Case::load("trm_mlpt_none_pel16");
+        let ArchitectureConfig::Trm(config) = &mut case.checkpoint.manifest.arch;
+        config.q_head_input = QHeadInput::Mean;
+        let outputs = case.graph(GraphKind::Step, flavor).run_steps(&case, 0..4, 1).swap_remove(0);
+
+        let manifest = &case.checkpoint.manifest;
+        let specs = manifest.arch.parameter_specs(&manifest.dims).unwrap();
+        let values = |name: &str| {
+            let spec = specs.iter().find(|spec| spec.name == name).unwrap();
+            case.checkpoint.values(spec).unwrap()
+        };
+        let (weight, bias) = (values("inner.q_head.weight"), values("inner.q_head.bias"));
+        let hidden_size = manifest.arch.hidden_size();
+        for (row, state) in outputs.state[0].chunks(case.state_width()).enumerate() {
+            let tokens = state.len() / hidden_size;
+            let product: f64 = state
+                .iter()
+                .zip(weight[..hidden_size].iter().cycle())
+                .map(|(z, w)| f64::from(*z) * f64::from(*w))
+                .sum();
+            let expected = product / tokens as f64 + f64::from(bias[0]);
+            assert!((f64::from(outputs.q_halt[row]) - expected).abs() < 1e-5, "{} {expected}", outputs.q_halt[row]);
+        }
+    }
+}
+
 #[test]
 fn reset_concerns_single_rows() {
     let case = Case::load("trm_mlpt_none_noemb");
@@ -68,7 +103,9 @@ fn reset_concerns_single_rows() {
     let going_on = graph.run(&case, 0..4, Some((&[false; 4], &state)));
     let width = case.state_width();
     // Whatever stood in row 2 before must not shine through.
-    state.iter_mut().for_each(|state| state[2 * width..3 * width].fill(f32::INFINITY));
+    for state in &mut state {
+        state[2 * width..3 * width].fill(f32::INFINITY);
+    }
     let mixed = graph.run(&case, 0..4, Some((&[false, false, true, false], &state)));
     for row in 0..4 {
         let expected = if row == 2 { &first } else { &going_on };
@@ -164,7 +201,7 @@ fn unfit_checkpoints_are_refused_by_name() {
     let case = Case::load("trm_mlpt_none_noemb");
     let manifest = &case.checkpoint.manifest;
     let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, change: &dyn Fn(&str, &[usize]) -> Option<Vec<usize>>| {
+    let write = |name: &str, change: &ShapeChange| {
         let tensors: BTreeMap<String, HostTensor> = manifest
             .arch
             .parameter_specs(&manifest.dims)

@@ -5,6 +5,8 @@
 //! errors: `FLOORS x` the largest floor up to that step (errors are carried along with the state), plus `ULPS` units in
 //! the last place of the largest value, because a floor measured on few numbers can be small by luck.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 mod common;
 
 use common::{Case, Outputs, case_names, slice_step};

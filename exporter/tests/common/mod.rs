@@ -1,5 +1,11 @@
 //! Golden cases under `tests/fixtures/models` as checkpoints, and graphs of them as plain function calls.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its part of the helpers")]
 
 use std::collections::BTreeMap;

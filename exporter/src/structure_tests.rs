@@ -1,0 +1,102 @@
+//! What the bytes of an exported file contain: read back as protobuf, without ONNX Runtime.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use models::checkpoint::{self, HostTensor};
+use models::{
+    ArchitectureConfig, Checkpoint, Initializer, Manifest, ModelDims, ParameterKind, PosEncodings, TrmConfig,
+};
+use prost::Message;
+
+use crate::proto::{FLOAT, GraphProto, ModelProto};
+use crate::{ExportOptions, Flavor, GraphKind, export};
+
+/// The published Sudoku model's structure, smaller.
+fn checkpoint(folder: &std::path::Path, mlp_t: bool) -> Checkpoint {
+    let config = TrmConfig {
+        hidden_size: 32,
+        num_heads: 4,
+        puzzle_emb_ndim: 32,
+        puzzle_emb_len: 2,
+        mlp_t,
+        pos_encodings: if mlp_t { PosEncodings::None } else { PosEncodings::Rope },
+        ..TrmConfig::default()
+    };
+    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 3 };
+    let arch = ArchitectureConfig::Trm(config);
+    let tensors: BTreeMap<String, HostTensor> = arch
+        .parameter_specs(&dims)
+        .unwrap()
+        .iter()
+        .map(|spec| (spec.name.clone(), HostTensor::float32(&spec.shape, &Initializer::new(1).draw(spec))))
+        .collect();
+    let folder = folder.join("checkpoint");
+    checkpoint::write(&folder, &Manifest::new(arch, dims, "sudoku"), &tensors, |_| Ok(())).unwrap();
+    Checkpoint::open(&folder).unwrap()
+}
+
+fn graph(checkpoint: &Checkpoint, graph: GraphKind, flavor: Flavor) -> GraphProto {
+    let exported = export(checkpoint, &ExportOptions { graph, flavor, logits: false }).unwrap();
+    let model = ModelProto::decode(exported.bytes.as_slice()).unwrap();
+    assert_eq!(model.encode_to_vec(), exported.bytes);
+    assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
+    assert_eq!(model.opset_import.len(), if flavor == Flavor::Fused { 2 } else { 1 });
+    model.graph.unwrap()
+}
+
+#[test]
+fn every_weight_is_stored_once_however_often_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    for mlp_t in [true, false] {
+        let checkpoint = checkpoint(folder.path(), mlp_t);
+        let manifest = &checkpoint.manifest;
+        let specs = manifest.arch.parameter_specs(&manifest.dims).unwrap();
+        let trained: usize = specs
+            .iter()
+            .filter(|spec| spec.kind != ParameterKind::PuzzleTable)
+            .map(models::ParameterSpec::element_count)
+            .sum();
+        for flavor in [Flavor::Fused, Flavor::Portable] {
+            let step = graph(&checkpoint, GraphKind::Step, flavor);
+            let unrolled = graph(&checkpoint, GraphKind::Unrolled { halt_steps: 16 }, flavor);
+            assert!(unrolled.node.len() > 14 * step.node.len(), "{} {}", unrolled.node.len(), step.node.len());
+            for graph in [&step, &unrolled] {
+                let model_values: usize = graph
+                    .initializer
+                    .iter()
+                    .filter(|tensor| tensor.name.starts_with("inner."))
+                    .map(|tensor| {
+                        assert_eq!(tensor.data_type, FLOAT);
+                        tensor.raw_data.len() / 4
+                    })
+                    .sum();
+                assert_eq!(model_values, trained, "mlp_t {mlp_t}, {flavor:?}");
+                check_well_formed(graph);
+            }
+        }
+    }
+}
+
+/// Names are unique, values are computed before they are read, and no constant lies idle.
+fn check_well_formed(graph: &GraphProto) {
+    let mut defined: BTreeSet<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
+    for tensor in &graph.initializer {
+        assert!(defined.insert(&tensor.name), "{} is defined twice", tensor.name);
+        let elements: i64 = tensor.dims.iter().product();
+        let width = if tensor.data_type == FLOAT { 4 } else { 8 };
+        assert_eq!(tensor.raw_data.len(), elements as usize * width, "{}", tensor.name);
+    }
+    let mut node_names = BTreeSet::new();
+    for node in &graph.node {
+        assert!(node_names.insert(node.name.as_str()), "{} occurs twice", node.name);
+        for input in &node.input {
+            assert!(defined.contains(input.as_str()), "{} reads {input} too early", node.name);
+        }
+        for output in &node.output {
+            assert!(defined.insert(output), "{output} is defined twice");
+        }
+    }
+    assert!(graph.output.iter().all(|output| defined.contains(output.name.as_str())));
+    let read: BTreeSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
+    assert!(graph.initializer.iter().all(|tensor| read.contains(&tensor.name)));
+}
