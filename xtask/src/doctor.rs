@@ -92,7 +92,7 @@ fn tools(report: &mut Report, project: &Project, training: bool) {
 fn examine_onnxruntime(project: &Project) -> Result<String> {
     let place = project.place(Library::OnnxRuntime);
     exists(&place, Library::OnnxRuntime, "--onnxruntime")?;
-    let said = probe_apart("onnxruntime", &place.path)?;
+    let said = probe_apart("onnxruntime", &place.path).map_err(|error| advised(error, &place, "--onnxruntime"))?;
     Ok(format!("{}{}", said.trim_end(), whose(&place)))
 }
 
@@ -108,7 +108,7 @@ fn examine_libtorch(project: &Project) -> Result<String> {
         "{} is version {version}, and tch needs {LIBTORCH_VERSION}",
         place.path.display()
     );
-    probe_apart("torch", &library)?;
+    probe_apart("torch", &library).map_err(|error| advised(error, &place, "--torch"))?;
     let version = if version.is_empty() { "version not told".to_owned() } else { version };
     let device = if place.path.join("lib/libtorch_cuda.so").exists() { "CUDA" } else { "CPU" };
     Ok(format!("{version} ({device}), {}, loads{}", place.path.display(), whose(&place)))
@@ -163,6 +163,11 @@ fn exists(place: &Place, library: Library, flag: &str) -> Result<()> {
 
 fn advice(flag: &str) -> String {
     format!("run `cargo xtask setup {flag}`")
+}
+
+/// Set-up notices most damage to the project's own library and lays it out anew; the user's own is theirs to mend.
+fn advised(error: anyhow::Error, place: &Place, flag: &str) -> anyhow::Error {
+    if place.users_own { error } else { anyhow!("{error:#}; {}", advice(flag)) }
 }
 
 fn shared_object(libtorch: &Path) -> PathBuf {
