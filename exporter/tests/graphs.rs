@@ -198,6 +198,7 @@ fn unfit_step_counts_are_refused() {
 
 #[test]
 fn unfit_checkpoints_are_refused_by_name() {
+    const VICTIM: &str = "inner.L_level.layers.1.mlp.down_proj.weight";
     let case = Case::load("trm_mlpt_none_noemb");
     let manifest = &case.checkpoint.manifest;
     let folder = tempfile::tempdir().unwrap();
@@ -214,18 +215,17 @@ fn unfit_checkpoints_are_refused_by_name() {
         safetensors::serialize_to_file(&tensors, None, &path).unwrap();
         Checkpoint::from_parts(manifest.clone(), WeightFile::open(&path).unwrap(), folder.path())
     };
-    let victim = "inner.L_level.layers.1.mlp.down_proj.weight";
-    let missing = write("missing", &|name, shape| (name != victim).then(|| shape.to_vec())).unwrap_err().to_string();
-    assert!(missing.contains(victim) && missing.contains("missing"), "{missing}");
+    let missing = write("missing", &|name, shape| (name != VICTIM).then(|| shape.to_vec())).unwrap_err().to_string();
+    assert!(missing.contains(VICTIM) && missing.contains("missing"), "{missing}");
     let turned = |name: &str, shape: &[usize]| {
         let mut shape = shape.to_vec();
-        if name == victim {
+        if name == VICTIM {
             shape.reverse();
         }
         Some(shape)
     };
     let misshapen = write("misshapen", &turned).unwrap_err().to_string();
-    assert!(misshapen.contains(victim) && misshapen.contains("shape"), "{misshapen}");
+    assert!(misshapen.contains(VICTIM) && misshapen.contains("shape"), "{misshapen}");
 
     // A manifest that is changed after opening is no way around the checks.
     let mut checkpoint = write("whole", &|_, shape| Some(shape.to_vec())).unwrap();
