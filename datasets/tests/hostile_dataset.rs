@@ -93,7 +93,7 @@ fn damaged_arrays_are_named() {
 
 #[test]
 fn inconsistent_indices_are_named() {
-    let cases: [(&str, Damage, &str); 8] = [
+    let cases: [(&str, Damage, &str); 9] = [
         ("all__puzzle_indices.npy", |bytes| set_i32(bytes, 0, 1), "expected 0 at index 0, found 1"),
         (
             "all__puzzle_indices.npy",
@@ -103,6 +103,14 @@ fn inconsistent_indices_are_named() {
         ("all__puzzle_indices.npy", |bytes| set_i32(bytes, 5, -7), "found -7 at index 5"),
         ("all__puzzle_indices.npy", |bytes| set_i32(bytes, 32, 33), "number of examples, 32, as last index, found 33"),
         ("all__group_indices.npy", |bytes| set_i32(bytes, 8, 31), "number of puzzles, 32, as last index, found 31"),
+        (
+            "all__group_indices.npy",
+            |bytes| {
+                replace_in_header(bytes, "(9,)", "(34,)");
+                bytes.resize(HEADER_BYTES + 4 * 34, 0);
+            },
+            "at most 33 indices for 32 puzzles, found 34",
+        ),
         (
             "all__group_indices.npy",
             |bytes| {

@@ -166,10 +166,10 @@ fn options_and_data_that_cannot_work_are_named() {
         (LoaderOptions { world_size: 0, ..options(0, 1) }, "rank"),
     ];
     for (options, message) in cases {
-        let error = FolderSource::open(&paths(&["sudoku_plain"]), options).err().expect(message);
+        let error = FolderSource::open(&paths(&["sudoku_plain"]), options).expect_err(message);
         assert!(error.to_string().contains(message), "{error}");
     }
-    let error = FolderSource::open(&paths(&["sudoku_plain", "arc_aug8"]), options(0, 1)).err().expect("sizes differ");
+    let error = FolderSource::open(&paths(&["sudoku_plain", "arc_aug8"]), options(0, 1)).expect_err("sizes differ");
     assert!(error.to_string().contains("seq_len 81 as in the first of data_paths, found 900"), "{error}");
     assert!(FolderSource::open(&[], options(0, 1)).is_err());
 

@@ -129,9 +129,11 @@ fn unusable_lists_are_refused_with_file_and_line() {
 }
 
 #[test]
-fn a_difficulty_that_no_puzzle_has_is_named() {
+fn selections_that_leave_no_puzzle_are_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = SudokuBuild { min_difficulty: Some(100_000), ..config(&folder.path().join("set")) };
     let error = build_quietly(&config).expect_err("none is that hard");
     assert!(error.to_string().contains("rating 100000 or more (--min-difficulty), found none"), "{error}");
+    let error = build_quietly(&SudokuBuild { subsample_size: Some(0), ..config }).expect_err("no puzzle is wanted");
+    assert!(error.to_string().contains("--subsample-size: expected at least 1 puzzle"), "{error}");
 }

@@ -27,6 +27,7 @@ pub struct PuzzleRow {
 }
 
 /// Iterator over the rows of a puzzle list.
+#[derive(Debug)]
 pub struct PuzzleCsv {
     path: PathBuf,
     input: BufReader<File>,

@@ -61,6 +61,9 @@ pub enum BuildProgress {
 
 /// Builds both splits and publishes the dataset; `progress` is called after every puzzle.
 pub fn build(config: &SudokuBuild, mut progress: impl FnMut(BuildProgress)) -> Result<(), DatasetError> {
+    if config.subsample_size == Some(0) {
+        return Err(DatasetError::argument("--subsample-size", "at least 1 puzzle", 0));
+    }
     // Before anything is fetched or read, so that a build that must fail does so at once.
     let dataset = DatasetWriter::create(&config.output_dir, config.overwrite)?;
     let mut rng = LegacyGenerator::new(config.seed);

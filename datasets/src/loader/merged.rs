@@ -7,6 +7,7 @@ use crate::DatasetError;
 use crate::store::{DatasetMetadata, DatasetSplit, PuzzleSet, Split};
 
 /// The sets of one or more folders and the metadata that describes them together.
+#[derive(Debug)]
 pub(super) struct MergedDataset {
     pub(super) metadata: DatasetMetadata,
     /// `(name, set)`; sets of later folders carry the folder's index behind their name.

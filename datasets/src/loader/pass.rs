@@ -6,12 +6,21 @@ use crate::numpy::{LegacyGenerator, PhiloxGenerator};
 use crate::store::PuzzleSet;
 
 /// The order in which one pass visits groups, puzzles and examples.
+///
+/// The reference draws all permutations of a pass before anything else. Here a second generator draws them again, one
+/// at a time: 5,000 epochs of 1,000 groups need not lie in memory.
+#[derive(Debug)]
 pub(super) struct Pass {
+    permutations: PhiloxGenerator,
+    permutations_left: usize,
+    /// The current permutation, next group last.
+    upcoming: Vec<usize>,
+    groups: usize,
+    /// Groups visited so far.
+    consumed: usize,
     rng: PhiloxGenerator,
     /// Picks examples inside a puzzle; the reference takes the unseeded global `np.random` here.
     example_choice: LegacyGenerator,
-    group_order: Vec<usize>,
-    consumed: usize,
 }
 
 impl Pass {
@@ -25,9 +34,13 @@ impl Pass {
     }
 
     fn with_choice(pass_seed: u64, example_choice: LegacyGenerator, groups: usize, epochs_per_iter: usize) -> Self {
-        let mut rng = PhiloxGenerator::new(pass_seed);
-        let group_order = (0..epochs_per_iter).flat_map(|_| rng.permutation(groups)).collect();
-        Self { rng, example_choice, group_order, consumed: 0 }
+        let permutations = PhiloxGenerator::new(pass_seed);
+        let mut rng = permutations.clone();
+        for _ in 0..epochs_per_iter {
+            rng.permutation(groups);
+        }
+        let (permutations_left, upcoming) = (epochs_per_iter, Vec::new());
+        Self { permutations, permutations_left, upcoming, groups, consumed: 0, rng, example_choice }
     }
 
     /// Groups visited so far.
@@ -39,9 +52,8 @@ impl Pass {
     pub(super) fn sample(&mut self, set: &PuzzleSet, global_batch_size: usize) -> Vec<Pick> {
         let mut picks = Vec::with_capacity(global_batch_size);
         while picks.len() < global_batch_size
-            && let Some(&group) = self.group_order.get(self.consumed)
+            && let Some(group) = self.next_group()
         {
-            self.consumed += 1;
             let puzzles = set.puzzles_of(group);
             let puzzle = self.rng.integers(puzzles.start as u64..puzzles.end as u64) as usize;
             let examples = set.examples_of(puzzle);
@@ -50,6 +62,16 @@ impl Pass {
             picks.extend(chosen.into_iter().map(|index| Pick { example: examples.start + index, puzzle }));
         }
         picks
+    }
+
+    fn next_group(&mut self) -> Option<usize> {
+        while self.upcoming.is_empty() {
+            self.permutations_left = self.permutations_left.checked_sub(1)?;
+            self.upcoming = self.permutations.permutation(self.groups);
+            self.upcoming.reverse();
+        }
+        self.consumed += 1;
+        self.upcoming.pop()
     }
 }
 

@@ -21,6 +21,7 @@ pub struct TestBatch {
 }
 
 /// Iterator over the evaluation batches of one rank. All ranks yield the same number of batches.
+#[derive(Debug)]
 pub struct TestBatches {
     data: MergedDataset,
     options: LoaderOptions,

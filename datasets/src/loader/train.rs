@@ -14,6 +14,7 @@ use crate::{Batch, DatasetError, SourcePosition, TrainingSource};
 ///
 /// A pass shuffles the groups of one set `epochs_per_iter` times and takes a random puzzle of each group; the last
 /// incomplete global batch of a pass is dropped. Passes rotate through the sets.
+#[derive(Debug)]
 pub struct FolderSource {
     data: MergedDataset,
     options: LoaderOptions,

@@ -6,6 +6,7 @@ use std::ops::Range;
 use rand_mt::Mt;
 
 /// `np.random.RandomState(seed)`, which is also what `np.random.seed(seed)` sets up.
+#[derive(Debug, Clone)]
 pub struct LegacyGenerator {
     words: Mt,
 }

@@ -10,6 +10,7 @@ const KEY_INCREMENTS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xBB67_AE85_84CA_A73B];
 const ROUNDS: usize = 10;
 
 /// NumPy's modern generator over the Philox bit stream.
+#[derive(Debug, Clone)]
 pub struct PhiloxGenerator {
     key: [u64; 2],
     counter: u64,

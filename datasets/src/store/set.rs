@@ -202,7 +202,12 @@ fn open_examples(path: &Path, seq_len: usize, examples: Option<usize>) -> Result
 
 /// Opens boundaries `0 < … < end` that cut `end` items into non-empty ranges.
 fn open_boundaries(path: &Path, end: usize, items: &str) -> Result<Vec<usize>, DatasetError> {
-    let values = open_vector(path)?;
+    let array = open_vector(path)?;
+    if array.shape()[0] > end + 1 {
+        let expected = format!("at most {} indices for {end} {items}", end + 1);
+        return Err(DatasetError::format(path, expected, array.shape()[0].to_string()));
+    }
+    let values = array.to_vec();
     let found = |index: usize| format!("{} at index {index}", values[index]);
     if values.first() != Some(&0) {
         let found = values.first().map_or("an empty array".to_owned(), |_| found(0));
@@ -220,11 +225,12 @@ fn open_boundaries(path: &Path, end: usize, items: &str) -> Result<Vec<usize>, D
 }
 
 fn open_identifiers(path: &Path, puzzles: usize, metadata: &DatasetMetadata) -> Result<Vec<i32>, DatasetError> {
-    let values = open_vector(path)?;
-    if values.len() != puzzles {
+    let array = open_vector(path)?;
+    if array.shape()[0] != puzzles {
         let expected = format!("{puzzles} identifiers, one per puzzle");
-        return Err(DatasetError::format(path, expected, values.len().to_string()));
+        return Err(DatasetError::format(path, expected, array.shape()[0].to_string()));
     }
+    let values = array.to_vec();
     let known = 0..metadata.num_puzzle_identifiers as i64;
     if let Some(index) = values.iter().position(|value| !known.contains(value)) {
         let expected = format!("identifiers below num_puzzle_identifiers {}", metadata.num_puzzle_identifiers);
@@ -233,10 +239,10 @@ fn open_identifiers(path: &Path, puzzles: usize, metadata: &DatasetMetadata) -> 
     Ok(values.into_iter().map(|value| value as i32).collect())
 }
 
-fn open_vector(path: &Path) -> Result<Vec<i64>, DatasetError> {
+fn open_vector(path: &Path) -> Result<NpyArray, DatasetError> {
     let array = NpyArray::open(path)?;
-    if array.shape().len() != 1 {
-        return Err(DatasetError::format(path, "one dimension", format!("shape {:?}", array.shape())));
+    if array.shape().len() == 1 {
+        return Ok(array);
     }
-    Ok(array.to_vec())
+    Err(DatasetError::format(path, "one dimension", format!("shape {:?}", array.shape())))
 }
