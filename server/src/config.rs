@@ -43,8 +43,9 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
     pub cuda_device: Option<u16>,
 
-    /// Puzzles that a model thinks about at the same time, 1 to 128: more raise throughput and the latency of each.
-    #[arg(long, env = "TRM_SLOTS", default_value_t = 32, value_name = "COUNT")]
+    /// Puzzles that a model thinks about at the same time, 1 to 128. On a processor a puzzle's step costs the same in
+    /// any batch, so that more slots only make all of them slower; on a GPU more slots raise throughput.
+    #[arg(long, env = "TRM_SLOTS", default_value_t = 8, value_name = "COUNT")]
     pub slots: usize,
 
     /// Puzzles that may wait for a slot, for each model; beyond that clients get status 429.
@@ -95,11 +96,10 @@ impl ServerArgs {
     /// # Errors
     /// [`ServerError::NoModel`] when no checkpoint is named and none is shipped.
     pub fn resolve(self) -> Result<ServerConfig, ServerError> {
-        let checkpoints = if self.checkpoints.is_empty() {
-            checkpoints_in(&shipped_directory(self.models_dir.as_deref())?)?
-        } else {
-            self.checkpoints
-        };
+        // A variable that is set to nothing names no checkpoint.
+        let named: Vec<PathBuf> = self.checkpoints.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
+        let checkpoints =
+            if named.is_empty() { checkpoints_in(&shipped_directory(self.models_dir.as_deref())?)? } else { named };
         Ok(ServerConfig {
             checkpoints,
             bind: self.bind,
@@ -123,12 +123,4 @@ impl ServerArgs {
 pub fn session_options(threads: usize, cuda_device: Option<u16>) -> SessionOptions {
     let provider = cuda_device.map_or(Provider::Cpu, |device| Provider::Cuda { device });
     SessionOptions { threads, provider, optimization: Optimization::All, ..SessionOptions::default() }
-}
-
-/// ONNX Runtime's name of a provider.
-pub fn provider_name(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Cpu => "CPUExecutionProvider",
-        Provider::Cuda { .. } => "CUDAExecutionProvider",
-    }
 }

@@ -10,6 +10,8 @@ pub mod http;
 pub mod model;
 pub mod onnx;
 pub mod registry;
+mod runtime_facts;
 pub mod sudoku;
 
 pub use error::ServerError;
+pub use runtime_facts::RuntimeFacts;

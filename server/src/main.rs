@@ -6,8 +6,9 @@ use std::io::IsTerminal;
 use anyhow::{Context, Result};
 use clap::Parser;
 use exporter::runtime;
-use server::config::{ServerArgs, ServerConfig, provider_name};
-use server::http::{RuntimeFacts, router};
+use server::RuntimeFacts;
+use server::config::{ServerArgs, ServerConfig};
+use server::http::router;
 use server::registry::{Registry, SudokuModel};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
@@ -23,12 +24,7 @@ fn main() -> Result<()> {
         .init();
     let library = runtime::load()?;
     let registry = load_models(&config)?;
-    let facts = RuntimeFacts {
-        onnxruntime: library.build,
-        library: library.library.display().to_string(),
-        execution_provider: provider_name(config.session.provider),
-        threads: config.session.threads,
-    };
+    let facts = RuntimeFacts::new(&library, &config.session);
     tokio::runtime::Runtime::new()
         .context("cannot start the asynchronous runtime")?
         .block_on(serve(config, registry, facts))

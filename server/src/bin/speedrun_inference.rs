@@ -11,14 +11,14 @@ use datasets::builder::hub;
 use datasets::sudoku::SudokuShape;
 use exporter::runtime;
 use indicatif::{ProgressBar, ProgressStyle};
-use server::config::{provider_name, session_options};
+use server::RuntimeFacts;
+use server::config::session_options;
 use server::engine::{Engine, Halting, Request};
 use server::evaluation::measure::{RawOutcome, run_engine, run_raw};
 use server::evaluation::puzzle_set::{self, PuzzleSet};
 use server::evaluation::report::{Machine, Report};
 use server::evaluation::score::{score_engine, score_raw};
 use server::evaluation::thinking;
-use server::http::RuntimeFacts;
 use server::model::{self, ModelCard};
 use server::registry::{EngineLimits, SudokuModel};
 use server::sudoku::{SudokuRules, tokens_of};
@@ -65,7 +65,7 @@ struct SudokuArgs {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     steps: Option<u32>,
     /// Puzzles per batch of the raw run.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch_size: u16,
     /// Puzzles that the engine thinks about at the same time, which the latency is measured at.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=128))]
@@ -107,14 +107,14 @@ fn main() -> Result<()> {
 
 fn sudoku(args: &SudokuArgs) -> Result<()> {
     let started = SystemTime::now();
-    let library = runtime::load()?;
     let options = session_options(args.threads, args.cuda_device);
+    let facts = RuntimeFacts::new(&runtime::load()?, &options);
     let loaded = model::load(&checkpoint(args)?, &options)?;
     let (card, shape, mut step_model) = (loaded.card, loaded.shape, loaded.step_model);
     check_size(args, &card, shape)?;
     let steps = args.steps.map_or(card.arch.halt_max_steps(), |steps| steps as usize);
     println!("model    {}: {} parameters, sha256 {}", card.name, card.parameters, &card.sha256[..16]);
-    println!("runtime  {}, {}", provider_name(options.provider), library.build);
+    println!("runtime  {}, {}", facts.library, facts.execution_provider);
 
     let set = puzzle_set(args, shape)?;
     println!("puzzles  {} ({})", set.puzzles.len(), set.description);
@@ -152,12 +152,7 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
         engine: score_engine(&run, clients),
         raw_seconds,
         model: model.card.clone(),
-        runtime: RuntimeFacts {
-            onnxruntime: library.build,
-            library: library.library.display().to_string(),
-            execution_provider: provider_name(options.provider),
-            threads: options.threads,
-        },
+        runtime: facts,
         machine: Machine::here(),
         command: command_line(),
         started: humantime::format_rfc3339_seconds(started).to_string(),
@@ -242,6 +237,10 @@ fn progress_bar(length: usize, message: String) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:26} {bar:40} {human_pos}/{human_len} {per_sec} ETA {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(length as u64).with_style(style).with_message(message);
+    if bar.is_hidden() {
+        // Whoever reads a log wants to know what takes its time.
+        println!("running  {}", bar.message());
+    }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

@@ -75,7 +75,10 @@ impl<M: StepModel> Scheduler<M> {
         let stepped = Instant::now();
         let replies = match outcome.map_err(|error| error.to_string()).and_then(|outcome| self.check(outcome)) {
             Ok(outcome) => self.retire(&outcome, stepped),
-            Err(message) => self.fail(&message),
+            Err(message) => {
+                tracing::error!("a reasoning step failed: {message}");
+                self.fail(&message)
+            }
         };
         // Before the replies, so that a client who reads the counters finds its own turn in them.
         self.metrics.add_turn(stepped - stepping, started.elapsed());

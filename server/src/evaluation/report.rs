@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::EvaluationError;
 use super::score::{EngineScore, Group, RawScore, Share};
-use crate::http::RuntimeFacts;
+use crate::RuntimeFacts;
 use crate::model::ModelCard;
 
 /// Everything that one evaluation found out.
@@ -113,7 +113,7 @@ impl Report {
              {overview}\n\n{groups}\n\n\
              - model: `{name}`, {parameters} parameters, sha256 `{sha256}`, step {step} on {trained_on}\n\
              - config: `{config}`\n\
-             - runtime: {provider}, {onnxruntime}\n\
+             - runtime: {library}, {provider}\n\
              - machine: {processor}, {threads} threads, {platform}\n\
              - command: `{command}`\n",
             size = self.board_size,
@@ -127,7 +127,7 @@ impl Report {
             step = model.step,
             trained_on = if model.dataset.is_empty() { "unknown data" } else { &model.dataset },
             provider = runtime.execution_provider,
-            onnxruntime = runtime.onnxruntime,
+            library = runtime.library,
             processor = machine.processor.as_deref().unwrap_or("unknown processor"),
             threads = machine.threads,
             platform = machine.platform,

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 pub use problem::Problem;
 
+use crate::RuntimeFacts;
 use crate::registry::Registry;
 
 /// What a server allows its clients.
@@ -27,19 +28,6 @@ pub struct HttpLimits {
     pub max_puzzles: usize,
     /// Longest time for a body to arrive, and then for an answer.
     pub request_timeout: Duration,
-}
-
-/// What computes, for `/info`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RuntimeFacts {
-    /// Build information of ONNX Runtime.
-    pub onnxruntime: String,
-    /// File that it was loaded from.
-    pub library: String,
-    /// Execution provider that the sessions really run on.
-    pub execution_provider: &'static str,
-    /// Threads that share one operation; 0: one per physical core.
-    pub threads: usize,
 }
 
 /// What every request sees.

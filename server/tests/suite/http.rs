@@ -7,7 +7,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use datasets::sudoku::SudokuShape;
 use serde_json::{Value, json};
-use server::http::{HttpLimits, RuntimeFacts, router};
+use server::RuntimeFacts;
+use server::http::{HttpLimits, router};
 use server::registry::{EngineLimits, Registry, SudokuModel};
 use tower::ServiceExt;
 
@@ -28,8 +29,8 @@ fn model(shape: SudokuShape, oracle: Oracle) -> SudokuModel {
 
 fn routes(models: Vec<SudokuModel>, limits: HttpLimits) -> Router {
     let facts = RuntimeFacts {
-        onnxruntime: "none".into(),
-        library: String::new(),
+        library: "none".into(),
+        build: String::new(),
         execution_provider: "CPUExecutionProvider",
         threads: 1,
     };

@@ -5,4 +5,5 @@ mod engine;
 mod http;
 mod onnx;
 mod oracle;
+mod programs;
 mod random_checkpoint;

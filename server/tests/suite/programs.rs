@@ -1,0 +1,179 @@
+//! The two programs from outside: what they print, write and answer, and how they end.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use datasets::sudoku::SudokuShape;
+use serde_json::Value;
+
+use crate::random_checkpoint::write_random;
+
+fn speedrun(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_speedrun-inference"));
+    command.arg("sudoku").args(arguments).env_remove("TRM_MODELS_DIR").output().unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn speedrun_measures_reports_and_shows_a_puzzle() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = write_random(folder.path(), "random", SudokuShape::FOUR);
+    let out = folder.path().join("report");
+    let output =
+        speedrun(&["--checkpoint", text(&checkpoint), "--count", "21", "--batch-size", "8", "--out", text(&out)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    for says in
+        ["model    random: ", "puzzles  21 (generated minimal 4x4 puzzles, held-out seed 0)", "exact accuracy (raw)"]
+    {
+        assert!(stdout.contains(says), "{stdout}");
+    }
+    // An untrained model uses all its steps: a frame for each, without colours where there is no terminal.
+    assert!(
+        stdout.contains("the puzzle\n") && stdout.contains("step 16: q ") && !stdout.contains('\u{1b}'),
+        "{stdout}"
+    );
+
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}"));
+    assert_eq!((report["puzzles"].as_u64(), report["steps"].as_u64()), (Some(21), Some(16)));
+    let (exact, verified) = (number("/exact_accuracy"), number("/verified_accuracy"));
+    assert!(exact <= verified && verified < 0.5, "an untrained model solved {exact} and {verified}");
+    assert!(number("/exact_accuracy_interval/0") <= exact && exact <= number("/exact_accuracy_interval/1"));
+    assert!(number("/engine/mean_steps") > 1.0 && number("/engine/latency_p50_ms") <= number("/engine/latency_p99_ms"));
+    for groups in ["by_guesses", "by_givens"] {
+        let groups = report["raw"][groups].as_array().unwrap();
+        assert_eq!(groups.iter().map(|group| group["puzzles"].as_u64().unwrap()).sum::<u64>(), 21);
+    }
+    assert_eq!(report["model"]["sha256"].as_str().unwrap().len(), 64);
+    assert!(report["command"].as_str().unwrap().starts_with("speedrun-inference sudoku --checkpoint"));
+    let page = std::fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(page.starts_with("# Sudoku 4x4: model `random`") && page.contains("| exact accuracy (raw)"), "{page}");
+}
+
+#[test]
+fn speedrun_gives_the_same_accuracies_again_and_reads_puzzle_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = write_random(folder.path(), "random", SudokuShape::FOUR);
+    let puzzles = folder.path().join("puzzles.txt");
+    std::fs::write(&puzzles, "# three puzzles\n123434122143....\n1234341221434.2.\n12..\n\n1.34.41221434321\n")
+        .unwrap();
+    let run = |name: &str| -> Value {
+        let out = folder.path().join(name);
+        let output = speedrun(&[
+            "--checkpoint",
+            text(&checkpoint),
+            "--puzzles",
+            text(&puzzles),
+            "--out",
+            text(&out),
+            "--no-show",
+        ]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("warning: line 4 is skipped: a Sudoku board has 16, 36, 81 or 256 cells"), "{stderr}");
+        serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap()
+    };
+    let (first, second) = (run("first"), run("second"));
+    assert_eq!((first["puzzles"].as_u64(), first["skipped_lines"].as_u64()), (Some(3), Some(1)));
+    assert_eq!(first["raw"], second["raw"]);
+}
+
+#[test]
+fn speedrun_refuses_what_it_cannot_do_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = write_random(folder.path(), "random", SudokuShape::FOUR);
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for (arguments, says) in [
+        (vec!["--checkpoint", text(&checkpoint), "--size", "9"], "solves 4x4 boards"),
+        (vec!["--checkpoint", "/nowhere"], "/nowhere/manifest.json"),
+        (vec!["--models-dir", text(&empty)], "holds no checkpoint"),
+        (vec!["--models-dir", text(folder.path()), "--size", "9"], "holds no sudoku model for 9x9 boards"),
+        (vec!["--checkpoint", text(&checkpoint), "--data", "/nowhere"], "/nowhere"),
+    ] {
+        let output = speedrun(&arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && stderr.contains(says), "{arguments:?}: {stderr}");
+    }
+}
+
+/// A running server; killed when the test ends.
+struct Running {
+    process: Child,
+    address: String,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Running {
+    fn start(models_dir: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_server"))
+            .env("TRM_MODELS_DIR", models_dir)
+            .args(["--bind", "127.0.0.1:0", "--threads", "1"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended before it listened");
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                break rest.split(';').next().unwrap().to_owned();
+            }
+        };
+        Self { process, address, log }
+    }
+
+    fn request(&self, head: &str, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        write!(stream, "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+            .unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, as it should.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn server_loads_every_model_of_a_folder_answers_and_ends_on_sigterm() {
+    let folder = tempfile::tempdir().unwrap();
+    write_random(folder.path(), "sudoku-4x4", SudokuShape::FOUR);
+    write_random(folder.path(), "sudoku-6x6", SudokuShape::SIX);
+    let mut server = Running::start(folder.path());
+
+    let (status, info) = server.request("GET /info", "");
+    let sizes: Vec<u64> = info["models"].as_array().unwrap().iter().filter_map(|m| m["board_size"].as_u64()).collect();
+    assert_eq!((status, sizes), (200, vec![4, 6]));
+    assert_eq!(info["runtime"]["execution_provider"], "CPUExecutionProvider");
+    assert!(!info["runtime"]["library"].as_str().unwrap().is_empty());
+
+    // All but one cell given: the oracle's answer is irrelevant, the response must be consistent.
+    let (status, answer) = server.request("POST /solve/sudoku", "123434122143432.");
+    assert_eq!((status, answer["model"]["name"].as_str()), (200, Some("sudoku-4x4")));
+    assert_eq!(answer["solution"].is_string(), answer["verified"].as_bool().unwrap());
+    assert_eq!(server.request("POST /solve/sudoku", &".".repeat(81)).0, 422);
+    assert_eq!(server.request("GET /health", ""), (200, serde_json::json!({ "status": "ok" })));
+
+    let killed = Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let status = server.process.wait().unwrap();
+    let mut log = String::new();
+    server.log.read_to_string(&mut log).unwrap();
+    assert!(status.success() && log.contains("terminated"), "{status}: {log}");
+}
