@@ -52,7 +52,8 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_QUEUE_CAPACITY", default_value_t = 1024, value_name = "COUNT")]
     pub queue_capacity: usize,
 
-    /// Largest `max_steps` that a request may ask for. Requests that name none get the model's halt_max_steps.
+    /// Largest `max_steps` that a request may ask for. Requests that name none get the model's
+    /// `halt_max_steps`.
     #[arg(long, env = "TRM_MAX_STEPS", default_value_t = 1024, value_name = "COUNT")]
     pub max_steps: usize,
 

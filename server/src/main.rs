@@ -59,13 +59,11 @@ async fn serve(config: ServerConfig, registry: Registry, facts: RuntimeFacts) ->
         signal = stop_signal() => info!("{signal}: no new connections, finishing what was accepted"),
     }
     drop(stop);
-    match tokio::time::timeout(config.drain_timeout, server).await {
-        Ok(ended) => ended.context("the server's task broke")?.context("the server failed while draining"),
-        Err(_) => {
-            warn!("some requests were not finished within {} ms and are dropped", config.drain_timeout.as_millis());
-            Ok(())
-        }
+    if let Ok(ended) = tokio::time::timeout(config.drain_timeout, server).await {
+        return ended.context("the server's task broke")?.context("the server failed while draining");
     }
+    warn!("some requests were not finished within {} ms and are dropped", config.drain_timeout.as_millis());
+    Ok(())
 }
 
 /// Returns at the first SIGTERM or Ctrl-C.

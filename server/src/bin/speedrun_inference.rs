@@ -61,7 +61,7 @@ struct SudokuArgs {
     /// Givens on top of a minimal generated puzzle: more make it easier.
     #[arg(long, default_value_t = 0)]
     extra_clues: usize,
-    /// Supervision steps of each puzzle. Default: the model's halt_max_steps.
+    /// Supervision steps of each puzzle. Default: the model's `halt_max_steps`.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     steps: Option<u32>,
     /// Puzzles per batch of the raw run.

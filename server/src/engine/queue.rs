@@ -72,12 +72,15 @@ impl Queue {
     /// wherever they stand, so that they hold no place.
     pub(super) fn take(&self, count: usize, now: Instant, metrics: &Metrics) -> Vec<Job> {
         let mut room = self.lock();
-        let (lost, waiting) = std::mem::take(&mut room.waiting).into_iter().partition(|job| job.is_lost(now));
+        let (lost, waiting): (VecDeque<Job>, VecDeque<Job>) =
+            std::mem::take(&mut room.waiting).into_iter().partition(|job| job.is_lost(now));
         room.waiting = waiting;
         let count = count.min(room.waiting.len());
         let taken = room.waiting.drain(..count).collect();
         drop(room);
-        lost.into_iter().for_each(|job: Job| job.dismiss(now, metrics));
+        for job in lost {
+            job.dismiss(now, metrics);
+        }
         taken
     }
 

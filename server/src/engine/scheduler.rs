@@ -133,15 +133,12 @@ impl<M: StepModel> Scheduler<M> {
         self.tokens.clear();
         self.carried.clear();
         for row in &self.rows {
-            match row {
-                Some(running) => {
-                    self.tokens.extend_from_slice(&running.job.request.tokens);
-                    self.carried.push(running.state_row);
-                }
-                None => {
-                    self.tokens.resize(self.tokens.len() + seq_len, 0);
-                    self.carried.push(None);
-                }
+            if let Some(running) = row {
+                self.tokens.extend_from_slice(&running.job.request.tokens);
+                self.carried.push(running.state_row);
+            } else {
+                self.tokens.resize(self.tokens.len() + seq_len, 0);
+                self.carried.push(None);
             }
         }
     }

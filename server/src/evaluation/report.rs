@@ -84,6 +84,9 @@ impl Report {
     ///
     /// # Errors
     /// When the disk refuses.
+    ///
+    /// # Panics
+    /// Never: a report holds only what JSON can say.
     pub fn write(&self, directory: &Path) -> Result<(), EvaluationError> {
         let mut json = serde_json::to_vec_pretty(self).expect("a report holds only strings, finite numbers and lists");
         json.push(b'\n');
@@ -100,6 +103,9 @@ impl Report {
     }
 
     /// The report as a page.
+    ///
+    /// # Panics
+    /// Never: a config holds only what JSON can say.
     pub fn to_markdown(&self) -> String {
         let [overview, groups] =
             [self.overview(), self.groups()].map(|mut table| table.load_style(ASCII_MARKDOWN).to_string());

@@ -20,7 +20,7 @@ use crate::sudoku::{board_from_tokens, tokens_of};
 
 /// What a puzzle gets back.
 #[derive(Debug, Serialize)]
-struct Solution {
+struct SolveResponse {
     /// The board in the form it was sent, or null: the model has no answer that obeys the rules.
     solution: Option<Value>,
     /// The model's last answer, where it is no solution; blanks where it predicts no digit.
@@ -53,6 +53,7 @@ struct ModelName {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the interface")]
 struct TimingsMs {
     queue_ms: f64,
     compute_ms: f64,
@@ -98,7 +99,7 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
     })
 }
 
-async fn solve(state: &ServerState, request: &SolveRequest) -> Result<Vec<Solution>, Problem> {
+async fn solve(state: &ServerState, request: &SolveRequest) -> Result<Vec<SolveResponse>, Problem> {
     let mut solutions = Vec::with_capacity(request.puzzles.len());
     for ticket in submit(state, request)? {
         let answer = ticket.pending.await?;
@@ -150,7 +151,13 @@ fn model_for<'s>(state: &'s ServerState, puzzle: &Puzzle) -> Result<&'s SudokuMo
     })
 }
 
-fn describe(answer: &Answer, model: &SudokuModel, shape: SudokuShape, form: Form, options: &SolveOptions) -> Solution {
+fn describe(
+    answer: &Answer,
+    model: &SudokuModel,
+    shape: SudokuShape,
+    form: Form,
+    options: &SolveOptions,
+) -> SolveResponse {
     let board = board_from_tokens(shape, &answer.tokens);
     let written = form.write(&board);
     let (solution, attempt) = if answer.verified { (Some(written), None) } else { (None, Some(written)) };
@@ -160,7 +167,7 @@ fn describe(answer: &Answer, model: &SudokuModel, shape: SudokuShape, form: Form
         q: step.q,
     };
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-    Solution {
+    SolveResponse {
         solution,
         attempt,
         solved: answer.verified,
