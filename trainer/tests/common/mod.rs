@@ -9,12 +9,12 @@ use serde_json::Value;
 use tch::{Kind, Tensor};
 
 /// `tests/fixtures/{name}` of the workspace.
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
 }
 
 /// All tensors of a safetensors file, without the wrappers' name prefixes.
-pub fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
+pub(crate) fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
     Tensor::read_safetensors(path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         .into_iter()
@@ -23,12 +23,12 @@ pub fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
 }
 
 /// A JSON file.
-pub fn json(path: &Path) -> Value {
+pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The TRM config among the reference's fields.
-pub fn trm_config(fields: &Value) -> ArchitectureConfig {
+pub(crate) fn trm_config(fields: &Value) -> ArchitectureConfig {
     let known = serde_json::to_value(TrmConfig::default()).unwrap();
     let known = known.as_object().unwrap();
     let mut config = fields.as_object().unwrap().clone();
@@ -37,7 +37,7 @@ pub fn trm_config(fields: &Value) -> ArchitectureConfig {
 }
 
 /// Row-major float32 values, whatever the tensor's type.
-pub fn values(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
     let tensor = tensor.detach().to_kind(Kind::Float).contiguous();
     let mut values = vec![0.0; tensor.numel()];
     let count = values.len();
@@ -46,12 +46,12 @@ pub fn values(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// Row-major int32 values.
-pub fn integers(tensor: &Tensor) -> Vec<i32> {
+pub(crate) fn integers(tensor: &Tensor) -> Vec<i32> {
     values(tensor).into_iter().map(|value| value as i32).collect()
 }
 
 /// The batch `{prefix}inputs`, `{prefix}labels`, `{prefix}puzzle_identifiers`.
-pub fn batch(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> Batch {
+pub(crate) fn batch(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> Batch {
     let get = |name: &str| integers(&tensors[&format!("{prefix}{name}")]);
     let puzzle_identifiers = get("puzzle_identifiers");
     Batch {
@@ -64,7 +64,7 @@ pub fn batch(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> Batch {
 }
 
 /// Dimensions among the reference's fields.
-pub fn dims(fields: &Value) -> ModelDims {
+pub(crate) fn dims(fields: &Value) -> ModelDims {
     let get = |name: &str| fields[name].as_u64().unwrap() as usize;
     ModelDims {
         vocab_size: get("vocab_size"),
@@ -74,7 +74,7 @@ pub fn dims(fields: &Value) -> ModelDims {
 }
 
 /// Largest absolute difference.
-pub fn max_abs_diff(left: &Tensor, right: &Tensor) -> f64 {
+pub(crate) fn max_abs_diff(left: &Tensor, right: &Tensor) -> f64 {
     assert_eq!(left.size(), right.size());
     (left.to_kind(Kind::Double) - right.to_kind(Kind::Double)).abs().max().double_value(&[])
 }
