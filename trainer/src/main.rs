@@ -5,6 +5,7 @@
 //! trainer pretrain generator.size=4 max_steps=1000 arch.hidden_size=64 run_name=on-a-laptop
 //! trainer pretrain resume=checkpoints/first
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
+//! trainer publish --checkpoint checkpoints/first/best --out models/shipped/first
 //! ```
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use datasets::sudoku::{GeneratorOptions, SudokuShape};
 use indicatif::ProgressBar;
-use models::Checkpoint;
+use models::{Checkpoint, ForwardDtype};
 use serde_json::Value;
 use trainer::act::Reasoner;
 use trainer::config::{DeviceKind, Override, PretrainConfig};
@@ -50,6 +51,18 @@ enum Command {
         /// key=value, +key=value; resume=RUN continues an earlier run
         overrides: Vec<Override>,
     },
+    /// Copy a checkpoint's weights and manifest without the training state, ready to ship
+    Publish {
+        /// Checkpoint folder
+        #[arg(long)]
+        checkpoint: PathBuf,
+        /// Folder to write
+        #[arg(long)]
+        out: PathBuf,
+        /// Type of the weights: bfloat16 or float32
+        #[arg(long, default_value = "bfloat16", value_parser = parse_dtype)]
+        dtype: ForwardDtype,
+    },
     /// Evaluate a checkpoint on a test split, or on generated puzzles that no training seed draws
     Eval {
         /// Checkpoint folder
@@ -82,6 +95,11 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pretrain { configs, show_config, overrides } => run_pretrain(&configs, show_config, overrides),
+        Command::Publish { checkpoint, out, dtype } => {
+            models::checkpoint::publish(&Checkpoint::open(&checkpoint)?, &out, dtype)?;
+            println!("{}", out.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Eval { checkpoint, data, count, extra_clues, batch_size, device, threads, json } => {
             set_threads(threads);
             let checkpoint = Checkpoint::open(&checkpoint)?;
@@ -177,6 +195,11 @@ fn run_eval(checkpoint: &Checkpoint, data: &EvaluationData, kind: DeviceKind, js
         println!("{}", summary(&found));
     }
     Ok(())
+}
+
+fn parse_dtype(text: &str) -> Result<ForwardDtype, String> {
+    serde_json::from_value(Value::String(text.to_owned()))
+        .map_err(|_| format!("`{text}` is neither bfloat16 nor float32"))
 }
 
 fn parse_device(text: &str) -> Result<DeviceKind, String> {

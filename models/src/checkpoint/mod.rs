@@ -3,6 +3,7 @@
 //! files to the trainer.
 
 mod manifest;
+mod publish;
 mod weights;
 mod write;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub use safetensors::Dtype;
 
 pub use manifest::{Manifest, WeightsKind};
+pub use publish::publish;
 pub use weights::{HostTensor, WeightFile};
 pub use write::{write, write_file_atomically, write_tensors};
 
