@@ -2,6 +2,7 @@
 //! Leaves every figure to `server::evaluation`; here are only arguments, progress and the order of things.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -99,9 +100,16 @@ struct SourceArgs {
     source_repo: Option<String>,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    let ended = match Cli::parse().task {
         Task::Sudoku(args) => sudoku(&args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

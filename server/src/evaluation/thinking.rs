@@ -48,7 +48,8 @@ pub fn frames(puzzle: &Board, answer: &Answer, styled: bool) -> Vec<String> {
             (true, true) => ", obeys the rules",
             (true, false) => ", not solved",
         };
-        let heading = format!("step {}: q {q:+.2}, {changed} cells changed{verdict}\n", index + 1);
+        let cells = if changed == 1 { "cell" } else { "cells" };
+        let heading = format!("step {}: q {q:+.2}, {changed} {cells} changed{verdict}\n", index + 1);
         frames.push(heading + &draw(&board, puzzle, &previous, styled));
         previous = board;
     }
@@ -105,7 +106,7 @@ mod tests {
         let frames = frames(&puzzle, &answer, false);
         assert_eq!(frames.len(), 3);
         assert_eq!(frames[0], format!("the puzzle\n{}", puzzle.to_grid()));
-        assert!(frames[1].starts_with("step 1: q -3.25, 1 cells changed\n"), "{}", frames[1]);
+        assert!(frames[1].starts_with("step 1: q -3.25, 1 cell changed\n"), "{}", frames[1]);
         assert!(frames[2].starts_with("step 2: q +1.00, 3 cells changed, obeys the rules\n"), "{}", frames[2]);
         assert!(frames.iter().all(|frame| !frame.contains('\u{1b}')));
     }

@@ -1,5 +1,5 @@
 //! The HTTP interface: routes, limits and the state behind them. Leaves thinking to the engines and the forms of a
-//! puzzle to [`puzzle_body`].
+//! puzzle to `puzzle_body`.
 
 mod info;
 mod problem;

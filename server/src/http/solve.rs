@@ -60,6 +60,9 @@ struct TimingsMs {
     total_ms: f64,
 }
 
+/// Boards that the traces of one request may hold: 8 MB of tokens on 16x16 boards.
+const MAX_TRACE_FRAMES: usize = 4096;
+
 /// Where an answer comes from and how to write it.
 struct Ticket<'s> {
     pending: Pending,
@@ -114,6 +117,7 @@ fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Tick
     let numbered = request.puzzles.iter().enumerate();
     let models = numbered.map(|(index, puzzle)| model_for(state, puzzle).map_err(|e| in_batch(e, index)));
     let models = models.collect::<Result<Vec<_>, _>>()?;
+    check_trace(request, &models)?;
 
     let deadline = request.options.deadline_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
     let engine_request = |puzzle: &Puzzle| EngineRequest {
@@ -137,6 +141,19 @@ fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Tick
         }
     }
     Ok(tickets.into_iter().flatten().collect())
+}
+
+/// A trace lies in memory until its puzzle is done.
+fn check_trace(request: &SolveRequest, models: &[&SudokuModel]) -> Result<(), Problem> {
+    let steps = |model: &&SudokuModel| request.options.max_steps.unwrap_or(model.engine.options().default_max_steps);
+    let frames: usize = models.iter().map(steps).fold(0, usize::saturating_add);
+    if !request.options.trace || frames <= MAX_TRACE_FRAMES {
+        return Ok(());
+    }
+    Err(Problem::InvalidOption(format!(
+        "trace: the puzzles may take {frames} steps together, traces hold up to {MAX_TRACE_FRAMES}; lower max_steps, send \
+         fewer puzzles or leave trace out"
+    )))
 }
 
 fn model_for<'s>(state: &'s ServerState, puzzle: &Puzzle) -> Result<&'s SudokuModel, Problem> {
@@ -166,7 +183,7 @@ fn describe(
         answer: form.write(&board_from_tokens(shape, &step.tokens)),
         q: step.q,
     };
-    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let ms = |duration: Duration| duration.as_micros() as f64 / 1e3;
     SolveResponse {
         solution,
         attempt,

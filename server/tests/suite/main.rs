@@ -8,4 +8,5 @@ mod http;
 mod onnx;
 mod oracle;
 mod programs;
+mod puzzle_sets;
 mod random_checkpoint;
