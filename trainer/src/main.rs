@@ -51,6 +51,15 @@ enum Command {
         /// key=value, +key=value; resume=RUN continues an earlier run
         overrides: Vec<Override>,
     },
+    /// Draw a run's learning curve as SVG
+    Plot {
+        /// Folder of the run
+        #[arg(long)]
+        run: PathBuf,
+        /// File to write
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Copy a checkpoint's weights and manifest without the training state, ready to ship
     Publish {
         /// Checkpoint folder
@@ -95,6 +104,12 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pretrain { configs, show_config, overrides } => run_pretrain(&configs, show_config, overrides),
+        Command::Plot { run, out } => {
+            let svg = trainer::plot::learning_curve(&run.join("metrics.csv"), &run.display().to_string())?;
+            models::checkpoint::write_file_atomically(&out, svg.as_bytes())?;
+            println!("{}", out.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Publish { checkpoint, out, dtype } => {
             models::checkpoint::publish(&Checkpoint::open(&checkpoint)?, &out, dtype)?;
             println!("{}", out.display());
@@ -159,7 +174,7 @@ fn held_out(
     batch_size: usize,
 ) -> anyhow::Result<EvaluationData> {
     let manifest = &checkpoint.manifest;
-    if manifest.task != "sudoku" {
+    if !manifest.task.starts_with("sudoku") {
         bail!(
             "the checkpoint's task is {}, puzzles are generated for sudoku only; name a folder with --data",
             manifest.task
