@@ -77,7 +77,7 @@ struct SudokuArgs {
     /// GPU to run on, by its index; needs a build with the feature `cuda`.
     #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
     cuda_device: Option<u16>,
-    /// Folder of the report. Default: results/<date and time>-sudoku.
+    /// Folder of the report. Default: a folder under results/ named after date and time.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Do not show a puzzle being solved at the end.

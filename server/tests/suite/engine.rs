@@ -142,6 +142,35 @@ fn a_client_that_goes_away_frees_its_slot_at_the_next_step() {
 }
 
 #[test]
+fn every_request_is_answered_or_cancelled_exactly_once() {
+    let engine = start(Countdown::new(), EngineOptions { queue_capacity: 512, ..options(6) });
+    let mut kept = Vec::new();
+    for name in 1..=400_i64 {
+        // Budgets below the need end unverified; every fifth client leaves at once.
+        let request = Request { max_steps: Some(name as usize * 13 % 17 + 1), ..countdown(name * 7 % 19 + 1, name) };
+        let (need, budget) = (request.tokens[0] as usize, request.max_steps.unwrap());
+        let pending = engine.submit(request).unwrap();
+        if name % 5 != 0 {
+            kept.push((pending, need, budget));
+        }
+    }
+    let total = kept.len() as u64;
+    for (pending, need, budget) in kept {
+        let answer = pending.wait().unwrap();
+        assert_eq!((answer.steps, answer.verified), (need.min(budget), need <= budget));
+        assert_eq!((answer.tokens[0], answer.tokens[2]), (need as i64, answer.steps as i64));
+    }
+    // Those who left may still hold a row until the next turn.
+    let mut metrics = engine.metrics();
+    while metrics.answered + metrics.cancelled < 400 {
+        std::thread::yield_now();
+        metrics = engine.metrics();
+    }
+    assert_eq!((metrics.accepted, metrics.answered + metrics.cancelled, metrics.waiting), (400, 400, 0));
+    assert!(metrics.answered >= total);
+}
+
+#[test]
 fn a_full_queue_refuses_all_or_nothing() {
     let (model, handbrake) = Countdown::with_handbrake();
     let engine = start(model, EngineOptions { queue_capacity: 2, ..options(1) });
