@@ -119,7 +119,7 @@ impl Report {
              {overview}\n\n{groups}\n\n\
              - model: `{name}`, {parameters} parameters, sha256 `{sha256}`, step {step} on {trained_on}\n\
              - config: `{config}`\n\
-             - runtime: {library}, {provider}\n\
+             - runtime: {library}, {provider}, float32\n\
              - machine: {processor}, {threads} threads, {platform}\n\
              - command: `{command}`\n",
             size = self.board_size,

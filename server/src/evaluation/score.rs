@@ -147,7 +147,7 @@ fn guesses_bucket(guesses: u32) -> (usize, String) {
         0 => (0, "0".into()),
         1..=3 => (1, "1–3".into()),
         4..=10 => (2, "4–10".into()),
-        _ => (3, "more".into()),
+        _ => (3, "11+".into()),
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
         let labels = |groups: &[Group]| -> Vec<(String, usize)> {
             groups.iter().map(|group| (group.label.clone(), group.puzzles)).collect()
         };
-        assert_eq!(labels(&score.by_guesses), [("0".into(), 1), ("1–3".into(), 2), ("more".into(), 1)]);
+        assert_eq!(labels(&score.by_guesses), [("0".into(), 1), ("1–3".into(), 2), ("11+".into(), 1)]);
         assert_eq!(labels(&score.by_givens), [("1".into(), 1), ("2".into(), 2), ("3".into(), 1)]);
     }
 
