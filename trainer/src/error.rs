@@ -49,6 +49,14 @@ pub enum TrainError {
         /// The loss found.
         loss: f64,
     },
+    /// The weights left the numbers.
+    #[error(
+        "the weights are no longer finite after step {step}; lower lr, or train with arch.forward_dtype=float32. The last checkpoint is intact"
+    )]
+    WeightsNotFinite {
+        /// Optimizer step.
+        step: u64,
+    },
 }
 
 impl TrainError {

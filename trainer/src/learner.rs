@@ -113,6 +113,12 @@ impl Learner {
         self.parameters.with_weights(self.ema.as_ref().unwrap_or(self.parameters.flat()))
     }
 
+    /// Whether every weight and every value of the moving average is a number.
+    pub fn is_finite(&self) -> bool {
+        let finite = |values: &Tensor| values.isfinite().all().int64_value(&[]) != 0;
+        finite(self.parameters.flat()) && self.ema.as_ref().is_none_or(finite)
+    }
+
     /// The device that everything lives on.
     pub fn device(&self) -> Device {
         self.parameters.device()

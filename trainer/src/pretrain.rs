@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use models::{Checkpoint, Manifest};
+use models::{ArchitectureConfig, Checkpoint, Manifest};
 use tch::Device;
 
 use crate::TrainError;
@@ -101,6 +101,8 @@ struct Run {
     manifest: Manifest,
     logger: Logger,
     best: Option<Best>,
+    /// Step of the checkpoint that `last` leads to.
+    saved_step: Option<u64>,
 }
 
 impl Run {
@@ -111,31 +113,44 @@ impl Run {
         config.arch.validate(&dims)?;
         let device = device(config.device)?;
         let parameters = match &config.load_checkpoint {
-            Some(path) => load_weights(config, path, device)?,
-            None => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
+            // A resumed run has its own weights; those it began with may be gone by now.
+            Some(path) if resume.is_none() => load_weights(config, path, device)?,
+            _ => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
         };
-        let mut learner = Learner::new(learner_config(config, &data), parameters, dims.seq_len)?;
-        let (directory, best) = match resume {
-            Some(path) => {
-                let directory = RunDirectory::open(path)?;
-                let best = state::restore(&directory.last()?, &mut learner)?;
-                data.source.seek(&learner.position)?;
-                (directory, best)
-            }
-            None => (RunDirectory::create(config.run_directory())?, None),
-        };
-        directory.write_config(config)?;
-        let logger = Logger::open(directory.path(), learner.step)?;
         let mut manifest = Manifest::new(config.arch.clone(), dims, task.to_string());
         manifest.dataset.clone_from(&data.description);
         manifest.git_commit = option_env!("TRAINER_GIT_COMMIT").map(str::to_owned);
         let evaluation = EvaluationData::of_run(config)?;
-        Ok(Self { config: config.clone(), directory, data, evaluation, learner, manifest, logger, best })
+        let mut learner = Learner::new(learner_config(config, &data), parameters, dims.seq_len)?;
+        let mut earlier = Earlier::default();
+        let directory = match resume {
+            Some(path) => {
+                let directory = RunDirectory::open(path)?;
+                directory.claim()?;
+                if let Some(last) = directory.last()? {
+                    earlier = Earlier::restore(&last, &mut learner, &mut manifest)?;
+                    data.source.seek(&learner.position)?;
+                }
+                directory
+            }
+            None => RunDirectory::create(config.run_directory())?,
+        };
+        // From here on the folder changes: whatever does not fit it has been refused.
+        directory.write_config(config)?;
+        let logger = Logger::open(directory.path(), learner.step)?;
+        let Earlier { best, saved_step } = earlier;
+        let config = config.clone();
+        let mut run = Self { config, directory, data, evaluation, learner, manifest, logger, best, saved_step };
+        if run.saved_step.is_some() {
+            // A kill right after a checkpoint leaves its links behind it.
+            run.link_and_prune()?;
+        }
+        Ok(run)
     }
 
     fn go(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         if self.learner.step == 0 {
-            // A run that is killed before its first interval is over can be resumed as well.
+            // Tells a disk that is full or too small before an interval's work is lost.
             self.save()?;
         }
         let mut interval = Interval::begin();
@@ -162,7 +177,7 @@ impl Run {
             }
         }
         self.save()?;
-        Ok(Outcome::Finished { checkpoint: self.directory.last()? })
+        Ok(Outcome::Finished { checkpoint: self.directory.checkpoint(self.learner.step) })
     }
 
     fn evaluates_at(&self, step: u64) -> bool {
@@ -195,20 +210,64 @@ impl Run {
         }
         self.manifest.metrics = found.entries().map(|(name, value)| (name.to_owned(), value)).into();
         self.save()?;
-        if is_best {
-            self.directory.mark_best(step)?;
-        }
         observer.evaluated(step, &found, is_best);
         Ok(())
     }
 
+    /// Writes the checkpoint of this step, once: replacing it would leave a moment without a last checkpoint.
     fn save(&mut self) -> Result<(), TrainError> {
         let step = self.learner.step;
+        if self.saved_step == Some(step) {
+            return Ok(());
+        }
+        if !self.learner.is_finite() {
+            return Err(TrainError::WeightsNotFinite { step });
+        }
         state::save(&self.directory.checkpoint(step), &self.learner, self.manifest.clone(), self.best)?;
+        self.saved_step = Some(step);
+        self.link_and_prune()
+    }
+
+    fn link_and_prune(&mut self) -> Result<(), TrainError> {
+        let step = self.learner.step;
         self.directory.mark_last(step)?;
+        if self.best.is_some_and(|best| best.step == step) {
+            self.directory.mark_best(step)?;
+        }
         let keep_evaluated = self.config.checkpoint_every_eval;
         self.directory.prune(|old| keep_evaluated && self.evaluates_at(old))
     }
+}
+
+/// What a run knows from before it was resumed.
+#[derive(Default)]
+struct Earlier {
+    best: Option<Best>,
+    saved_step: Option<u64>,
+}
+
+impl Earlier {
+    /// Puts `learner` where the checkpoint `last` stands, and that checkpoint's metrics into `manifest`.
+    fn restore(last: &Path, learner: &mut Learner, manifest: &mut Manifest) -> Result<Self, TrainError> {
+        let saved = Checkpoint::open(last)?.manifest;
+        if saved.arch != manifest.arch {
+            return Err(TrainError::setting("arch", differences(&saved.arch, &manifest.arch)));
+        }
+        let best = state::restore(last, learner)?;
+        manifest.metrics = saved.metrics;
+        Ok(Self { best, saved_step: Some(learner.step) })
+    }
+}
+
+/// Which fields a resumed run would change.
+fn differences(saved: &ArchitectureConfig, asked: &ArchitectureConfig) -> String {
+    let [saved, asked] = [saved, asked].map(|arch| serde_json::to_value(arch).unwrap_or_default());
+    let fields = saved.as_object().into_iter().flatten().filter(|(name, value)| asked.get(name) != Some(value));
+    let fields: Vec<String> = fields.map(|(name, value)| format!("{name} is {value} in the run")).collect();
+    format!(
+        "cannot change when a run is resumed ({}); start a new run, with load_checkpoint if it shall begin with these weights",
+        fields.join(", ")
+    )
 }
 
 /// Sums since the last row of the log.

@@ -1,7 +1,7 @@
 //! The folder of a run: `config.json`, `metrics.csv`, TensorBoard events, `step_N` checkpoints, and the links `last`
 //! and `best`. Owns what is kept and what is deleted; leaves the content of checkpoints to `state`.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -14,49 +14,66 @@ const LAST: &str = "last";
 const BEST: &str = "best";
 
 /// The folder of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    /// Open folder that carries the lock; the system releases it with the process, however that ends.
+    lock: File,
 }
 
 impl RunDirectory {
-    /// Creates the folder of a new run.
+    /// Creates the folder of a new run, for this process alone.
     ///
     /// # Errors
-    /// When it already holds a run, or cannot be created.
+    /// When it already holds a run, is in use, or cannot be created.
     pub fn create(path: PathBuf) -> Result<Self, TrainError> {
-        let directory = Self { path };
-        if directory.config_path().exists() {
+        if path.join(CONFIG_FILE).exists() {
             return Err(TrainError::state(
-                &directory.path,
-                format!(
-                    "already holds a run; continue it with resume={0}, or choose another run_name",
-                    directory.path.display()
-                ),
+                &path,
+                format!("already holds a run; continue it with resume={0}, or choose another run_name", path.display()),
             ));
         }
-        fs::create_dir_all(&directory.path).map_err(TrainError::io(&directory.path))?;
+        fs::create_dir_all(&path).map_err(TrainError::io(&path))?;
+        let lock = File::open(&path).map_err(TrainError::io(&path))?;
+        let directory = Self { path, lock };
+        directory.claim()?;
         Ok(directory)
     }
 
-    /// Opens the folder of an earlier run and clears away what a killed one left half-written.
+    /// Finds the run that `path` names: its folder, or a checkpoint in it (`run/last`). Changes nothing.
     ///
     /// # Errors
-    /// When the folder holds no run, or one that saved no checkpoint yet.
+    /// When the folder holds no run.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        // `resume=run/last` and `resume=run/step_500` mean the run as well.
-        let path = if path.join(CONFIG_FILE).is_file() { path } else { path.parent().unwrap_or(path) };
-        let directory = Self { path: path.to_owned() };
-        if !directory.config_path().is_file() {
+        let run = match path.parent() {
+            Some(parent) if is_checkpoint_name(path) && !path.join(CONFIG_FILE).exists() => parent,
+            _ => path,
+        };
+        let run = if run.as_os_str().is_empty() { Path::new(".") } else { run };
+        if !run.join(CONFIG_FILE).is_file() {
             return Err(TrainError::state(path, "holds no config.json; name the folder of a run (checkpoints/…)"));
         }
-        for entry in directory.entries()? {
+        let lock = File::open(run).map_err(TrainError::io(run))?;
+        Ok(Self { path: run.to_owned(), lock })
+    }
+
+    /// Keeps other processes from writing this run, and clears away what a killed one left half-written.
+    ///
+    /// # Errors
+    /// When another process writes it, or the disk refuses.
+    pub fn claim(&self) -> Result<(), TrainError> {
+        // A file system without locks only loses this protection.
+        if let Err(TryLockError::WouldBlock) = self.lock.try_lock() {
+            return Err(TrainError::state(&self.path, "is being written by another process; stop that one first"));
+        }
+        for entry in self.entries()? {
             let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with('.') && name.ends_with(".tmp") {
-                fs::remove_dir_all(&entry).map_err(TrainError::io(&entry))?;
+            if name.starts_with(".checkpoint-") || name.starts_with(".tmp") {
+                let removed = if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
+                removed.map_err(TrainError::io(&entry))?;
             }
         }
-        Ok(directory)
+        Ok(())
     }
 
     /// The folder.
@@ -84,19 +101,19 @@ impl RunDirectory {
         self.path.join(step_name(step))
     }
 
-    /// The newest checkpoint that a run can be resumed from.
+    /// The newest checkpoint; `None` when the run ended before its first one was complete.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn last(&self) -> Result<PathBuf, TrainError> {
+    /// When there is one that a run cannot be resumed from.
+    pub fn last(&self) -> Result<Option<PathBuf>, TrainError> {
         let last = self.path.join(LAST);
-        if state::is_resumable(&last) {
-            return Ok(last);
+        if fs::symlink_metadata(&last).is_err() {
+            return Ok(None);
         }
-        Err(TrainError::state(
-            &self.path,
-            "has no checkpoint to resume from; delete the folder and start the run again",
-        ))
+        if state::is_resumable(&last) {
+            return Ok(Some(last));
+        }
+        Err(TrainError::state(&last, "holds no training state to resume from; start a new run with load_checkpoint"))
     }
 
     /// Makes the checkpoint of `step` the last one.
@@ -149,6 +166,12 @@ impl RunDirectory {
         let link = self.path.join(name);
         fs::rename(&staging, &link).map_err(TrainError::io(&link))
     }
+}
+
+/// Whether a path ends as the checkpoints of a run do.
+fn is_checkpoint_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name == LAST || name == BEST || name.strip_prefix("step_").is_some_and(|step| step.parse::<u64>().is_ok())
 }
 
 fn step_name(step: u64) -> String {
