@@ -1,1 +1,13 @@
-//! (in progress)
+//! Helpers of the tests that join crates: training a small model in this process, running graphs, asking a server.
+//! Owns no promise itself. Everything goes through the crates' libraries, never through built programs: those of other
+//! packages need not exist when this package is tested alone.
+
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
+
+mod graph;
+mod learned;
+mod served;
+
+pub use graph::{Graph, StepOutputs};
+pub use learned::{libtorch_steps, train};
+pub use served::{engine_limits, exact_share, one_thread, post_puzzles, routes};

@@ -1,0 +1,56 @@
+//! A checkpoint behind the server's routes and engine, without a socket.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use exporter::runtime::{self, SessionOptions};
+use serde_json::{Value, json};
+use server::RuntimeFacts;
+use server::config::session_options;
+use server::evaluation::measure::run_engine;
+use server::evaluation::puzzle_set::PuzzleSet;
+use server::http::{HttpLimits, router};
+use server::registry::{EngineLimits, Registry, SudokuModel};
+use server::sudoku::tokens_of;
+use tower::ServiceExt;
+
+/// A session of one thread that leaves the core to others while it waits.
+pub fn one_thread() -> SessionOptions {
+    SessionOptions { spinning: false, ..session_options(1, None) }
+}
+
+/// Limits that no test comes near.
+pub fn engine_limits() -> EngineLimits {
+    EngineLimits { slots: 8, queue_capacity: 256, max_steps_limit: 64 }
+}
+
+/// The server's routes over the model in `checkpoint`.
+pub fn routes(checkpoint: &Path) -> Router {
+    let options = one_thread();
+    let facts = RuntimeFacts::new(&runtime::load().unwrap(), &options);
+    let registry = Registry::new(vec![SudokuModel::load(checkpoint, &options, engine_limits()).unwrap()]).unwrap();
+    let limits = HttpLimits { max_body_bytes: 1 << 20, max_puzzles: 256, request_timeout: Duration::from_mins(5) };
+    router(registry, limits, facts)
+}
+
+/// The results of `POST /solve/sudoku` for boards in the one-line form.
+pub async fn post_puzzles(routes: &Router, puzzles: &[String]) -> Vec<Value> {
+    let request = Request::post("/solve/sudoku").body(Body::from(json!({ "puzzles": puzzles }).to_string())).unwrap();
+    let response = routes.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let body: Value = serde_json::from_slice(&to_bytes(response.into_body(), 1 << 24).await.unwrap()).unwrap();
+    assert_eq!(status, StatusCode::OK, "{body}");
+    body["results"].as_array().unwrap().clone()
+}
+
+/// Share of puzzles that the engine answers with the label, within the model's own number of steps.
+pub fn exact_share(model: &SudokuModel, set: &PuzzleSet) -> f64 {
+    let tokens: Vec<Vec<i64>> = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
+    let run = run_engine(&model.engine, &tokens, model.card.arch.halt_max_steps(), 8, |_| {}).unwrap();
+    let labels = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.solution));
+    let exact = run.answers.iter().zip(labels).filter(|(answer, label)| answer.tokens == *label).count();
+    exact as f64 / tokens.len() as f64
+}

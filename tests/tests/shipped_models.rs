@@ -1,0 +1,94 @@
+//! What the repository ships: small, complete, and as good as it says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use datasets::sudoku::SudokuShape;
+use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes};
+use models::Checkpoint;
+use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
+use server::evaluation::puzzle_set;
+use server::registry::SudokuModel;
+
+/// Largest weight file that a clone shall carry.
+const MAX_BYTES: u64 = 4 << 20;
+const HELD_OUT: usize = 64;
+
+/// Side length, extra clues of the held-out puzzles, least exact accuracy on them, a puzzle and its solution.
+const PROMISES: [(usize, usize, f64, &str, &str); 2] = [
+    // The puzzle of the English Wikipedia's article on Sudoku.
+    (
+        9,
+        25,
+        0.95,
+        "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79",
+        "534678912672195348198342567859761423426853791713924856961537284287419635345286179",
+    ),
+    (4, 0, 0.9, "3.4..1.2.4....1.", "3241413214232314"),
+];
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped")
+}
+
+fn checkpoints() -> Vec<PathBuf> {
+    let folders = fs::read_dir(shipped()).unwrap_or_else(|error| panic!("{}: {error}", shipped().display()));
+    folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
+}
+
+#[test]
+fn both_board_sizes_are_shipped() {
+    for name in ["sudoku-9x9", "sudoku-4x4"] {
+        Checkpoint::open(shipped().join(name)).unwrap();
+    }
+}
+
+#[test]
+fn weights_are_small_and_manifests_complete() {
+    for directory in checkpoints() {
+        let name = directory.display();
+        let manifest = Checkpoint::open(&directory).unwrap().manifest;
+        let path = directory.join(WEIGHTS_FILE);
+        let bytes = fs::metadata(&path).unwrap().len();
+        assert!(bytes <= MAX_BYTES, "{name}: {bytes} bytes");
+        let weights = WeightFile::open(&path).unwrap();
+        for (tensor, _) in weights.tensors() {
+            assert_eq!(weights.raw(tensor).unwrap().0, Dtype::BF16, "{name}: {tensor}");
+        }
+        assert!(!manifest.dataset.is_empty(), "{name}: nobody knows what it was trained on");
+        assert!(manifest.step > 0 && manifest.git_commit.is_some(), "{name}: step {}", manifest.step);
+        for metric in ["exact_accuracy", "accuracy", "q_halt_accuracy", "steps"] {
+            assert!(manifest.metrics.get(metric).is_some_and(|value| value.is_finite()), "{name}: no {metric}");
+        }
+        let files: Vec<_> = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert!(files.iter().all(|file| !file.to_string_lossy().contains("training_state")), "{name}: {files:?}");
+    }
+}
+
+#[test]
+fn models_keep_what_they_promise_on_held_out_puzzles() {
+    let mut kept = 0;
+    for directory in checkpoints() {
+        let model = SudokuModel::load(&directory, &one_thread(), engine_limits()).unwrap();
+        let promise = PROMISES.iter().find(|promise| promise.0 == model.shape.size());
+        let &(size, extra_clues, least, ..) = promise.unwrap_or_else(|| panic!("{} promises nothing", model.card.name));
+        let shape = SudokuShape::from_size(size).unwrap();
+        let set = puzzle_set::generated(shape, 0, extra_clues, HELD_OUT).unwrap();
+        let exact = exact_share(&model, &set);
+        println!("{}: {exact} of {HELD_OUT} puzzles with {extra_clues} extra clues", model.card.name);
+        assert!(exact >= least, "{}: {exact}, promised are {least}", model.card.name);
+        kept += 1;
+    }
+    assert!(kept > 0, "no model is shipped");
+}
+
+#[test]
+fn a_puzzle_from_the_paper_is_solved_and_verified() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (size, _, _, puzzle, solution) in PROMISES {
+        let routes = routes(&shipped().join(format!("sudoku-{size}x{size}")));
+        let results = runtime.block_on(post_puzzles(&routes, &[puzzle.to_owned()]));
+        assert_eq!((&results[0]["verified"], &results[0]["solved"]), (&true.into(), &true.into()), "{}", results[0]);
+        assert_eq!(results[0]["solution"], solution);
+    }
+}
