@@ -55,6 +55,9 @@ impl Emitter {
         let row_shape = graph.int_constant(&[tokens as i64, hidden_size as i64]);
         let shape = graph.node("", "Concat", &[&shape, &row_shape], vec![int_attribute("axis", 0)]);
         let name = graph.node("", "Expand", &[&init_name, &shape], Vec::new());
+        // ONNX Runtime does not follow the batch size through `Shape`. Undeclared, it has no name here and in all values that
+        // follow: none of their buffers is recognized as reusable, and loading takes time in the square of the nodes.
+        graph.declare(&name, &[tokens, hidden_size]);
         Symbol { name, row_shape: vec![tokens, hidden_size] }
     }
 

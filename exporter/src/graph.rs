@@ -77,6 +77,7 @@ pub(crate) struct GraphBuilder {
     nodes: Vec<NodeProto>,
     initializers: BTreeMap<String, TensorProto>,
     inputs: Vec<TensorInfo>,
+    declared: BTreeMap<String, TensorInfo>,
     /// Outputs by what computes them: a node equal but for its name would compute the same.
     computed: HashMap<Vec<u8>, Vec<String>>,
 }
@@ -86,6 +87,13 @@ impl GraphBuilder {
     pub(crate) fn input(&mut self, name: &str, element_type: ElementType, row_shape: &[usize]) -> Symbol {
         self.inputs.push(TensorInfo { name: name.to_owned(), element_type, row_shape: row_shape.to_vec() });
         Symbol { name: name.to_owned(), row_shape: row_shape.to_vec() }
+    }
+
+    /// States the shape of the float value `name`, for runtimes that cannot infer it.
+    pub(crate) fn declare(&mut self, name: &str, row_shape: &[usize]) {
+        let info =
+            TensorInfo { name: name.to_owned(), element_type: ElementType::Float32, row_shape: row_shape.to_vec() };
+        self.declared.insert(name.to_owned(), info);
     }
 
     /// The float constant `name`, whose values are asked for only when it is new.
@@ -179,6 +187,7 @@ impl GraphBuilder {
             initializer: self.initializers.into_values().collect(),
             input: self.inputs.iter().map(value_info).collect(),
             output: outputs.iter().map(|(info, _)| value_info(info)).collect(),
+            value_info: self.declared.values().map(value_info).collect(),
         }
     }
 

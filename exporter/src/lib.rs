@@ -42,7 +42,7 @@ const MICROSOFT_OPSET: i64 = 1;
 pub enum GraphKind {
     /// One supervision step: the recursion state is input and output.
     Step,
-    /// All supervision steps from fresh states. ONNX Runtime's loading time grows faster than the number of nodes.
+    /// All supervision steps from fresh states.
     Unrolled {
         /// How many, 1 to 1024.
         halt_steps: usize,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{ArgGroup, Parser, ValueEnum};
-use exporter::runtime::{self, Optimization, SessionOptions};
+use exporter::runtime::{self, SessionOptions};
 use exporter::{ExportOptions, ExportedGraph, Flavor, GraphKind, check, export};
 use models::Checkpoint;
 use models::checkpoint::write_file_atomically;
@@ -74,20 +74,11 @@ fn main() -> Result<()> {
     runtime::load()?;
     let checkpoint = Checkpoint::open(&arguments.checkpoint)?;
     let exported = export(&checkpoint, &arguments.options())?;
-    let mut session = runtime::open_bytes(&exported.bytes, &session_options(&arguments.options()))?;
+    let mut session = runtime::open_bytes(&exported.bytes, &SessionOptions::default())?;
     check::run_once(&mut session).context("the graph was not written: it fails its own check")?;
     write_file_atomically(&arguments.out, &exported.bytes)?;
     print!("{}", report(&arguments, &exported));
     Ok(())
-}
-
-/// As `server` opens a step graph; an unrolled one as it is, for rewriting takes time in the square of its nodes.
-fn session_options(options: &ExportOptions) -> SessionOptions {
-    let optimization = match options.graph {
-        GraphKind::Step => Optimization::All,
-        GraphKind::Unrolled { .. } => Optimization::None,
-    };
-    SessionOptions { optimization, ..SessionOptions::default() }
 }
 
 fn report(arguments: &Arguments, exported: &ExportedGraph) -> String {

@@ -65,6 +65,8 @@ pub(crate) struct GraphProto {
     pub(crate) input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub(crate) output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "13")]
+    pub(crate) value_info: Vec<ValueInfoProto>,
 }
 
 /// One operation.
@@ -112,7 +114,7 @@ pub(crate) struct TensorProto {
     pub(crate) raw_data: Vec<u8>,
 }
 
-/// Name and type of an input or output.
+/// Name and type of a value.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ValueInfoProto {
     #[prost(string, tag = "1")]

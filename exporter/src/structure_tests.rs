@@ -6,9 +6,12 @@ use models::checkpoint::{self, HostTensor};
 use models::{
     ArchitectureConfig, Checkpoint, Initializer, Manifest, ModelDims, ParameterKind, PosEncodings, TrmConfig,
 };
+use ort::value::ValueType;
 use prost::Message;
 
-use crate::proto::{FLOAT, GraphProto, ModelProto};
+use crate::graph::BATCH;
+use crate::proto::{FLOAT, GraphProto, ModelProto, ValueInfoProto};
+use crate::runtime::{self, Optimization, SessionOptions};
 use crate::{ExportOptions, Flavor, GraphKind, export};
 
 /// The published Sudoku model's structure, smaller.
@@ -72,6 +75,47 @@ fn every_weight_is_stored_once_however_often_it_is_used() {
                     .sum();
                 assert_eq!(model_values, trained, "mlp_t {mlp_t}, {flavor:?}");
                 check_well_formed(graph);
+            }
+        }
+    }
+}
+
+/// Where the batch size loses its name, ONNX Runtime recognizes no buffer as reusable, and loading takes time in the
+/// square of the nodes.
+#[test]
+fn onnx_runtime_infers_every_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    for mlp_t in [true, false] {
+        let checkpoint = checkpoint(folder.path(), mlp_t);
+        for graph in [GraphKind::Step, GraphKind::Unrolled { halt_steps: 2 }] {
+            for flavor in [Flavor::Fused, Flavor::Portable] {
+                let exported = export(&checkpoint, &ExportOptions { graph, flavor, logits: true }).unwrap();
+                let mut model = ModelProto::decode(exported.bytes.as_slice()).unwrap();
+                let graph_proto = model.graph.as_mut().unwrap();
+                // ONNX Runtime tells the shapes of outputs only, so every value becomes one, without saying its shape.
+                let promised = graph_proto.output.len();
+                let values = graph_proto.node.iter().flat_map(|node| node.output.clone());
+                let hidden: Vec<String> =
+                    values.filter(|value| graph_proto.output.iter().all(|output| output.name != *value)).collect();
+                graph_proto.output.extend(hidden.into_iter().map(|name| ValueInfoProto { name, r#type: None }));
+
+                let options = SessionOptions { optimization: Optimization::None, ..SessionOptions::default() };
+                let session = runtime::open_bytes(&model.encode_to_vec(), &options).unwrap();
+                assert!(session.outputs().len() > promised + 100);
+                for output in session.outputs() {
+                    let ValueType::Tensor { shape, dimension_symbols, .. } = output.dtype() else {
+                        panic!("{} is no tensor", output.name());
+                    };
+                    let known =
+                        shape.iter().zip(dimension_symbols.iter()).all(|(&size, name)| size >= 0 || name == BATCH);
+                    // A value of unknown rank is reported without dimensions; the graphs hold no scalar.
+                    assert!(
+                        known && !shape.is_empty(),
+                        "{} {}, mlp_t {mlp_t}, {graph:?}, {flavor:?}",
+                        output.name(),
+                        output.dtype()
+                    );
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Case, Graph, case_names, slice_step};
+use common::{Case, case_names, slice_step};
 use exporter::runtime::{self, Optimization, Provider, SessionOptions};
 use exporter::{ExportError, ExportOptions, Flavor, GraphKind, check, export, metadata};
 use models::checkpoint::{HostTensor, WeightFile, WeightsKind};
@@ -27,10 +27,7 @@ fn unrolled_is_the_step_iterated_to_the_last_bit() {
     for name in ["trm_att_rope_pel16", "trm_att_learned_noemb", "trm_mlpt_none_pel16", "trm_mlpt_none_noemb"] {
         let case = Case::load(name);
         for flavor in [Flavor::Fused, Flavor::Portable] {
-            let exported = export(&case.checkpoint, &ExportOptions { flavor, ..STEP }).unwrap();
-            let arch = &case.checkpoint.manifest.arch;
-            let mut step = Graph::open(&exported.bytes, arch, Optimization::None);
-            let iterated = step.run_steps(&case, 0..case.batch, 3);
+            let iterated = case.graph(GraphKind::Step, flavor).run_steps(&case, 0..case.batch, 3);
             let unrolled = case.graph(GraphKind::Unrolled { halt_steps: 3 }, flavor).run(&case, 0..case.batch, None);
             for (index, mut iterated) in iterated.into_iter().enumerate() {
                 iterated.state.clear();
@@ -151,7 +148,7 @@ fn metadata_comes_back_and_graphs_pass_their_check() {
         let path = folder.path().join(format!("{name}.onnx"));
         models::checkpoint::write_file_atomically(&path, &exported.bytes).unwrap();
 
-        let mut session = runtime::open(&path, &one_thread(Optimization::None)).unwrap();
+        let mut session = runtime::open(&path, &one_thread(Optimization::All)).unwrap();
         let found = check::run_once(&mut session).unwrap();
         assert_eq!(found, metadata::read(&session).unwrap());
         assert_eq!((found.graph, found.flavor, found.logits), (graph, flavor, logits));

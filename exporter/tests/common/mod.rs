@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use exporter::runtime::{self, Optimization, SessionOptions};
+use exporter::runtime::{self, SessionOptions};
 use exporter::{ExportOptions, Flavor, GraphKind, export, names};
 use models::checkpoint::WeightFile;
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, TrmConfig};
@@ -101,14 +101,10 @@ impl Case {
         (self.seq_len() + arch.puzzle_emb_len()) * arch.hidden_size()
     }
 
+    /// As a user opens it.
     pub fn graph(&self, graph: GraphKind, flavor: Flavor) -> Graph {
         let exported = export(&self.checkpoint, &ExportOptions { graph, flavor, logits: true }).unwrap();
-        // As served for a step. Unrolled graphs run as exported: rewriting takes time in the square of the nodes.
-        let optimization = match graph {
-            GraphKind::Step => Optimization::All,
-            GraphKind::Unrolled { .. } => Optimization::None,
-        };
-        Graph::open(&exported.bytes, &self.checkpoint.manifest.arch, optimization)
+        Graph::open(&exported.bytes, &self.checkpoint.manifest.arch)
     }
 }
 
@@ -121,8 +117,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    pub fn open(bytes: &[u8], arch: &ArchitectureConfig, optimization: Optimization) -> Self {
-        let options = SessionOptions { threads: 1, optimization, ..SessionOptions::default() };
+    pub fn open(bytes: &[u8], arch: &ArchitectureConfig) -> Self {
+        let options = SessionOptions { threads: 1, ..SessionOptions::default() };
         Self {
             session: runtime::open_bytes(bytes, &options).unwrap(),
             state_names: arch.state_names(),
