@@ -34,7 +34,7 @@ pub struct Manifest {
     /// Sizes that come from the data.
     #[serde(flatten)]
     pub dims: ModelDims,
-    /// What the tokens mean: `sudoku`, `maze` or `arc`.
+    /// What the tokens mean: `sudoku` (9×9), `sudoku-4x4` and so on, `maze` or `arc`.
     pub task: String,
     /// The data it was trained on, in words or as the training config named it.
     pub dataset: String,

@@ -37,6 +37,7 @@ pub fn write(
 
     for entry in fs::read_dir(staging.path()).map_err(ModelError::io(staging.path(), "cannot list"))? {
         let path = entry.map_err(ModelError::io(staging.path(), "cannot list"))?.path();
+        set_readable(&path)?;
         sync(&path)?;
     }
     sync(staging.path())?;
