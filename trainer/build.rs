@@ -1,11 +1,126 @@
-//! Records the commit that is being built, and tells the linker where libtorch lies, so that the trainer's programs and tests start without `LD_LIBRARY_PATH`:
-//! the rpath that `torch-sys` emits does not reach the packages that use it.
+//! Compiles the fused operators of `csrc/`, records the commit that is being built, and tells the linker where libtorch
+//! lies, so that the trainer's programs and tests start without `LD_LIBRARY_PATH`: the rpath that `torch-sys` emits does
+//! not reach the packages that use it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+/// What is compiled, in the order in which the linker wants it.
+const LIBRARIES: [&str; 5] = [
+    "trainer_operators",
+    "trainer_block_kernels",
+    "trainer_kernels_avx512",
+    "trainer_kernels_avx2",
+    "trainer_kernels_baseline",
+];
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    if let Ok(libtorch) = std::env::var("LIBTORCH") {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
+    println!("cargo:rerun-if-changed=csrc");
+    println!("cargo:rerun-if-changed=build.rs");
+    let libtorch = std::env::var("LIBTORCH").map(PathBuf::from).unwrap_or_else(|_| {
+        panic!("LIBTORCH is not set: it names the folder of libtorch's `include` and `lib`; run `cargo xtask setup`")
+    });
+    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
+    let x86_64 = std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64");
+
+    // This script also runs after every commit; the C++ is compiled when it has changed.
+    let (stamp, digest) = (out.join("compiled"), digest(&libtorch));
+    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(digest.as_str()) {
+        compile_kernels(x86_64);
+        compile_operators(&libtorch);
+        std::fs::write(&stamp, digest).unwrap_or_else(|error| panic!("cannot write {}: {error}", stamp.display()));
     }
+    link(&libtorch, &out, x86_64);
+    record_commit();
+}
+
+/// Of everything that the objects depend on.
+fn digest(libtorch: &Path) -> String {
+    let mut files: Vec<PathBuf> = std::fs::read_dir("csrc")
+        .unwrap_or_else(|error| panic!("cannot list trainer/csrc: {error}"))
+        .map(|entry| entry.unwrap_or_else(|error| panic!("cannot list trainer/csrc: {error}")).path())
+        .collect();
+    files.push("build.rs".into());
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    libtorch.hash(&mut hasher);
+    for variable in ["CXX", "CXXFLAGS", "TARGET"] {
+        std::env::var(variable).ok().hash(&mut hasher);
+    }
+    for file in &files {
+        file.hash(&mut hasher);
+        std::fs::read(file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display())).hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+/// One object per instruction set; the program chooses when it runs, so that it starts on every machine.
+fn compile_kernels(x86_64: bool) {
+    let avx512 =
+        ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"].as_slice();
+    let variants: &[(&str, &[&str])] = if x86_64 {
+        &[("baseline", &[]), ("avx2", &["-mavx2", "-mfma"]), ("avx512", avx512)]
+    } else {
+        &[("baseline", &[])]
+    };
+    for (name, flags) in variants {
+        let mut build = cpp();
+        build.flag("-fopenmp-simd").define("KERNEL_VARIANT", format!("kernels_{name}").as_str());
+        build.flags(*flags).file("csrc/kernels.cpp").compile(&format!("trainer_kernels_{name}"));
+    }
+    if x86_64 {
+        let mut build = cpp();
+        build.flags(avx512).flag("-mavx512bf16").file("csrc/block_kernels.cpp").compile("trainer_block_kernels");
+    }
+}
+
+fn compile_operators(libtorch: &Path) {
+    cpp()
+        .flag("-fopenmp")
+        .flag("-isystem")
+        .flag(libtorch.join("include"))
+        .flag("-isystem")
+        .flag(libtorch.join("include/torch/csrc/api/include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        // A third of libtorch's headers, and of the time to compile them.
+        .define("AT_PER_OPERATOR_HEADERS", None)
+        .files(["dispatch", "memory", "blocks", "operators"].map(|name| format!("csrc/{name}.cpp")))
+        .compile("trainer_operators");
+}
+
+/// Optimised whatever the profile: these are the loops that training spends its time in.
+fn cpp() -> cc::Build {
+    let mut build = cc::Build::new();
+    build
+        .cargo_metadata(false)
+        .cpp(true)
+        .std("c++20")
+        .opt_level(3)
+        .debug(false)
+        .pic(true)
+        .include("csrc")
+        .flag("-fno-math-errno")
+        .flag("-fno-trapping-math")
+        .flag("-Wno-unused-parameter")
+        // GCC's own AVX-512 headers provoke it.
+        .flag("-Wno-maybe-uninitialized");
+    build
+}
+
+fn link(libtorch: &Path, out: &Path, x86_64: bool) {
+    println!("cargo:rustc-link-search=native={}", out.display());
+    for library in LIBRARIES.iter().filter(|name| x86_64 || name.ends_with("operators") || name.ends_with("baseline")) {
+        println!("cargo:rustc-link-lib=static={library}");
+    }
+    println!("cargo:rustc-link-search=native={}", libtorch.join("lib").display());
+    for library in ["torch_cpu", "c10", "gomp", "stdc++"] {
+        println!("cargo:rustc-link-lib={library}");
+    }
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}/lib", libtorch.display());
+}
+
+fn record_commit() {
     println!("cargo:rerun-if-changed=../.git/HEAD");
     println!("cargo:rerun-if-changed=../.git/logs/HEAD");
     let commit = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();

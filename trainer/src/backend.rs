@@ -1,12 +1,14 @@
 //! `models::Backend` on libtorch tensors: autograd, float32 or bfloat16 activations over float32 weights.
-//! Owns the arithmetic and its rounding points (which follow the reference's `models/layers.py`); leaves which
-//! operations run in which order to the architectures.
+//! Owns the arithmetic and its rounding points (which follow the reference's `models/layers.py`), in plain operations
+//! and, on the CPU, in the fused ones of `kernels`; leaves which operations run in which order to the architectures.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use models::{Attention, Backend, ForwardDtype, Linear, Rope, SwiGlu};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+
+use crate::kernels::{self, PackedMlp};
 
 /// An activation. Clones share the storage, as libtorch's handles do.
 #[derive(Debug)]
@@ -18,7 +20,8 @@ impl Clone for Activation {
     }
 }
 
-/// A parameter in its stored type, with its copy in the forward type kept between optimizer steps.
+/// A parameter in its stored type, with a copy in the forward type kept between optimizer steps: as it is, or packed
+/// for the one fused operation that it belongs to.
 #[derive(Debug)]
 pub struct Weight {
     master: Tensor,
@@ -36,13 +39,22 @@ impl Weight {
 #[derive(Debug)]
 pub struct TchBackend {
     kind: Kind,
+    fused: bool,
     recording: Cell<bool>,
 }
 
 impl TchBackend {
     /// A backend whose activations are of type `dtype`. Gradients are recorded unless [`Backend::no_grad`] says no.
+    /// Fused operations compute what they can; `TRAINER_PLAIN=1` in the environment turns them off.
     pub fn new(dtype: ForwardDtype) -> Self {
-        Self { kind: kind_of(dtype), recording: Cell::new(true) }
+        let fused = std::env::var_os("TRAINER_PLAIN").is_none_or(|value| value.is_empty() || value == "0");
+        kernels::pool_tensor_memory();
+        Self { fused, ..Self::plain(dtype) }
+    }
+
+    /// The same with libtorch's own operations only: what the fused ones are specified by.
+    pub fn plain(dtype: ForwardDtype) -> Self {
+        Self { kind: kind_of(dtype), fused: false, recording: Cell::new(true) }
     }
 
     /// Type of the activations.
@@ -61,7 +73,44 @@ impl TchBackend {
         }
         weight.cast.borrow_mut().get_or_insert_with(|| weight.master.detach().to_kind(self.kind)).shallow_clone()
     }
+
+    /// Whether element-wise kernels take `x`.
+    fn fuses(&self, x: &Tensor) -> bool {
+        self.fused && x.device() == Device::Cpu && x.kind() == self.kind
+    }
+
+    /// Whether the products of a gated MLP over an axis of `width` are fused with what surrounds them.
+    fn fuses_products(&self, x: &Tensor, swiglu: &SwiGlu<Weight>) -> bool {
+        self.fuses(x)
+            && self.kind == Kind::BFloat16
+            && swiglu.down.in_features.is_multiple_of(FUSED_GATES)
+            && x.size().last().is_some_and(|width| width % FUSED_COLUMNS == 0)
+            && kernels::has_bf16_products()
+    }
+
+    /// Calls `operation` with the weights of `swiglu` as they are and as `pack` packs them, once between optimizer
+    /// steps: the operation sums gradients in float32 whatever the type of its factors.
+    fn with_packed(
+        swiglu: &SwiGlu<Weight>,
+        pack: fn(&Tensor) -> Tensor,
+        operation: impl FnOnce(&PackedMlp) -> Tensor,
+    ) -> Activation {
+        let packed =
+            |weight: &Weight| weight.cast.borrow_mut().get_or_insert_with(|| pack(&weight.master)).shallow_clone();
+        let (gate_up, down) = (&swiglu.gate_up.weight, &swiglu.down.weight);
+        Activation(operation(&PackedMlp {
+            gate_up: &gate_up.master,
+            down: &down.master,
+            packed_gate_up: &packed(gate_up),
+            packed_down: &packed(down),
+        }))
+    }
 }
+
+/// Fused products take gates by this many; `models::swiglu_inner_size` rounds up to it.
+const FUSED_GATES: usize = 256;
+/// And columns by this many.
+const FUSED_COLUMNS: i64 = 16;
 
 /// libtorch's name for a forward type.
 pub(crate) fn kind_of(dtype: ForwardDtype) -> Kind {
@@ -84,8 +133,17 @@ impl Backend for TchBackend {
     }
 
     fn swiglu(&self, x: &Activation, swiglu: &SwiGlu<Weight>) -> Activation {
-        let gate_up = self.linear(x, &swiglu.gate_up).0.chunk(2, -1);
-        self.linear(&Activation(gate_up[0].silu() * &gate_up[1]), &swiglu.down)
+        if self.fuses_products(&x.0, swiglu) {
+            return Self::with_packed(swiglu, kernels::pack_over_channels, |mlp| kernels::swiglu(&x.0, mlp));
+        }
+        let gate_up = self.linear(x, &swiglu.gate_up).0;
+        let gated = if self.fuses(&gate_up) {
+            kernels::silu_mul(&gate_up)
+        } else {
+            let halves = gate_up.chunk(2, -1);
+            halves[0].silu() * &halves[1]
+        };
+        self.linear(&Activation(gated), &swiglu.down)
     }
 
     fn attention(&self, x: &Activation, attention: &Attention<Weight>) -> Activation {
@@ -107,6 +165,9 @@ impl Backend for TchBackend {
     }
 
     fn residual_rms_norm(&self, x: &Activation, delta: &Activation, eps: f64) -> Activation {
+        if self.fuses(&x.0) && self.fuses(&delta.0) {
+            return Activation(kernels::residual_rms_norm(&x.0, &delta.0, eps));
+        }
         let sum = (&x.0 + &delta.0).to_kind(Kind::Float);
         let variance = sum.square().mean_dim(-1, true, Kind::Float);
         Activation((sum * (variance + eps).rsqrt()).to_kind(self.kind))
@@ -114,6 +175,15 @@ impl Backend for TchBackend {
 
     fn transpose(&self, x: &Activation) -> Activation {
         Activation(x.0.transpose(1, 2))
+    }
+
+    fn token_mixing(&self, x: &Activation, swiglu: &SwiGlu<Weight>, eps: f64) -> Activation {
+        if self.fuses_products(&x.0, swiglu) {
+            return Self::with_packed(swiglu, kernels::pack_over_tokens, |mlp| kernels::token_mixing(&x.0, mlp, eps));
+        }
+        let columns = self.transpose(x);
+        let mixed = self.residual_rms_norm(&columns, &self.swiglu(&columns, swiglu), eps);
+        self.transpose(&mixed)
     }
 
     fn add(&self, left: &Activation, right: &Activation) -> Activation {
@@ -173,3 +243,6 @@ fn rotate(x: &Tensor, rope: &Rope<Weight>) -> Tensor {
     let (cos, sin) = (rope.cos.master.unsqueeze(1), rope.sin.master.unsqueeze(1));
     Tensor::cat(&[first * &cos - second * &sin, second * &cos + first * &sin], -1).to_kind(x.kind())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+// Chooses the kernels for the processor that the program runs on.
+
+#include "kernels.h"
+
+#include <stdexcept>
+
+namespace trainer {
+
+extern const Kernels kernels_baseline;
+
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512;
+extern const BlockKernels block_kernels_avx512_bf16;
+
+namespace {
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+}  // namespace
+
+const Kernels& kernels() {
+  static const Kernels& chosen = has_avx512() ? kernels_avx512 : has_avx2() ? kernels_avx2 : kernels_baseline;
+  return chosen;
+}
+
+bool has_bf16_products() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+
+const BlockKernels& block_kernels() {
+  if (!has_bf16_products()) throw std::runtime_error("this processor has no bfloat16 products");
+  return block_kernels_avx512_bf16;
+}
+#else
+const Kernels& kernels() { return kernels_baseline; }
+
+bool has_bf16_products() { return false; }
+
+const BlockKernels& block_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
+#endif
+
+}  // namespace trainer

@@ -1,0 +1,340 @@
+// The fused operators as autograd functions, and the C interface that kernels.rs calls.
+// Owns what is saved for the backward pass, contiguity and the layouts of packed weights; leaves arithmetic to
+// kernels.cpp and blocks.cpp. No exception leaves this file: functions return an error's text or null.
+
+#include "blocks.h"
+#include "kernels.h"
+#include "memory.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+
+namespace trainer {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+// Elements below which a thread is not worth waking.
+constexpr int64_t GRAIN = 16384;
+
+template <typename T>
+T* data(const Tensor& tensor) { return static_cast<T*>(tensor.data_ptr()); }
+
+bool recording(std::initializer_list<const Tensor*> inputs) {
+  return at::GradMode::is_enabled() &&
+         std::any_of(inputs.begin(), inputs.end(), [](const Tensor* input) { return input->requires_grad(); });
+}
+
+// Calls `body` with the row kernels and a null pointer of the element type.
+template <typename Body>
+void with_row_kernels(const Tensor& tensor, const Body& body) {
+  if (tensor.scalar_type() == at::kFloat) {
+    body(kernels().f32, static_cast<float*>(nullptr));
+  } else {
+    TORCH_CHECK(tensor.scalar_type() == at::kBFloat16, "fused operators take float32 or bfloat16, not ",
+                tensor.scalar_type());
+    body(kernels().b16, static_cast<bf16*>(nullptr));
+  }
+}
+
+template <typename Body>
+void over_rows(int64_t rows, int64_t columns, const Body& body) {
+  at::parallel_for(0, rows, std::max<int64_t>(1, GRAIN / std::max<int64_t>(columns, 1)), body);
+}
+
+struct Normed {
+  Tensor y, rstd;
+};
+
+Normed residual_norm(const Tensor& x, const Tensor& delta, double eps) {
+  const int64_t columns = x.size(-1), rows = x.numel() / columns;
+  Normed normed{at::empty_like(x), at::empty({rows}, x.options().dtype(at::kFloat))};
+  with_row_kernels(x, [&](const auto& kernel, auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const T *from = data<T>(x), *and_from = data<T>(delta);
+    T* to = data<T>(normed.y);
+    float* rstd = data<float>(normed.rstd);
+    over_rows(rows, columns, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * columns;
+      kernel.residual_norm(from + at, and_from + at, to + at, rstd + begin, end - begin, columns,
+                           static_cast<float>(eps));
+    });
+  });
+  return normed;
+}
+
+struct ResidualRmsNorm : Function<ResidualRmsNorm> {
+  static Variable forward(AutogradContext* context, const Variable& x, const Variable& delta, double eps) {
+    Normed normed = residual_norm(x, delta, eps);
+    context->save_for_backward({normed.y, normed.rstd});
+    return normed.y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &y = saved[0], &rstd = saved[1];
+    const Tensor dy = gradients[0].contiguous(), dx = at::empty_like(y);
+    const int64_t columns = y.size(-1), rows = y.numel() / columns;
+    with_row_kernels(y, [&](const auto& kernel, auto* type) {
+      using T = std::remove_pointer_t<decltype(type)>;
+      over_rows(rows, columns, [&](int64_t begin, int64_t end) {
+        const int64_t at = begin * columns;
+        kernel.residual_norm_backward(data<T>(dy) + at, data<T>(y) + at, data<float>(rstd) + begin, data<T>(dx) + at,
+                                      end - begin, columns);
+      });
+    });
+    return {dx, dx, Variable()};
+  }
+};
+
+Tensor silu_mul(const Tensor& gate_up) {
+  const int64_t columns = gate_up.size(-1) / 2, rows = gate_up.numel() / (2 * columns);
+  auto size = gate_up.sizes().vec();
+  size.back() = columns;
+  Tensor out = at::empty(size, gate_up.options());
+  with_row_kernels(gate_up, [&](const auto& kernel, auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    over_rows(rows, columns, [&](int64_t begin, int64_t end) {
+      kernel.silu_mul(data<T>(gate_up) + begin * 2 * columns, data<T>(out) + begin * columns, end - begin, columns);
+    });
+  });
+  return out;
+}
+
+struct SiluMul : Function<SiluMul> {
+  static Variable forward(AutogradContext* context, const Variable& gate_up) {
+    context->save_for_backward({gate_up});
+    return silu_mul(gate_up);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const Tensor gate_up = context->get_saved_variables()[0];
+    const Tensor dout = gradients[0].contiguous(), dgate_up = at::empty_like(gate_up);
+    const int64_t columns = gate_up.size(-1) / 2, rows = gate_up.numel() / (2 * columns);
+    with_row_kernels(gate_up, [&](const auto& kernel, auto* type) {
+      using T = std::remove_pointer_t<decltype(type)>;
+      over_rows(rows, columns, [&](int64_t begin, int64_t end) {
+        const int64_t at = begin * 2 * columns;
+        kernel.silu_mul_backward(data<T>(dout) + begin * columns, data<T>(gate_up) + at, data<T>(dgate_up) + at,
+                                 end - begin, columns);
+      });
+    });
+    return {dgate_up};
+  }
+};
+
+void check_mlp(const Tensor& x, int64_t width, const Tensor& gate_up, const Tensor& down) {
+  TORCH_CHECK(x.scalar_type() == at::kBFloat16 && x.is_cpu(), "fused products take bfloat16 on the CPU");
+  const int64_t inner = down.size(1);
+  TORCH_CHECK(gate_up.size(0) == 2 * inner && gate_up.size(1) == width && down.size(0) == width,
+              "a gated MLP of width ", width, " wants weights [2 inner, ", width, "] and [", width,
+              ", inner], found ", gate_up.sizes(), " and ", down.sizes());
+  TORCH_CHECK(inner % GATES == 0, "fused products want a multiple of ", GATES, " gates, found ", inner);
+  TORCH_CHECK(x.size(-1) % LANES == 0, "fused products want a multiple of ", LANES, " columns, found ", x.sizes());
+}
+
+// Elements of the first of the two layouts that a packed weight holds, one behind the other.
+int64_t over_channels(int64_t rows, int64_t columns) { return rows * columns; }
+int64_t over_tokens(int64_t rows, int64_t columns) { return rows * even(columns); }
+
+MlpWeights layouts(const Tensor& gate_up, const Tensor& down, const Tensor& packed_gate_up, const Tensor& packed_down,
+                   int64_t (*first)(int64_t, int64_t)) {
+  const bf16 *gate_up_at = data<bf16>(packed_gate_up), *down_at = data<bf16>(packed_down);
+  return {gate_up_at, gate_up_at + first(gate_up.size(0), gate_up.size(1)), down_at,
+          down_at + first(down.size(0), down.size(1))};
+}
+
+MlpShape mlp_shape(const Tensor& x, const Tensor& down) {
+  const int64_t width = x.size(-1);
+  return {x.numel() / width, width, down.size(1)};
+}
+
+MixingShape mixing_shape(const Tensor& x, const Tensor& down) {
+  return {x.size(0), x.size(1), x.size(2), down.size(1)};
+}
+
+struct SwiGlu : Function<SwiGlu> {
+  static Variable forward(AutogradContext* context, const Variable& x, const Variable& gate_up, const Variable& down,
+                          const Tensor& packed_gate_up, const Tensor& packed_down) {
+    const MlpShape shape = mlp_shape(x, down);
+    Tensor out = at::empty_like(x), kept = at::empty({shape.rows, 2 * shape.inner}, x.options());
+    mlp_forward(shape, data<bf16>(x), layouts(gate_up, down, packed_gate_up, packed_down, over_channels),
+                data<bf16>(out), data<bf16>(kept));
+    context->save_for_backward({x, kept, gate_up, down, packed_gate_up, packed_down});
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &kept = saved[1], &gate_up = saved[2], &down = saved[3];
+    const Tensor dout = gradients[0].contiguous(), dx = at::empty_like(x);
+    const Tensor dgate_up = at::empty(gate_up.sizes(), gate_up.options().requires_grad(false));
+    const Tensor ddown = at::empty(down.sizes(), down.options().requires_grad(false));
+    mlp_backward(mlp_shape(x, down), data<bf16>(dout), data<bf16>(x), data<bf16>(kept),
+                 layouts(gate_up, down, saved[4], saved[5], over_channels), data<bf16>(dx), data<float>(dgate_up),
+                 data<float>(ddown));
+    return {dx, dgate_up, ddown, Variable(), Variable()};
+  }
+};
+
+struct TokenMixing : Function<TokenMixing> {
+  static Variable forward(AutogradContext* context, const Variable& x, const Variable& gate_up, const Variable& down,
+                          const Tensor& packed_gate_up, const Tensor& packed_down, double eps) {
+    const MixingShape shape = mixing_shape(x, down);
+    Tensor y = at::empty_like(x), rstd = at::empty({shape.batch, shape.width}, x.options().dtype(at::kFloat));
+    Tensor kept = at::empty({shape.batch, 2 * shape.inner, shape.width}, x.options());
+    mixing_forward(shape, data<bf16>(x), layouts(gate_up, down, packed_gate_up, packed_down, over_tokens),
+                   static_cast<float>(eps), data<bf16>(y), data<float>(rstd), data<bf16>(kept));
+    context->save_for_backward({x, y, rstd, kept, gate_up, down, packed_gate_up, packed_down});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &y = saved[1], &rstd = saved[2], &kept = saved[3], &gate_up = saved[4],
+                 &down = saved[5];
+    const Tensor dy = gradients[0].contiguous(), dx = at::empty_like(x);
+    const Tensor dgate_up = at::empty(gate_up.sizes(), gate_up.options().requires_grad(false));
+    const Tensor ddown = at::empty(down.sizes(), down.options().requires_grad(false));
+    mixing_backward(mixing_shape(x, down), data<bf16>(dy), data<bf16>(x), data<bf16>(y), data<float>(rstd),
+                    data<bf16>(kept), layouts(gate_up, down, saved[6], saved[7], over_tokens), data<bf16>(dx),
+                    data<float>(dgate_up), data<float>(ddown));
+    return {dx, dgate_up, ddown, Variable(), Variable(), Variable()};
+  }
+};
+
+Tensor swiglu(const Tensor& input, const Tensor& gate_up, const Tensor& down, const Tensor& packed_gate_up,
+              const Tensor& packed_down) {
+  const Tensor x = input.contiguous();
+  check_mlp(x, x.size(-1), gate_up, down);
+  if (recording({&x, &gate_up, &down})) return SwiGlu::apply(x, gate_up, down, packed_gate_up, packed_down);
+  Tensor out = at::empty_like(x);
+  mlp_forward(mlp_shape(x, down), data<bf16>(x), layouts(gate_up, down, packed_gate_up, packed_down, over_channels),
+              data<bf16>(out), nullptr);
+  return out;
+}
+
+Tensor token_mixing(const Tensor& input, const Tensor& gate_up, const Tensor& down, const Tensor& packed_gate_up,
+                    const Tensor& packed_down, double eps) {
+  const Tensor x = input.contiguous();
+  TORCH_CHECK(x.dim() == 3, "token mixing takes [batch, tokens, hidden_size], found ", x.sizes());
+  check_mlp(x, x.size(1), gate_up, down);
+  if (recording({&x, &gate_up, &down})) return TokenMixing::apply(x, gate_up, down, packed_gate_up, packed_down, eps);
+  const MixingShape shape = mixing_shape(x, down);
+  Tensor y = at::empty_like(x), rstd = at::empty({shape.batch, shape.width}, x.options().dtype(at::kFloat));
+  mixing_forward(shape, data<bf16>(x), layouts(gate_up, down, packed_gate_up, packed_down, over_tokens),
+                 static_cast<float>(eps), data<bf16>(y), data<float>(rstd), nullptr);
+  return y;
+}
+
+Tensor residual_rms_norm(const Tensor& x, const Tensor& delta, double eps) {
+  TORCH_CHECK(x.sizes() == delta.sizes() && x.scalar_type() == delta.scalar_type(),
+              "a residual sum wants equal tensors, found ", x.sizes(), " ", x.scalar_type(), " and ", delta.sizes(),
+              " ", delta.scalar_type());
+  const Tensor left = x.contiguous(), right = delta.contiguous();
+  if (recording({&left, &right})) return ResidualRmsNorm::apply(left, right, eps);
+  return residual_norm(left, right, eps).y;
+}
+
+Tensor gated(const Tensor& input) {
+  TORCH_CHECK(input.size(-1) % 2 == 0, "gate and up want an even last axis, found ", input.sizes());
+  const Tensor gate_up = input.contiguous();
+  return recording({&gate_up}) ? SiluMul::apply(gate_up) : silu_mul(gate_up);
+}
+
+Tensor pack_over_channels(const Tensor& master) {
+  const Tensor weight = master.detach().to(at::kBFloat16).contiguous();
+  const int64_t rows = weight.size(0), columns = weight.size(1);
+  TORCH_CHECK(rows % 2 == 0 && columns % 2 == 0, "fused products want even sizes, found ", weight.sizes());
+  Tensor packed = at::empty({2 * rows * columns}, weight.options());
+  const bf16* from = data<bf16>(weight);
+  auto* forward = data<uint32_t>(packed);
+  for (int64_t row = 0; row < rows; row += GATES) {
+    const int64_t block = std::min(GATES, rows - row);
+    block_kernels().transpose_words(reinterpret_cast<const uint32_t*>(from + row * columns), block, columns / 2,
+                                    forward + row * columns / 2, block);
+  }
+  uint32_t* backward = forward + rows * columns / 2;
+  for (int64_t column = 0; column < columns; column += GATES) {
+    block_kernels().pack_pairs(from + column, rows, std::min(GATES, columns - column), columns,
+                               backward + rows / 2 * column);
+  }
+  return packed;
+}
+
+Tensor pack_over_tokens(const Tensor& master) {
+  const Tensor weight = master.detach().to(at::kBFloat16).contiguous();
+  const int64_t rows = weight.size(0), columns = weight.size(1);
+  Tensor packed = at::zeros({rows * even(columns) + columns * even(rows)}, weight.options());
+  const bf16* from = data<bf16>(weight);
+  bf16* to = data<bf16>(packed);
+  for (int64_t row = 0; row < rows; ++row) std::copy_n(from + row * columns, columns, to + row * even(columns));
+  block_kernels().transpose(from, rows, columns, to + rows * even(columns), even(rows));
+  return packed;
+}
+
+template <typename Body>
+char* guarded(const Body& body) noexcept {
+  try {
+    body();
+    return nullptr;
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+
+}  // namespace
+}  // namespace trainer
+
+extern "C" {
+
+using trainer::guarded;
+
+int trainer_has_bf16_products() noexcept { return trainer::has_bf16_products() ? 1 : 0; }
+
+void trainer_pool_tensor_memory() noexcept { trainer::pool_tensor_memory(); }
+
+char* trainer_residual_rms_norm(const at::Tensor* x, const at::Tensor* delta, double eps, at::Tensor** out) noexcept {
+  return guarded([&] { *out = new at::Tensor(trainer::residual_rms_norm(*x, *delta, eps)); });
+}
+
+char* trainer_silu_mul(const at::Tensor* gate_up, at::Tensor** out) noexcept {
+  return guarded([&] { *out = new at::Tensor(trainer::gated(*gate_up)); });
+}
+
+char* trainer_pack_over_channels(const at::Tensor* weight, at::Tensor** out) noexcept {
+  return guarded([&] { *out = new at::Tensor(trainer::pack_over_channels(*weight)); });
+}
+
+char* trainer_pack_over_tokens(const at::Tensor* weight, at::Tensor** out) noexcept {
+  return guarded([&] { *out = new at::Tensor(trainer::pack_over_tokens(*weight)); });
+}
+
+char* trainer_swiglu(const at::Tensor* x, const at::Tensor* gate_up, const at::Tensor* down,
+                     const at::Tensor* packed_gate_up, const at::Tensor* packed_down, at::Tensor** out) noexcept {
+  return guarded([&] {
+    *out = new at::Tensor(trainer::swiglu(*x, *gate_up, *down, *packed_gate_up, *packed_down));
+  });
+}
+
+char* trainer_token_mixing(const at::Tensor* x, const at::Tensor* gate_up, const at::Tensor* down,
+                           const at::Tensor* packed_gate_up, const at::Tensor* packed_down, double eps,
+                           at::Tensor** out) noexcept {
+  return guarded([&] {
+    *out = new at::Tensor(trainer::token_mixing(*x, *gate_up, *down, *packed_gate_up, *packed_down, eps));
+  });
+}
+}

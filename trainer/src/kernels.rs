@@ -1,0 +1,156 @@
+//! The fused CPU operators of `csrc/`, with gradients: Rust signatures over their C interface.
+//! Owns the foreign calls; leaves the choice between fused and plain operations to `backend`.
+
+use std::ffi::{CStr, c_char, c_double, c_int, c_void};
+
+use tch::Tensor;
+
+/// Whether this processor multiplies bfloat16 matrices natively, which [`swiglu`] and [`token_mixing`] build on.
+pub(crate) fn has_bf16_products() -> bool {
+    // SAFETY: takes nothing and reads processor flags.
+    #[expect(unsafe_code, reason = "FFI")]
+    let supported = unsafe { trainer_has_bf16_products() };
+    supported != 0
+}
+
+/// From the first call on, tensors on the CPU reuse each other's memory, which stays with the process: a training step
+/// asks for the same sizes again and again, and returning them to the system costs more than a tenth of it.
+pub(crate) fn pool_tensor_memory() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: tensors that exist already keep their own deleters.
+        #[expect(unsafe_code, reason = "FFI")]
+        unsafe {
+            trainer_pool_tensor_memory();
+        }
+    });
+}
+
+/// A gated MLP's weights as the fused products take them.
+#[derive(Debug)]
+pub(crate) struct PackedMlp<'a> {
+    /// `[2 · inner, width]` float32, which collects the gradient.
+    pub(crate) gate_up: &'a Tensor,
+    /// `[width, inner]` float32, which collects the gradient.
+    pub(crate) down: &'a Tensor,
+    /// `gate_up` in bfloat16, packed for the operation.
+    pub(crate) packed_gate_up: &'a Tensor,
+    /// `down` in bfloat16, packed for the operation.
+    pub(crate) packed_down: &'a Tensor,
+}
+
+/// `y / sqrt(mean(y²) + eps)` over the last axis for `y = x + delta`; float32 or bfloat16, computed in float32.
+pub(crate) fn residual_rms_norm(x: &Tensor, delta: &Tensor, eps: f64) -> Tensor {
+    // SAFETY: the pointers are tensors that outlive the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe { trainer_residual_rms_norm(handle(x), handle(delta), eps, out) })
+}
+
+/// `silu(gate) · up` over the halves of the last axis; float32 or bfloat16.
+pub(crate) fn silu_mul(gate_up: &Tensor) -> Tensor {
+    // SAFETY: the pointer is a tensor that outlives the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe { trainer_silu_mul(handle(gate_up), out) })
+}
+
+/// A weight of [`swiglu`] in bfloat16, in the layouts of its forward and backward products.
+pub(crate) fn pack_over_channels(weight: &Tensor) -> Tensor {
+    // SAFETY: the pointer is a tensor that outlives the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe { trainer_pack_over_channels(handle(weight), out) })
+}
+
+/// A weight of [`token_mixing`] in bfloat16, in the layouts of its forward and backward products.
+pub(crate) fn pack_over_tokens(weight: &Tensor) -> Tensor {
+    // SAFETY: the pointer is a tensor that outlives the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe { trainer_pack_over_tokens(handle(weight), out) })
+}
+
+/// `down(silu(gate) · up)` over the last axis of a bfloat16 `x` on the CPU.
+pub(crate) fn swiglu(x: &Tensor, mlp: &PackedMlp) -> Tensor {
+    // SAFETY: the pointers are tensors that outlive the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe {
+        trainer_swiglu(
+            handle(x),
+            handle(mlp.gate_up),
+            handle(mlp.down),
+            handle(mlp.packed_gate_up),
+            handle(mlp.packed_down),
+            out,
+        )
+    })
+}
+
+/// The gated MLP and its residual norm over the tokens of a bfloat16 `x` `[batch, tokens, hidden_size]` on the CPU.
+pub(crate) fn token_mixing(x: &Tensor, mlp: &PackedMlp, eps: f64) -> Tensor {
+    // SAFETY: the pointers are tensors that outlive the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe {
+        trainer_token_mixing(
+            handle(x),
+            handle(mlp.gate_up),
+            handle(mlp.down),
+            handle(mlp.packed_gate_up),
+            handle(mlp.packed_down),
+            eps,
+            out,
+        )
+    })
+}
+
+/// libtorch's `at::Tensor`, by address.
+type Handle = *const c_void;
+
+fn handle(tensor: &Tensor) -> Handle {
+    tensor.as_ptr().cast()
+}
+
+/// Takes the tensor that `function` hands over. Backend operations cannot fail, because shapes were settled when the
+/// model was built; like every operation of `tch` they panic where libtorch objects.
+fn call(function: impl FnOnce(*mut *mut c_void) -> *mut c_char) -> Tensor {
+    let mut out = std::ptr::null_mut();
+    let error = function(&raw mut out);
+    if error.is_null() {
+        // SAFETY: without an error `out` owns a new tensor.
+        #[expect(unsafe_code, reason = "FFI")]
+        return unsafe { Tensor::from_ptr(out.cast()) };
+    }
+    // SAFETY: errors are null-terminated strings from `strdup`, ours to free.
+    #[expect(unsafe_code, reason = "FFI")]
+    let message = unsafe {
+        let message = CStr::from_ptr(error).to_string_lossy().into_owned();
+        free(error.cast());
+        message
+    };
+    panic!("fused operator: {message}");
+}
+
+#[expect(unsafe_code, reason = "FFI")]
+unsafe extern "C" {
+    fn trainer_has_bf16_products() -> c_int;
+    fn trainer_pool_tensor_memory();
+    fn trainer_residual_rms_norm(x: Handle, delta: Handle, eps: c_double, out: *mut *mut c_void) -> *mut c_char;
+    fn trainer_silu_mul(gate_up: Handle, out: *mut *mut c_void) -> *mut c_char;
+    fn trainer_pack_over_channels(weight: Handle, out: *mut *mut c_void) -> *mut c_char;
+    fn trainer_pack_over_tokens(weight: Handle, out: *mut *mut c_void) -> *mut c_char;
+    fn trainer_swiglu(
+        x: Handle,
+        gate_up: Handle,
+        down: Handle,
+        packed_gate_up: Handle,
+        packed_down: Handle,
+        out: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn trainer_token_mixing(
+        x: Handle,
+        gate_up: Handle,
+        down: Handle,
+        packed_gate_up: Handle,
+        packed_down: Handle,
+        eps: c_double,
+        out: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn free(memory: *mut c_void);
+}
