@@ -83,7 +83,7 @@ impl Reasoner {
     /// One supervision step for every row of `carry`, which holds the next state, counts and halts afterwards.
     pub fn step(&self, carry: &mut Carry, parameters: &Parameters, halting: Halting) -> ActStep {
         let device = parameters.device();
-        let puzzle_rows = self.puzzle_rows(carry, parameters);
+        let puzzle_rows = puzzle_rows(carry, parameters);
         let inputs = StepInputs {
             tokens: Activation(carry.inputs(device)),
             puzzle_embeddings: puzzle_rows.as_ref().map(|rows| self.puzzle_positions(rows)),
@@ -105,12 +105,6 @@ impl Reasoner {
         ActStep { loss: lm_loss + q_halt_loss * 0.5, metrics, preds: scores.preds, logits, q_halt, puzzle_rows }
     }
 
-    fn puzzle_rows(&self, carry: &Carry, parameters: &Parameters) -> Option<Tensor> {
-        let table = parameters.puzzle_table()?;
-        let identifiers = Tensor::from_slice(&carry.current.puzzle_identifiers).to_device(table.device());
-        Some(table.detach().index_select(0, &identifiers.to_kind(Kind::Int64)).set_requires_grad(true))
-    }
-
     /// Table rows as whole positions, zero-padded at the end.
     fn puzzle_positions(&self, rows: &Tensor) -> Activation {
         let (len, hidden_size) = (self.arch.puzzle_emb_len() as i64, self.arch.hidden_size() as i64);
@@ -129,6 +123,13 @@ impl Reasoner {
             carry.halted[row] = steps >= limit || min_halt_steps.is_some_and(|minimum| q > 0.0 && steps >= minimum);
         }
     }
+}
+
+/// The batch's rows of the puzzle table, as leaves of the gradient.
+fn puzzle_rows(carry: &Carry, parameters: &Parameters) -> Option<Tensor> {
+    let table = parameters.puzzle_table()?;
+    let identifiers = Tensor::from_slice(&carry.current.puzzle_identifiers).to_device(table.device());
+    Some(table.detach().index_select(0, &identifiers.to_kind(Kind::Int64)).set_requires_grad(true))
 }
 
 /// Draws, for some rows, a number of steps that they must take before they may halt.

@@ -93,6 +93,7 @@ impl Parameters {
     }
 
     /// The same model with other trained weights (EMA), sharing buffers and puzzle table.
+    #[must_use]
     pub fn with_weights(&self, flat: &Tensor) -> Self {
         let flat = flat.detach().copy();
         let mut offset = 0;

@@ -90,6 +90,9 @@ impl RunDirectory {
     ///
     /// # Errors
     /// When the disk refuses.
+    ///
+    /// # Panics
+    /// Never: a config holds only what JSON can say.
     pub fn write_config(&self, config: &PretrainConfig) -> Result<(), TrainError> {
         let mut text = serde_json::to_string_pretty(config).expect("a config holds only JSON types");
         text.push('\n');

@@ -42,6 +42,9 @@ pub struct Best {
 ///
 /// # Errors
 /// When the disk refuses; the folder is then absent or as it was.
+///
+/// # Panics
+/// Never: the counters hold only what JSON can say.
 pub fn save(directory: &Path, learner: &Learner, mut manifest: Manifest, best: Option<Best>) -> Result<(), TrainError> {
     manifest.step = learner.step;
     manifest.weights = if learner.ema.is_some() { WeightsKind::Ema } else { WeightsKind::Raw };
