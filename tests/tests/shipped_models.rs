@@ -1,5 +1,7 @@
 //! What the repository ships: small, complete, and as good as it says.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

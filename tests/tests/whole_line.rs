@@ -1,6 +1,8 @@
 //! The whole line: a model trained here gives the same answers in libtorch, in every exported graph, in the server's
 //! engine and over HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 use datasets::batch::Batch;
 use datasets::sudoku::{Board, GeneratorOptions, SudokuShape};
 use exporter::{Flavor, GraphKind};

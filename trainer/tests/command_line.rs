@@ -1,7 +1,7 @@
 //! The command line's promises: the reference's commands are understood, mistakes are named, and files of strangers
 //! or a loss that runs away harm nothing.
 
-#![allow(clippy::missing_panics_doc, reason = "a panic is a failed test")]
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a panic is a failed test")]
 
 mod process;
 
@@ -179,7 +179,7 @@ fn damaged_and_lying_checkpoints_are_refused_within_bounds() {
         (&|checkpoint| header(checkpoint, u64::MAX, b""), "no intact safetensors file"),
         (
             &|checkpoint| {
-                header(checkpoint, 60, br#"{"x":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,0]}}"#)
+                header(checkpoint, 60, br#"{"x":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,0]}}"#);
             },
             "no intact safetensors file",
         ),

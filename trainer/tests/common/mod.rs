@@ -1,5 +1,8 @@
 //! Reading the golden fixtures of the Python reference.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
+#![allow(dead_code, reason = "every test binary uses its part of the helpers")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
