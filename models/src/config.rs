@@ -119,6 +119,9 @@ impl Default for TrmConfig {
     }
 }
 
+/// The rotary tables are computed whenever a config is looked at; ARC's have 60,000 angles.
+const MAX_ROPE_ANGLES: usize = 1 << 24;
+
 impl TrmConfig {
     /// Positions before the first token: 0 without puzzle embedding (where the reference crashes unless
     /// `puzzle_emb_len` is set to 0 too), else `puzzle_emb_len`, else as many as the embedding fills.
@@ -135,23 +138,26 @@ impl TrmConfig {
     /// # Errors
     /// [`ModelError::Config`] naming the field and what to change.
     pub fn validate(&self, dims: &ModelDims) -> Result<(), ModelError> {
-        let positive = [
-            ("hidden_size", self.hidden_size),
-            ("halt_max_steps", self.halt_max_steps),
-            ("H_cycles", self.H_cycles),
-            ("L_cycles", self.L_cycles),
-            ("L_layers", self.L_layers),
-            ("vocab_size", dims.vocab_size),
-            ("seq_len", dims.seq_len),
-            ("num_puzzle_identifiers", dims.num_puzzle_identifiers),
+        // Bounds every product below, and the time and memory that a hostile manifest can ask for.
+        let (widest, deepest) = (1 << 24, 1024);
+        let sizes = [
+            ("hidden_size", self.hidden_size, 1, widest),
+            ("halt_max_steps", self.halt_max_steps, 1, deepest),
+            ("H_cycles", self.H_cycles, 1, deepest),
+            ("L_cycles", self.L_cycles, 1, deepest),
+            ("L_layers", self.L_layers, 1, deepest),
+            ("puzzle_emb_ndim", self.puzzle_emb_ndim, 0, widest),
+            ("puzzle_emb_len", self.puzzle_emb_len, 0, widest),
+            ("vocab_size", dims.vocab_size, 1, widest),
+            ("seq_len", dims.seq_len, 1, widest),
+            ("num_puzzle_identifiers", dims.num_puzzle_identifiers, 1, widest),
         ];
-        for (field, value) in positive {
-            if value == 0 {
-                return Err(ModelError::config(field, "is 0, must be at least 1"));
+        for (field, value, least, most) in sizes {
+            if value < least {
+                return Err(ModelError::config(field, format!("is {value}, must be at least {least}")));
             }
-            // Bounds every product below, and the memory that a hostile manifest can ask for.
-            if value > 1 << 24 {
-                return Err(ModelError::config(field, format!("is {value}, must be at most {}", 1 << 24)));
+            if value > most {
+                return Err(ModelError::config(field, format!("is {value}, must be at most {most}")));
             }
         }
         if !(self.expansion > 0.0 && self.expansion <= 64.0) {
@@ -164,7 +170,7 @@ impl TrmConfig {
         if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
             return Err(ModelError::config("rms_norm_eps", format!("is {}, must lie in (0, 1)", self.rms_norm_eps)));
         }
-        self.validate_attention()?;
+        self.validate_attention(dims)?;
         let capacity = self.puzzle_positions() * self.hidden_size;
         if self.puzzle_emb_ndim > capacity {
             return Err(ModelError::config(
@@ -184,7 +190,7 @@ impl TrmConfig {
         Ok(())
     }
 
-    fn validate_attention(&self) -> Result<(), ModelError> {
+    fn validate_attention(&self, dims: &ModelDims) -> Result<(), ModelError> {
         if self.mlp_t {
             return Ok(());
         }
@@ -206,6 +212,13 @@ impl TrmConfig {
             }
             if !(self.rope_theta > 1.0 && self.rope_theta.is_finite()) {
                 return Err(ModelError::config("rope_theta", format!("is {}, must exceed 1", self.rope_theta)));
+            }
+            let angles = (dims.seq_len + self.puzzle_positions()) * head_dim;
+            if angles > MAX_ROPE_ANGLES {
+                return Err(ModelError::config(
+                    "pos_encodings",
+                    format!("is rope, whose table would hold {angles} angles, at most {MAX_ROPE_ANGLES}; check seq_len and num_heads"),
+                ));
             }
         }
         Ok(())

@@ -172,7 +172,7 @@ type Damage<'a> = (&'a dyn Fn(&Path), &'a str);
 fn damaged_and_lying_checkpoints_are_refused_within_bounds() {
     let folder = TempDir::new().unwrap();
     let good = trained(folder.path(), 2);
-    let damages: [Damage; 12] = [
+    let damages: [Damage; 16] = [
         (&cut(0), "model.safetensors"),
         (&cut(5), "no intact safetensors file"),
         (&cut(4_000), "no intact safetensors file"),
@@ -193,6 +193,10 @@ fn damaged_and_lying_checkpoints_are_refused_within_bounds() {
         (&edit(|manifest| manifest["arch"]["hidden_size"] = json!(64)), "the architecture expects"),
         (&edit(|manifest| manifest["arch"]["hidden_size"] = json!(u64::MAX)), "hidden_size"),
         (&edit(|manifest| manifest["vocab_size"] = json!(1 << 24)), "the architecture expects"),
+        (&edit(|manifest| manifest["arch"]["L_layers"] = json!(1 << 24)), "L_layers: is 16777216, must be at most 1024"),
+        (&edit(|manifest| manifest["arch"]["H_cycles"] = json!(1 << 24)), "H_cycles: is 16777216, must be at most 1024"),
+        (&edit(|manifest| manifest["arch"]["puzzle_emb_len"] = json!(1_u64 << 62)), "puzzle_emb_len"),
+        (&edit(with_huge_rotary_tables), "pos_encodings: is rope, whose table would hold"),
     ];
     for (damage, says) in damages {
         let checkpoint = folder.path().join("damaged");
@@ -205,6 +209,13 @@ fn damaged_and_lying_checkpoints_are_refused_within_bounds() {
         let message = refuse_within_bounds(folder.path(), &["eval", "--checkpoint", "damaged", "--count", "4"]);
         assert!(message.contains("damaged/") && message.contains(says), "expected {says:?}: {message}");
     }
+}
+
+/// Attention over more positions than any puzzle has.
+fn with_huge_rotary_tables(manifest: &mut Value) {
+    manifest["seq_len"] = json!(1 << 24);
+    manifest["arch"]["mlp_t"] = json!(false);
+    manifest["arch"]["pos_encodings"] = json!("rope");
 }
 
 /// Changes the manifest.
