@@ -1,6 +1,6 @@
-//! Compiles the fused operators of `csrc/`, records the commit that is being built, and tells the linker where libtorch
-//! lies, so that the trainer's programs and tests start without `LD_LIBRARY_PATH`: the rpath that `torch-sys` emits does
-//! not reach the packages that use it.
+//! Compiles the fused operators of `csrc/`, records the commit that is being built, and tells the linker where
+//! libtorch lies, so that the trainer's programs and tests start without `LD_LIBRARY_PATH`: the rpath that `torch-sys`
+//! emits does not reach the packages that use it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=csrc");
     println!("cargo:rerun-if-changed=build.rs");
-    let libtorch = std::env::var("LIBTORCH").map(PathBuf::from).unwrap_or_else(|_| {
+    let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
         panic!("LIBTORCH is not set: it names the folder of libtorch's `include` and `lib`; run `cargo xtask setup`")
-    });
+    };
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
     let x86_64 = std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64");
 

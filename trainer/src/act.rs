@@ -67,12 +67,21 @@ impl Reasoner {
         parameters: &Parameters,
         loss_type: LossType,
     ) -> Result<Self, models::ModelError> {
-        Ok(Self {
-            arch: arch.clone(),
-            backend: TchBackend::new(arch.forward_dtype()),
-            model: parameters.model(arch, dims)?,
-            loss_type,
-        })
+        Self::on_backend(TchBackend::new(arch.forward_dtype()), arch, dims, parameters, loss_type)
+    }
+
+    /// The same on a backend of the caller's choice.
+    ///
+    /// # Errors
+    /// When the tensors belong to another architecture.
+    pub fn on_backend(
+        backend: TchBackend,
+        arch: &ArchitectureConfig,
+        dims: &models::ModelDims,
+        parameters: &Parameters,
+        loss_type: LossType,
+    ) -> Result<Self, models::ModelError> {
+        Ok(Self { arch: arch.clone(), backend, model: parameters.model(arch, dims)?, loss_type })
     }
 
     /// The same step without recording gradients.

@@ -57,6 +57,11 @@ impl TchBackend {
         Self { kind: kind_of(dtype), fused: false, recording: Cell::new(true) }
     }
 
+    /// Plain operations in float64: what the error of the other two is measured against. Slow, and never trained with.
+    pub fn float64() -> Self {
+        Self { kind: Kind::Double, ..Self::plain(ForwardDtype::Float32) }
+    }
+
     /// Type of the activations.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -72,6 +77,11 @@ impl TchBackend {
             return weight.master.to_kind(self.kind);
         }
         weight.cast.borrow_mut().get_or_insert_with(|| weight.master.detach().to_kind(self.kind)).shallow_clone()
+    }
+
+    /// Type that norms and means are computed in.
+    fn wide(&self) -> Kind {
+        if self.kind == Kind::Double { Kind::Double } else { Kind::Float }
     }
 
     /// Whether element-wise kernels take `x`.
@@ -168,8 +178,8 @@ impl Backend for TchBackend {
         if self.fuses(&x.0) && self.fuses(&delta.0) {
             return Activation(kernels::residual_rms_norm(&x.0, &delta.0, eps));
         }
-        let sum = (&x.0 + &delta.0).to_kind(Kind::Float);
-        let variance = sum.square().mean_dim(-1, true, Kind::Float);
+        let sum = (&x.0 + &delta.0).to_kind(self.wide());
+        let variance = sum.square().mean_dim(-1, true, self.wide());
         Activation((sum * (variance + eps).rsqrt()).to_kind(self.kind))
     }
 
@@ -212,7 +222,7 @@ impl Backend for TchBackend {
     }
 
     fn mean_token(&self, x: &Activation) -> Activation {
-        Activation(x.0.mean_dim(1, false, Kind::Float).to_kind(self.kind))
+        Activation(x.0.mean_dim(1, false, self.wide()).to_kind(self.kind))
     }
 
     fn column(&self, x: &Activation, index: usize) -> Activation {
@@ -237,7 +247,7 @@ impl Backend for TchBackend {
 
 /// Rotate-half rotary embedding of `[batch, tokens, heads, head_dim]`, computed in float32.
 fn rotate(x: &Tensor, rope: &Rope<Weight>) -> Tensor {
-    let wide = x.to_kind(Kind::Float);
+    let wide = x.to_kind(if x.kind() == Kind::Double { Kind::Double } else { Kind::Float });
     let halves = wide.chunk(2, -1);
     let (first, second) = (&halves[0], &halves[1]);
     let (cos, sin) = (rope.cos.master.unsqueeze(1), rope.sin.master.unsqueeze(1));

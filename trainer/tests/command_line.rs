@@ -193,8 +193,14 @@ fn damaged_and_lying_checkpoints_are_refused_within_bounds() {
         (&edit(|manifest| manifest["arch"]["hidden_size"] = json!(64)), "the architecture expects"),
         (&edit(|manifest| manifest["arch"]["hidden_size"] = json!(u64::MAX)), "hidden_size"),
         (&edit(|manifest| manifest["vocab_size"] = json!(1 << 24)), "the architecture expects"),
-        (&edit(|manifest| manifest["arch"]["L_layers"] = json!(1 << 24)), "L_layers: is 16777216, must be at most 1024"),
-        (&edit(|manifest| manifest["arch"]["H_cycles"] = json!(1 << 24)), "H_cycles: is 16777216, must be at most 1024"),
+        (
+            &edit(|manifest| manifest["arch"]["L_layers"] = json!(1 << 24)),
+            "L_layers: is 16777216, must be at most 1024",
+        ),
+        (
+            &edit(|manifest| manifest["arch"]["H_cycles"] = json!(1 << 24)),
+            "H_cycles: is 16777216, must be at most 1024",
+        ),
         (&edit(|manifest| manifest["arch"]["puzzle_emb_len"] = json!(1_u64 << 62)), "puzzle_emb_len"),
         (&edit(with_huge_rotary_tables), "pos_encodings: is rope, whose table would hold"),
     ];

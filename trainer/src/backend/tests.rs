@@ -97,8 +97,7 @@ fn check(operation: Operation, size: [i64; 3], width: i64) {
             assert!(found < 1e-6, "{size:?} tensor {index}: float32 differs by {found:e} of its size");
         }
 
-        let exact =
-            inputs.run(&TchBackend { kind: Kind::Double, ..TchBackend::plain(ForwardDtype::Float32) }, operation);
+        let exact = inputs.run(&TchBackend::float64(), operation);
         let plain = inputs.run(&backend(ForwardDtype::BFloat16, false), operation);
         let fused = inputs.run(&backend(ForwardDtype::BFloat16, true), operation);
         for (index, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
