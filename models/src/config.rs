@@ -217,7 +217,9 @@ impl TrmConfig {
             if angles > MAX_ROPE_ANGLES {
                 return Err(ModelError::config(
                     "pos_encodings",
-                    format!("is rope, whose table would hold {angles} angles, at most {MAX_ROPE_ANGLES}; check seq_len and num_heads"),
+                    format!(
+                        "is rope, whose table would hold {angles} angles, at most {MAX_ROPE_ANGLES}; check seq_len and num_heads"
+                    ),
                 ));
             }
         }
