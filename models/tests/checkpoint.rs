@@ -1,5 +1,7 @@
 //! Checkpoint folders: round trips, publishing, and what hostile or broken ones are answered with.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

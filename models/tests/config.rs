@@ -1,5 +1,7 @@
 //! Configs that cannot be built are refused with the field and what to change; the rest has the reference's sizes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use models::{ArchitectureConfig, ModelDims, ParameterKind, PosEncodings, TrmConfig};
 
 const SUDOKU: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 };
