@@ -148,8 +148,11 @@ impl PretrainConfig {
         let loss = arch.remove("loss").unwrap_or_default();
         if arch.get("puzzle_emb_ndim") == Some(&Value::Null) {
             // The reference's `${.hidden_size}`.
-            let hidden_size = arch["hidden_size"].clone();
-            arch.insert("puzzle_emb_ndim".into(), hidden_size);
+            match arch["hidden_size"].clone() {
+                width @ Value::Number(_) => arch.insert("puzzle_emb_ndim".into(), width),
+                // Its own fault is reported, not that of what follows from it.
+                _ => arch.remove("puzzle_emb_ndim"),
+            };
         }
         root["loss_type"] = loss["loss_type"].clone();
         root.as_object_mut().expect("the root is a table").remove("evaluators");

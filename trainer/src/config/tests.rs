@@ -53,7 +53,7 @@ fn unknown_keys_suggest_the_nearest() {
     let message = |text: &str| resolve(&["data_paths=[x]", text]).unwrap_err().to_string();
     assert_eq!(message("arch.H_cycle=3"), "arch.H_cycle: is no known key; did you mean `arch.H_cycles`?");
     assert_eq!(message("mlp_t=True"), "mlp_t: is no known key; did you mean `arch.mlp_t`?");
-    assert_eq!(message("learning_rat=1"), "learning_rat: is no known key; `trainer pretrain --show-config` lists them");
+    assert_eq!(message("zzzz=1"), "zzzz: is no known key; `trainer pretrain --show-config` lists them");
 }
 
 #[test]
