@@ -29,7 +29,8 @@ inline __m512i paired(__m256i low, __m256i high) {
 // 1 / (1 + exp(-x)), to about two units in the last place of float32.
 inline Vector sigmoid(Vector x) {
   // The constant stands first so that what is no number passes.
-  const Vector y = _mm512_min_ps(constant(87.0f), _mm512_max_ps(constant(-87.0f), _mm512_sub_ps(_mm512_setzero_ps(), x)));
+  const Vector negated = _mm512_sub_ps(_mm512_setzero_ps(), x);
+  const Vector y = _mm512_min_ps(constant(87.0f), _mm512_max_ps(constant(-87.0f), negated));
   const Vector n = _mm512_roundscale_ps(_mm512_mul_ps(y, constant(1.44269504088896341f)), _MM_FROUND_TO_NEAREST_INT);
   Vector r = _mm512_fnmadd_ps(n, constant(0.693359375f), y);
   r = _mm512_fmadd_ps(n, constant(2.12194440e-4f), r);
@@ -154,7 +155,9 @@ void column_norm_backward(const bf16* dy, const bf16* y, const float* rstd, int6
                           uint32_t* dx_pairs) {
   for (int64_t i = 0; i < columns; i += LANES) {
     Vector along = _mm512_setzero_ps();
-    for (int64_t at = i; at < rows * columns; at += columns) along = _mm512_fmadd_ps(load(dy + at), load(y + at), along);
+    for (int64_t at = i; at < rows * columns; at += columns) {
+      along = _mm512_fmadd_ps(load(dy + at), load(y + at), along);
+    }
     along = _mm512_div_ps(along, constant(static_cast<float>(rows)));
     const Vector scale = load(rstd + i);
     const auto gradient = [&](int64_t at) {

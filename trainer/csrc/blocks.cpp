@@ -105,7 +105,8 @@ void mlp_backward(const MlpShape& shape, const bf16* dout, const bf16* x, const 
         const bf16* saved = gate_up + first * 2 * inner;
         const int64_t pair = offset / 2 * GATES;
         for (int64_t g = 0; g < inner; g += GATES) {
-          product(count, GATES, width, dout + first * width, width, weights.down_backward + g * width, GATES, dact, GATES);
+          product(count, GATES, width, dout + first * width, width, weights.down_backward + g * width, GATES, dact,
+                  GATES);
           kernel.gate_backward(dact, GATES, saved + g, saved + inner + g, 2 * inner, count, GATES, dgate_up_rows + g,
                                dgate_up_rows + inner + g, 2 * inner, dgate_up_pairs + g * GRADIENT_PAIRS + pair,
                                dgate_up_pairs + (inner + g) * GRADIENT_PAIRS + pair, GATES,

@@ -6,11 +6,11 @@
 
 namespace trainer {
 
-extern const Kernels kernels_baseline;
+extern const RowKernels kernels_baseline;
 
 #if defined(__x86_64__)
-extern const Kernels kernels_avx2;
-extern const Kernels kernels_avx512;
+extern const RowKernels kernels_avx2;
+extern const RowKernels kernels_avx512;
 extern const BlockKernels block_kernels_avx512_bf16;
 
 namespace {
@@ -21,8 +21,8 @@ bool has_avx512() {
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 }  // namespace
 
-const Kernels& kernels() {
-  static const Kernels& chosen = has_avx512() ? kernels_avx512 : has_avx2() ? kernels_avx2 : kernels_baseline;
+const RowKernels& row_kernels() {
+  static const RowKernels& chosen = has_avx512() ? kernels_avx512 : has_avx2() ? kernels_avx2 : kernels_baseline;
   return chosen;
 }
 
@@ -33,7 +33,7 @@ const BlockKernels& block_kernels() {
   return block_kernels_avx512_bf16;
 }
 #else
-const Kernels& kernels() { return kernels_baseline; }
+const RowKernels& row_kernels() { return kernels_baseline; }
 
 bool has_bf16_products() { return false; }
 

@@ -10,15 +10,16 @@ namespace trainer {
 
 using bf16 = std::uint16_t;
 
-template <typename T>
 struct RowKernels {
   // y = (x + delta) * rstd, rstd = 1 / sqrt(mean((x + delta)^2) + eps) per row.
-  void (*residual_norm)(const T* x, const T* delta, T* y, float* rstd, int64_t rows, int64_t columns, float eps);
+  void (*residual_norm)(const bf16* x, const bf16* delta, bf16* y, float* rstd, int64_t rows, int64_t columns,
+                        float eps);
   // Gradient of x and delta alike from y and rstd.
-  void (*residual_norm_backward)(const T* dy, const T* y, const float* rstd, T* dx, int64_t rows, int64_t columns);
+  void (*residual_norm_backward)(const bf16* dy, const bf16* y, const float* rstd, bf16* dx, int64_t rows,
+                                 int64_t columns);
   // out [rows, columns] = silu(gate) * up for gate_up [rows, 2 * columns].
-  void (*silu_mul)(const T* gate_up, T* out, int64_t rows, int64_t columns);
-  void (*silu_mul_backward)(const T* dout, const T* gate_up, T* dgate_up, int64_t rows, int64_t columns);
+  void (*silu_mul)(const bf16* gate_up, bf16* out, int64_t rows, int64_t columns);
+  void (*silu_mul_backward)(const bf16* dout, const bf16* gate_up, bf16* dgate_up, int64_t rows, int64_t columns);
 };
 
 // For processors with has_bf16_products(); columns are multiples of LANES.
@@ -48,15 +49,10 @@ struct BlockKernels {
   void (*transpose)(const bf16* in, int64_t rows, int64_t columns, bf16* out, int64_t ld_out);
 };
 
-struct Kernels {
-  RowKernels<float> f32;
-  RowKernels<bf16> b16;
-};
-
 constexpr int64_t LANES = 16;
 
 // The table for this processor.
-const Kernels& kernels();
+const RowKernels& row_kernels();
 
 // Whether this processor multiplies bfloat16 matrices natively, which the block operators build on.
 bool has_bf16_products();

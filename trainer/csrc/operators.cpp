@@ -36,16 +36,9 @@ bool recording(std::initializer_list<const Tensor*> inputs) {
          std::any_of(inputs.begin(), inputs.end(), [](const Tensor* input) { return input->requires_grad(); });
 }
 
-// Calls `body` with the row kernels and a null pointer of the element type.
-template <typename Body>
-void with_row_kernels(const Tensor& tensor, const Body& body) {
-  if (tensor.scalar_type() == at::kFloat) {
-    body(kernels().f32, static_cast<float*>(nullptr));
-  } else {
-    TORCH_CHECK(tensor.scalar_type() == at::kBFloat16, "fused operators take float32 or bfloat16, not ",
-                tensor.scalar_type());
-    body(kernels().b16, static_cast<bf16*>(nullptr));
-  }
+void check_row_kernels_take(const Tensor& tensor) {
+  TORCH_CHECK(tensor.scalar_type() == at::kBFloat16 && tensor.is_cpu(),
+              "fused operators take bfloat16 on the CPU, not ", tensor.scalar_type(), " on ", tensor.device());
 }
 
 template <typename Body>
@@ -60,16 +53,10 @@ struct Normed {
 Normed residual_norm(const Tensor& x, const Tensor& delta, double eps) {
   const int64_t columns = x.size(-1), rows = x.numel() / columns;
   Normed normed{at::empty_like(x), at::empty({rows}, x.options().dtype(at::kFloat))};
-  with_row_kernels(x, [&](const auto& kernel, auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    const T *from = data<T>(x), *and_from = data<T>(delta);
-    T* to = data<T>(normed.y);
-    float* rstd = data<float>(normed.rstd);
-    over_rows(rows, columns, [&](int64_t begin, int64_t end) {
-      const int64_t at = begin * columns;
-      kernel.residual_norm(from + at, and_from + at, to + at, rstd + begin, end - begin, columns,
-                           static_cast<float>(eps));
-    });
+  over_rows(rows, columns, [&](int64_t begin, int64_t end) {
+    const int64_t at = begin * columns;
+    row_kernels().residual_norm(data<bf16>(x) + at, data<bf16>(delta) + at, data<bf16>(normed.y) + at,
+                                data<float>(normed.rstd) + begin, end - begin, columns, static_cast<float>(eps));
   });
   return normed;
 }
@@ -86,13 +73,10 @@ struct ResidualRmsNorm : Function<ResidualRmsNorm> {
     const Tensor &y = saved[0], &rstd = saved[1];
     const Tensor dy = gradients[0].contiguous(), dx = at::empty_like(y);
     const int64_t columns = y.size(-1), rows = y.numel() / columns;
-    with_row_kernels(y, [&](const auto& kernel, auto* type) {
-      using T = std::remove_pointer_t<decltype(type)>;
-      over_rows(rows, columns, [&](int64_t begin, int64_t end) {
-        const int64_t at = begin * columns;
-        kernel.residual_norm_backward(data<T>(dy) + at, data<T>(y) + at, data<float>(rstd) + begin, data<T>(dx) + at,
-                                      end - begin, columns);
-      });
+    over_rows(rows, columns, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * columns;
+      row_kernels().residual_norm_backward(data<bf16>(dy) + at, data<bf16>(y) + at, data<float>(rstd) + begin,
+                                           data<bf16>(dx) + at, end - begin, columns);
     });
     return {dx, dx, Variable()};
   }
@@ -103,11 +87,9 @@ Tensor silu_mul(const Tensor& gate_up) {
   auto size = gate_up.sizes().vec();
   size.back() = columns;
   Tensor out = at::empty(size, gate_up.options());
-  with_row_kernels(gate_up, [&](const auto& kernel, auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    over_rows(rows, columns, [&](int64_t begin, int64_t end) {
-      kernel.silu_mul(data<T>(gate_up) + begin * 2 * columns, data<T>(out) + begin * columns, end - begin, columns);
-    });
+  over_rows(rows, columns, [&](int64_t begin, int64_t end) {
+    row_kernels().silu_mul(data<bf16>(gate_up) + begin * 2 * columns, data<bf16>(out) + begin * columns, end - begin,
+                           columns);
   });
   return out;
 }
@@ -122,13 +104,10 @@ struct SiluMul : Function<SiluMul> {
     const Tensor gate_up = context->get_saved_variables()[0];
     const Tensor dout = gradients[0].contiguous(), dgate_up = at::empty_like(gate_up);
     const int64_t columns = gate_up.size(-1) / 2, rows = gate_up.numel() / (2 * columns);
-    with_row_kernels(gate_up, [&](const auto& kernel, auto* type) {
-      using T = std::remove_pointer_t<decltype(type)>;
-      over_rows(rows, columns, [&](int64_t begin, int64_t end) {
-        const int64_t at = begin * 2 * columns;
-        kernel.silu_mul_backward(data<T>(dout) + begin * columns, data<T>(gate_up) + at, data<T>(dgate_up) + at,
-                                 end - begin, columns);
-      });
+    over_rows(rows, columns, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * 2 * columns;
+      row_kernels().silu_mul_backward(data<bf16>(dout) + begin * columns, data<bf16>(gate_up) + at,
+                                      data<bf16>(dgate_up) + at, end - begin, columns);
     });
     return {dgate_up};
   }
@@ -242,6 +221,7 @@ Tensor residual_rms_norm(const Tensor& x, const Tensor& delta, double eps) {
   TORCH_CHECK(x.sizes() == delta.sizes() && x.scalar_type() == delta.scalar_type(),
               "a residual sum wants equal tensors, found ", x.sizes(), " ", x.scalar_type(), " and ", delta.sizes(),
               " ", delta.scalar_type());
+  check_row_kernels_take(x);
   const Tensor left = x.contiguous(), right = delta.contiguous();
   if (recording({&left, &right})) return ResidualRmsNorm::apply(left, right, eps);
   return residual_norm(left, right, eps).y;
@@ -249,6 +229,7 @@ Tensor residual_rms_norm(const Tensor& x, const Tensor& delta, double eps) {
 
 Tensor gated(const Tensor& input) {
   TORCH_CHECK(input.size(-1) % 2 == 0, "gate and up want an even last axis, found ", input.sizes());
+  check_row_kernels_take(input);
   const Tensor gate_up = input.contiguous();
   return recording({&gate_up}) ? SiluMul::apply(gate_up) : silu_mul(gate_up);
 }

@@ -84,15 +84,15 @@ impl TchBackend {
         if self.kind == Kind::Double { Kind::Double } else { Kind::Float }
     }
 
-    /// Whether element-wise kernels take `x`.
+    /// Whether element-wise kernels take `x`. float32 is left to libtorch: it is the type of comparisons with the
+    /// reference, which computes with the same kernels, and its time goes to matrix products anyway.
     fn fuses(&self, x: &Tensor) -> bool {
-        self.fused && x.device() == Device::Cpu && x.kind() == self.kind
+        self.fused && x.device() == Device::Cpu && x.kind() == Kind::BFloat16
     }
 
     /// Whether the products of a gated MLP over an axis of `width` are fused with what surrounds them.
     fn fuses_products(&self, x: &Tensor, swiglu: &SwiGlu<Weight>) -> bool {
         self.fuses(x)
-            && self.kind == Kind::BFloat16
             && swiglu.down.in_features.is_multiple_of(FUSED_GATES)
             && x.size().last().is_some_and(|width| width % FUSED_COLUMNS == 0)
             && kernels::has_bf16_products()

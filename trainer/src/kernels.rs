@@ -39,14 +39,14 @@ pub(crate) struct PackedMlp<'a> {
     pub(crate) packed_down: &'a Tensor,
 }
 
-/// `y / sqrt(mean(y²) + eps)` over the last axis for `y = x + delta`; float32 or bfloat16, computed in float32.
+/// `y / sqrt(mean(y²) + eps)` over the last axis for `y = x + delta`; bfloat16, computed in float32.
 pub(crate) fn residual_rms_norm(x: &Tensor, delta: &Tensor, eps: f64) -> Tensor {
     // SAFETY: the pointers are tensors that outlive the call.
     #[expect(unsafe_code, reason = "FFI")]
     call(|out| unsafe { trainer_residual_rms_norm(handle(x), handle(delta), eps, out) })
 }
 
-/// `silu(gate) · up` over the halves of the last axis; float32 or bfloat16.
+/// `silu(gate) · up` over the halves of the last axis of a bfloat16 tensor.
 pub(crate) fn silu_mul(gate_up: &Tensor) -> Tensor {
     // SAFETY: the pointer is a tensor that outlives the call.
     #[expect(unsafe_code, reason = "FFI")]
