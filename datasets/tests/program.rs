@@ -243,6 +243,6 @@ fn lists_come_from_the_hub_and_stay_in_its_cache() {
     let message = errors(&output);
     assert!(message.contains("http://127.0.0.1:9") && message.contains("--source-dir"), "{message}");
     let output = build("third", "../../etc", &[("HF_ENDPOINT", &endpoint)]);
-    assert!(errors(&output).contains("a name like owner/dataset"), "{}", errors(&output));
+    assert!(errors(&output).contains("a name like owner/name"), "{}", errors(&output));
     assert_eq!(names(folder.path()), ["first", "home", "second"]);
 }

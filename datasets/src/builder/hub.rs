@@ -1,5 +1,5 @@
-//! Dataset files from the Hugging Face hub, kept in the cache that `huggingface_hub` uses.
-//! Owns addresses, cache layout and limits; leaves the content of the files to the builders. Heeds `HF_ENDPOINT`,
+//! Files of datasets and models from the Hugging Face hub, kept in the cache that `huggingface_hub` uses.
+//! Owns addresses, cache layout and limits; leaves the content of the files to whoever asks for them. Heeds `HF_ENDPOINT`,
 //! `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN`.
 
 use std::env;
@@ -29,7 +29,36 @@ pub fn dataset_file(
     file: &str,
     progress: impl FnMut(u64, Option<u64>),
 ) -> Result<PathBuf, DatasetError> {
-    let request = Request::new(repository, file)?;
+    file_of(&DATASETS, repository, file, progress)
+}
+
+/// The same for a file of a model repository.
+pub fn model_file(
+    repository: &str,
+    file: &str,
+    progress: impl FnMut(u64, Option<u64>),
+) -> Result<PathBuf, DatasetError> {
+    file_of(&MODELS, repository, file, progress)
+}
+
+/// How the hub and its cache name one kind of repository.
+struct Kind {
+    /// Of the API and of the cache's folders.
+    plural: &'static str,
+    /// Before the repository in addresses of files.
+    resolve_prefix: &'static str,
+}
+
+const DATASETS: Kind = Kind { plural: "datasets", resolve_prefix: "datasets/" };
+const MODELS: Kind = Kind { plural: "models", resolve_prefix: "" };
+
+fn file_of(
+    kind: &'static Kind,
+    repository: &str,
+    file: &str,
+    progress: impl FnMut(u64, Option<u64>),
+) -> Result<PathBuf, DatasetError> {
+    let request = Request::new(kind, repository, file)?;
     if let Some(commit) = request.cached_commit() {
         let path = request.snapshot(&commit);
         return if path.is_file() { Ok(path) } else { request.fetch(&commit, progress) };
@@ -44,6 +73,7 @@ pub fn dataset_file(
 
 /// One file of one repository, and where both sides keep it.
 struct Request {
+    kind: &'static Kind,
     repository: String,
     file: String,
     endpoint: String,
@@ -58,22 +88,18 @@ struct RevisionInfo {
 }
 
 impl Request {
-    fn new(repository: &str, file: &str) -> Result<Self, DatasetError> {
+    fn new(kind: &'static Kind, repository: &str, file: &str) -> Result<Self, DatasetError> {
         let plain = |part: &str| {
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             !part.is_empty() && part.len() <= 96 && !part.starts_with('.') && part.chars().all(allowed)
         };
         if repository.split('/').count() > 2 || !repository.split('/').all(plain) {
-            return Err(DatasetError::argument(
-                "hub repository",
-                "a name like owner/dataset",
-                format!("{repository:?}"),
-            ));
+            return Err(DatasetError::argument("hub repository", "a name like owner/name", format!("{repository:?}")));
         }
         let endpoint = env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
         let endpoint = endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned()).trim_end_matches('/').to_owned();
-        let cache = cache_root()?.join(format!("datasets--{}", repository.replace('/', "--")));
-        Ok(Self { repository: repository.to_owned(), file: file.to_owned(), endpoint, cache })
+        let cache = cache_root()?.join(format!("{}--{}", kind.plural, repository.replace('/', "--")));
+        Ok(Self { kind, repository: repository.to_owned(), file: file.to_owned(), endpoint, cache })
     }
 
     fn reference(&self) -> PathBuf {
@@ -91,7 +117,7 @@ impl Request {
     }
 
     fn newest_commit(&self) -> Result<String, DatasetError> {
-        let address = format!("{}/api/datasets/{}/revision/{REVISION}", self.endpoint, self.repository);
+        let address = format!("{}/api/{}/{}/revision/{REVISION}", self.endpoint, self.kind.plural, self.repository);
         let mut response = self.get(&address)?;
         let text = response.body_mut().with_config().limit(MAX_INFO_BYTES).read_to_vec();
         let text = text.map_err(|error| self.failed(&error))?;
@@ -100,7 +126,8 @@ impl Request {
     }
 
     fn fetch(&self, commit: &str, mut progress: impl FnMut(u64, Option<u64>)) -> Result<PathBuf, DatasetError> {
-        let address = format!("{}/datasets/{}/resolve/{commit}/{}", self.endpoint, self.repository, self.file);
+        let address =
+            format!("{}/{}{}/resolve/{commit}/{}", self.endpoint, self.kind.resolve_prefix, self.repository, self.file);
         let mut response = self.get(&address)?;
         let total = response.body().content_length();
         let path = self.snapshot(commit);

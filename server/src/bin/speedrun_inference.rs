@@ -42,8 +42,9 @@ enum Task {
 
 #[derive(Debug, Args)]
 struct SudokuArgs {
-    /// Folder of the checkpoint (manifest.json, model.safetensors). Default: the shipped model for --size.
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the checkpoint (manifest.json, model.safetensors), or owner/name of a hub repository that holds one.
+    /// Default: the shipped model for --size.
+    #[arg(long, value_name = "DIR|OWNER/NAME")]
     checkpoint: Option<PathBuf>,
     /// Folder whose subfolders are the shipped models.
     #[arg(long, env = "TRM_MODELS_DIR", value_name = "DIR")]
@@ -177,11 +178,29 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
 }
 
 fn checkpoint(args: &SudokuArgs) -> Result<PathBuf> {
-    if let Some(directory) = &args.checkpoint {
-        return Ok(directory.clone());
+    if let Some(named) = &args.checkpoint {
+        let id = named.to_string_lossy();
+        // A folder of that name comes first; `owner/name` without one is a repository of the hub.
+        return if named.exists() || id.split('/').count() != 2 { Ok(named.clone()) } else { from_hub(&id) };
     }
     let shape = SudokuShape::from_size(args.size.unwrap_or(9))?;
     Ok(model::shipped_for(shape, args.models_dir.as_deref())?)
+}
+
+/// The folder, in the hub's cache, of a model repository that holds a checkpoint in our form.
+fn from_hub(repository: &str) -> Result<PathBuf> {
+    let bar = progress_bar(0, format!("fetching {repository}"));
+    let fetch = |file| {
+        hub::model_file(repository, file, |bytes, total| {
+            bar.set_length(total.unwrap_or(bytes));
+            bar.set_position(bytes);
+        })
+        .with_context(|| format!("{repository}: no such folder here, and {file} cannot be had from the hub"))
+    };
+    let manifest = fetch(models::checkpoint::MANIFEST_FILE)?;
+    fetch(models::checkpoint::WEIGHTS_FILE)?;
+    bar.finish_and_clear();
+    Ok(manifest.parent().unwrap_or(&manifest).to_owned())
 }
 
 fn check_size(args: &SudokuArgs, card: &ModelCard, shape: SudokuShape) -> Result<()> {
