@@ -181,7 +181,8 @@ fn checkpoint(args: &SudokuArgs) -> Result<PathBuf> {
     if let Some(named) = &args.checkpoint {
         let id = named.to_string_lossy();
         // A folder of that name comes first; `owner/name` without one is a repository of the hub.
-        return if named.exists() || id.split('/').count() != 2 { Ok(named.clone()) } else { from_hub(&id) };
+        let is_path = named.exists() || id.starts_with(['/', '.']) || id.split('/').count() != 2;
+        return if is_path { Ok(named.clone()) } else { from_hub(&id) };
     }
     let shape = SudokuShape::from_size(args.size.unwrap_or(9))?;
     Ok(model::shipped_for(shape, args.models_dir.as_deref())?)
