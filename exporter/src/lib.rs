@@ -121,7 +121,7 @@ pub fn export(checkpoint: &Checkpoint, options: &ExportOptions) -> Result<Export
     }
     let manifest = &checkpoint.manifest;
     let model = Model::new(&manifest.arch, &manifest.dims, &mut CheckpointSource { checkpoint })?;
-    let metadata = GraphMetadata::new(manifest, checkpoint.sha256(), options);
+    let metadata = GraphMetadata::new(manifest, checkpoint.sha256()?, options);
 
     let emitter = Emitter::new(options.flavor);
     let inputs: BTreeMap<String, Symbol> = metadata

@@ -152,7 +152,7 @@ fn metadata_comes_back_and_graphs_pass_their_check() {
         let found = check::run_once(&mut session).unwrap();
         assert_eq!(found, metadata::read(&session).unwrap());
         assert_eq!((found.graph, found.flavor, found.logits), (graph, flavor, logits));
-        assert_eq!(found.checkpoint_sha256, checkpoint.sha256());
+        assert_eq!(found.checkpoint_sha256, checkpoint.sha256().unwrap());
         assert_eq!(found.inputs(), exported.summary.inputs);
         assert_eq!(found.outputs(), exported.summary.outputs);
         let returned = Manifest {

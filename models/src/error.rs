@@ -49,6 +49,18 @@ pub enum ModelError {
         /// Stored dtype.
         found: String,
     },
+    /// A row that a tensor does not have.
+    #[error("{origin}: tensor `{name}` has rows 0 to {last}, row {found} was asked for; check the puzzle identifiers", last = .rows.saturating_sub(1))]
+    TensorRow {
+        /// File or object that holds it.
+        origin: String,
+        /// Parameter name.
+        name: String,
+        /// Row asked for.
+        found: usize,
+        /// Rows there are.
+        rows: usize,
+    },
     /// A file or folder could not be read or written.
     #[error("{path}: {problem}")]
     Io {

@@ -146,7 +146,7 @@ fn card(checkpoint: &Checkpoint) -> Result<ModelCard, ServerError> {
     let is_weight = |spec: &&models::ParameterSpec| spec.kind == ParameterKind::Weight;
     Ok(ModelCard {
         name,
-        sha256: checkpoint.sha256(),
+        sha256: checkpoint.sha256()?,
         parameters: specs.iter().filter(is_weight).map(models::ParameterSpec::element_count).sum(),
         task: manifest.task,
         dims: manifest.dims,

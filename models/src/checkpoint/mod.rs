@@ -3,7 +3,10 @@
 //! files to the trainer.
 
 mod manifest;
+mod numbers;
 mod publish;
+mod puzzle_table;
+mod stream;
 mod weights;
 mod write;
 
@@ -12,9 +15,11 @@ use std::path::{Path, PathBuf};
 pub use safetensors::Dtype;
 
 pub use manifest::{Manifest, WeightsKind};
-pub use publish::publish;
+pub use publish::{REFERENCE_PREFIX, publish, write_state_dict};
+pub use puzzle_table::{PuzzleEmbeddings, TableResize};
+pub use stream::{PlannedTensor, TensorSink, stream_tensors};
 pub use weights::{HostTensor, WeightFile};
-pub use write::{write, write_file_atomically, write_tensors};
+pub use write::{write, write_file_atomically, write_file_with, write_folder, write_tensors};
 
 use crate::{ModelError, ParameterSpec};
 
@@ -29,6 +34,8 @@ pub struct Checkpoint {
     /// What the weights are.
     pub manifest: Manifest,
     weights: WeightFile,
+    /// Every tensor of the architecture.
+    specs: Vec<ParameterSpec>,
     directory: PathBuf,
 }
 
@@ -52,10 +59,9 @@ impl Checkpoint {
         weights: WeightFile,
         directory: impl Into<PathBuf>,
     ) -> Result<Self, ModelError> {
-        for spec in manifest.arch.parameter_specs(&manifest.dims)? {
-            weights.check(&spec)?;
-        }
-        Ok(Self { manifest, weights, directory: directory.into() })
+        let specs = manifest.arch.parameter_specs(&manifest.dims)?;
+        specs.iter().try_for_each(|spec| weights.check(spec))?;
+        Ok(Self { manifest, weights, specs, directory: directory.into() })
     }
 
     /// The folder it was opened from.
@@ -72,8 +78,23 @@ impl Checkpoint {
         self.weights.values(&spec.name)
     }
 
+    /// Hands the values of parameter `name` to `take` in pieces of whole rows, about a megabyte each.
+    ///
+    /// # Errors
+    /// When the tensor is missing, of a type that is no float, the disk fails, or `take` does.
+    pub fn for_each_piece(
+        &self,
+        name: &str,
+        take: impl FnMut(&[f32]) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        self.weights.for_each_piece(name, take)
+    }
+
     /// Hex sha256 of the weight file.
-    pub fn sha256(&self) -> String {
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sha256(&self) -> Result<String, ModelError> {
         self.weights.sha256()
     }
 }

@@ -1,10 +1,13 @@
-//! A checkpoint without its training state, in the smallest type that serves: what is shipped and uploaded.
+//! A checkpoint's weights for others: in the smallest type that serves, with the manifest (what is shipped and
+//! uploaded), or under the reference's names (what Python loads). Both are written tensor by tensor.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Checkpoint, HostTensor, write};
-use crate::{ForwardDtype, ModelError};
+use super::{Checkpoint, PlannedTensor, TableResize, WEIGHTS_FILE, stream_tensors, write_file_with, write_folder};
+use crate::{ForwardDtype, ModelError, ParameterKind, ParameterSpec};
+
+/// What stands before a parameter's name in the reference's checkpoints: the wrappers of `torch.compile` and of the loss.
+pub const REFERENCE_PREFIX: &str = "_orig_mod.model.";
 
 /// Writes the weights of `checkpoint` as `dtype`, with its manifest, into the folder `directory`.
 ///
@@ -12,14 +15,51 @@ use crate::{ForwardDtype, ModelError};
 /// When a tensor cannot be read or the disk refuses.
 pub fn publish(checkpoint: &Checkpoint, directory: &Path, dtype: ForwardDtype) -> Result<(), ModelError> {
     let manifest = &checkpoint.manifest;
-    let mut tensors = BTreeMap::new();
-    for spec in manifest.arch.parameter_specs(&manifest.dims)? {
-        let values = checkpoint.values(&spec)?;
-        let tensor = match dtype {
-            ForwardDtype::BFloat16 => HostTensor::bfloat16(&spec.shape, &values),
-            ForwardDtype::Float32 => HostTensor::float32(&spec.shape, &values),
+    let specs = manifest.arch.parameter_specs(&manifest.dims)?;
+    let plan = |spec: &ParameterSpec| PlannedTensor { name: spec.name.clone(), dtype, shape: spec.shape.clone() };
+    write_folder(directory, manifest, |staging| {
+        stream_tensors(&staging.join(WEIGHTS_FILE), specs.iter().map(plan).collect(), |tensor, sink| {
+            checkpoint.for_each_piece(&tensor.name, |values| sink.put(values))
+        })
+    })
+}
+
+/// Writes the safetensors file `path` that the reference's model loads with `load_state_dict`: its names behind
+/// `prefix` ([`REFERENCE_PREFIX`] for its compiled model), initial states in the forward type, everything else float32.
+///
+/// The puzzle table gets `num_puzzle_identifiers` rows where that is given and differs; the result says so.
+///
+/// # Errors
+/// When a tensor cannot be read, a table shall have no rows, or the disk refuses.
+pub fn write_state_dict(
+    checkpoint: &Checkpoint,
+    path: &Path,
+    prefix: &str,
+    num_puzzle_identifiers: Option<usize>,
+) -> Result<Option<TableResize>, ModelError> {
+    let manifest = &checkpoint.manifest;
+    let expected = num_puzzle_identifiers.unwrap_or(manifest.dims.num_puzzle_identifiers);
+    let resize = checkpoint.resize_puzzle_table(expected)?;
+    let plan = |spec: ParameterSpec| {
+        let dtype = match spec.kind {
+            ParameterKind::Buffer => manifest.arch.forward_dtype(),
+            ParameterKind::Weight | ParameterKind::PuzzleTable => ForwardDtype::Float32,
         };
-        tensors.insert(spec.name, tensor);
-    }
-    write(directory, manifest, &tensors, |_| Ok(()))
+        let mut shape = spec.shape;
+        if spec.kind == ParameterKind::PuzzleTable {
+            shape[0] = expected;
+        }
+        PlannedTensor { name: format!("{prefix}{}", spec.name), dtype, shape }
+    };
+    let table = checkpoint.puzzle_table().map(|spec| format!("{prefix}{}", spec.name));
+    let plans = manifest.arch.parameter_specs(&manifest.dims)?.into_iter().map(plan).collect();
+    write_file_with(path, |staging| {
+        stream_tensors(staging, plans, |tensor, sink| match &resize {
+            Some(resize) if table.as_ref() == Some(&tensor.name) => {
+                (0..expected).try_for_each(|_| sink.put(resize.mean()))
+            }
+            _ => checkpoint.for_each_piece(&tensor.name[prefix.len()..], |values| sink.put(values)),
+        })
+    })?;
+    Ok(resize)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 
 use super::{HostTensor, MANIFEST_FILE, Manifest, WEIGHTS_FILE};
@@ -21,6 +20,22 @@ pub fn write(
     tensors: &BTreeMap<String, HostTensor>,
     extra: impl FnOnce(&Path) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
+    write_folder(directory, manifest, |staging| {
+        write_tensors(&staging.join(WEIGHTS_FILE), tensors)?;
+        extra(staging)
+    })
+}
+
+/// As [`write`], for weights that are not in memory: `fill` puts the weight file, and whatever else, into the folder that
+/// it is given.
+///
+/// # Errors
+/// When the disk refuses, or `fill` fails; nothing is left behind then.
+pub fn write_folder(
+    directory: &Path,
+    manifest: &Manifest,
+    fill: impl FnOnce(&Path) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
     let parent = parent_of(directory);
     fs::create_dir_all(parent).map_err(ModelError::io(parent, "cannot create"))?;
     let staging = tempfile::Builder::new()
@@ -29,11 +44,9 @@ pub fn write(
         .tempdir_in(parent)
         .map_err(ModelError::io(parent, "cannot create a folder in"))?;
 
-    let weights_path = staging.path().join(WEIGHTS_FILE);
-    write_tensors(&weights_path, tensors)?;
     let manifest_path = staging.path().join(MANIFEST_FILE);
     fs::write(&manifest_path, manifest.to_json()).map_err(ModelError::io(&manifest_path, "cannot write"))?;
-    extra(staging.path())?;
+    fill(staging.path())?;
 
     for entry in fs::read_dir(staging.path()).map_err(ModelError::io(staging.path(), "cannot list"))? {
         let path = entry.map_err(ModelError::io(staging.path(), "cannot list"))?.path();
@@ -72,11 +85,20 @@ pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, HostTensor>) -> Res
 /// # Errors
 /// When the disk refuses.
 pub fn write_file_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    write_file_with(path, |staging| fs::write(staging, bytes).map_err(ModelError::io(path, "cannot write")))
+}
+
+/// As [`write_file_atomically`], for content that is not in memory: `fill` writes the file that it is given, which then
+/// takes its place.
+///
+/// # Errors
+/// When the disk refuses, or `fill` fails; nothing is left behind then.
+pub fn write_file_with(path: &Path, fill: impl FnOnce(&Path) -> Result<(), ModelError>) -> Result<(), ModelError> {
     let parent = parent_of(path);
     fs::create_dir_all(parent).map_err(ModelError::io(parent, "cannot create"))?;
-    let mut file =
-        tempfile::NamedTempFile::new_in(parent).map_err(ModelError::io(parent, "cannot create a file in"))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(ModelError::io(path, "cannot write"))?;
+    let file = tempfile::NamedTempFile::new_in(parent).map_err(ModelError::io(parent, "cannot create a file in"))?;
+    fill(file.path())?;
+    file.as_file().sync_all().map_err(ModelError::io(path, "cannot sync"))?;
     set_readable(file.path())?;
     file.persist(path).map_err(|e| ModelError::io(path, "cannot rename the new file to")(e.error))?;
     sync(parent)
