@@ -1,9 +1,10 @@
 //! The one error type of the crate: every message names the file or argument, what was expected and what was found.
-//! Rules of the Sudoku task have their own type in [`crate::sudoku`].
+//! Rules of the tasks have their own types, [`SudokuError`] and [`MazeError`].
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use crate::maze::MazeError;
 use crate::sudoku::SudokuError;
 
 /// Why a dataset could not be read, built or iterated.
@@ -81,6 +82,10 @@ pub enum DatasetError {
     /// A puzzle breaks the rules of Sudoku or cannot be made.
     #[error(transparent)]
     Sudoku(#[from] SudokuError),
+
+    /// A maze is none or cannot be made.
+    #[error(transparent)]
+    Maze(#[from] MazeError),
 }
 
 impl DatasetError {

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod builder;
 mod error;
 pub mod loader;
+pub mod maze;
 pub mod numpy;
 pub mod scoring;
 pub mod store;

@@ -104,7 +104,7 @@ fn draw_example(text: &mut String, metadata: &DatasetMetadata, set: &PuzzleSet, 
     for tokens in [&inputs, &labels] {
         let drawing = match task {
             Some(Task::Sudoku(_)) => Board::from_tokens(tokens).map(|board| board.to_grid()).ok(),
-            Some(Task::Maze) => Some(draw_cells(tokens, MAZE_CELLS)),
+            Some(Task::Maze(_)) => Some(draw_cells(tokens, MAZE_CELLS)),
             Some(Task::Arc) => Some(draw_cells(tokens, ARC_CELLS)),
             None => None,
         };

@@ -1,0 +1,14 @@
+//! The maze task: grids, the rules of a path, scores, generator, and the endless training source made of them.
+//! Owns everything that knows what a wall is; leaves files and folders to [`crate::store`] and [`crate::builder`].
+
+mod error;
+mod grid;
+mod path;
+mod rules;
+mod score;
+mod shape;
+
+pub use error::{MazeError, PathFlaw};
+pub use grid::{Cell, Maze, parse_cells};
+pub use score::{MazeScore, score};
+pub use shape::MazeShape;

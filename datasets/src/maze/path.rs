@@ -1,0 +1,72 @@
+//! Shortest paths through a maze: distances, one path, and how many there are.
+//! Owns the breadth-first search; leaves what a given answer is worth to [`super::rules`].
+
+use super::{Maze, MazeError};
+
+/// Distance of a cell that cannot be reached.
+pub(super) const UNREACHED: u32 = u32::MAX;
+
+impl Maze {
+    /// `[cells]` moves from `from` to every cell over open cells; [`u32::MAX`] where none lead.
+    pub fn distances(&self, from: usize) -> Vec<u32> {
+        let mut distances = vec![UNREACHED; self.shape().cells()];
+        self.measure(from, &mut distances, &mut Vec::new());
+        distances
+    }
+
+    /// A shortest path from start to goal, both included: the one that prefers up, left, right, down at each cell.
+    ///
+    /// # Errors
+    /// [`MazeError::Separated`] when there is none.
+    pub fn shortest_path(&self) -> Result<Vec<usize>, MazeError> {
+        let to_goal = self.distances(self.goal());
+        if to_goal[self.start()] == UNREACHED {
+            let place = |cell| self.shape().place_of(cell);
+            return Err(MazeError::Separated { start: place(self.start()), goal: place(self.goal()) });
+        }
+        let mut path = vec![self.start()];
+        let mut cell = self.start();
+        while let Some(next) = self.shape().neighbours(cell).find(|&next| to_goal[next] < to_goal[cell]) {
+            path.push(next);
+            cell = next;
+        }
+        Ok(path)
+    }
+
+    /// Number of shortest paths from start to goal, 0 when walls separate them, [`u64::MAX`] for that many or more.
+    pub fn shortest_path_count(&self) -> u64 {
+        let cells = self.shape().cells();
+        let (mut distances, mut order) = (vec![UNREACHED; cells], Vec::new());
+        self.measure(self.start(), &mut distances, &mut order);
+        let mut ways = vec![0_u64; cells];
+        ways[self.start()] = 1;
+        for &cell in &order[1..] {
+            let before = self.shape().neighbours(cell).filter(|&before| distances[before] < distances[cell]);
+            ways[cell] = before.fold(0, |sum, before| sum.saturating_add(ways[before]));
+        }
+        ways[self.goal()]
+    }
+
+    /// Length of a shortest path as Maze-Hard rates it: the cells between start and goal. `None` when there is no path.
+    pub fn path_length(&self) -> Option<usize> {
+        let moves = self.distances(self.start())[self.goal()];
+        (moves != UNREACHED).then(|| moves as usize - 1)
+    }
+
+    /// Fills `distances` (all [`UNREACHED`] before) from one cell; `order` receives the reached cells, nearest first.
+    pub(super) fn measure(&self, from: usize, distances: &mut [u32], order: &mut Vec<usize>) {
+        order.clear();
+        order.push(from);
+        distances[from] = 0;
+        let mut next = 0;
+        while let Some(&cell) = order.get(next) {
+            next += 1;
+            for neighbour in self.shape().neighbours(cell) {
+                if distances[neighbour] == UNREACHED && self.is_open(neighbour) {
+                    distances[neighbour] = distances[cell] + 1;
+                    order.push(neighbour);
+                }
+            }
+        }
+    }
+}
