@@ -1,9 +1,14 @@
 //! Puzzle data: rules, generators, builders, the on-disk format of the reference, and the batches made from it.
 //! Knows neither models nor runtimes; whoever trains, evaluates or serves takes [`Batch`]es and boards from here.
 
+pub mod arc;
 pub mod batch;
 pub mod builder;
+mod dihedral;
 mod error;
+#[cfg(test)]
+#[path = "../tests/common/fixtures.rs"]
+mod fixtures;
 pub mod loader;
 pub mod maze;
 pub mod numpy;
@@ -13,5 +18,6 @@ pub mod sudoku;
 mod task;
 
 pub use batch::{Batch, IGNORE_LABEL_ID, SourcePosition, TrainingSource};
+pub use dihedral::Dihedral;
 pub use error::DatasetError;
 pub use task::{ParseTaskError, Task};

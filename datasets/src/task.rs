@@ -4,11 +4,9 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
+use crate::arc;
 use crate::maze::MazeShape;
 use crate::sudoku::SudokuShape;
-
-const ARC_VOCAB_SIZE: usize = 12;
-const ARC_SEQ_LEN: usize = 900;
 
 /// A puzzle task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +39,7 @@ impl Task {
             // A 4×4 maze would look like a 4×4 Sudoku; no dataset has such mazes.
             (_, Some(shape)) => Some(Self::Sudoku(shape)),
             (MazeShape::VOCAB_SIZE, None) => MazeShape::from_cells(seq_len).ok().map(Self::Maze),
-            (ARC_VOCAB_SIZE, None) if seq_len == ARC_SEQ_LEN => Some(Self::Arc),
+            (arc::VOCAB_SIZE, None) if seq_len == arc::SEQ_LEN => Some(Self::Arc),
             _ => None,
         }
     }

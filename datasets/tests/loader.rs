@@ -40,6 +40,7 @@ fn test_batches_equal_the_reference() {
         ("sudoku_sub8_aug3", 0, 1, vec![8, 2]),
         ("sudoku_sub8_aug3", 0, 2, vec![8, 2]),
         ("sudoku_sub8_aug3", 1, 2, vec![8, 2]),
+        ("arc_aug8", 0, 1, vec![8, 8, 8, 8, 8, 8, 6]),
         ("arc_aug8", 0, 2, vec![8, 8, 8, 8, 8, 8, 6]),
         ("arc_aug8", 1, 2, vec![8, 8, 8, 8, 8, 8, 6]),
     ];

@@ -77,23 +77,34 @@ impl Pass {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use safetensors::SafeTensors;
 
     use super::super::assemble::assemble;
     use super::*;
+    use crate::fixtures;
     use crate::store::{DatasetSplit, Split};
 
     /// With the choice of examples seeded as the fixture's author seeded it (`np.random.seed(123)`, once), even the
     /// batches with several examples per puzzle equal the reference's.
     #[test]
     fn batches_equal_the_reference_when_its_example_choice_is_seeded() {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/datasets");
-        let split = DatasetSplit::open(&fixtures.join("arc_aug8"), Split::Train).expect("the fixture opens");
-        let bytes = std::fs::read(fixtures.join("batches/arc_aug8_train_ws2_rank1.safetensors")).expect("readable");
-        let expected = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["arc_aug8", "batches"] {
+            fixtures::unpack(&fixtures::packed().join(name), &folder.path().join(name));
+        }
+        let split = DatasetSplit::open(&folder.path().join("arc_aug8"), Split::Train).expect("the fixture opens");
+        for (rank, world_size) in [(0, 1), (0, 2), (1, 2)] {
+            let name = format!("batches/arc_aug8_train_ws{world_size}_rank{rank}.safetensors");
+            let bytes = std::fs::read(folder.path().join(name)).expect("readable");
+            let expected = SafeTensors::deserialize(&bytes).expect("safetensors");
+            assert_equals_the_reference(&split, &expected, rank, world_size);
+        }
+    }
+
+    /// Global batch 8; the reference recorded the first three batches of two passes.
+    fn assert_equals_the_reference(split: &DatasetSplit, expected: &SafeTensors, rank: usize, world_size: usize) {
         let set = &split.sets()[0];
+        let rows = 8 / world_size;
         let mut example_choice = LegacyGenerator::new(123);
         for iteration in 0..2 {
             let mut pass = Pass::with_choice(iteration + 1, example_choice, set.groups(), 2);
@@ -104,7 +115,8 @@ mod tests {
                     break;
                 }
                 if full_batches < 3 {
-                    let batch = assemble(split.metadata(), set, &picks[4..], 4).expect("valid tokens");
+                    let local = &picks[rank * rows..(rank + 1) * rows];
+                    let batch = assemble(split.metadata(), set, local, rows).expect("valid tokens");
                     for (field, values) in [
                         ("inputs", batch.inputs),
                         ("labels", batch.labels),

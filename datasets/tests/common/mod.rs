@@ -2,13 +2,37 @@
 
 #![allow(dead_code, reason = "each test program uses a part of this module")]
 
+mod fixtures;
+
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
-/// A file or folder of the golden data of the Python reference.
+/// A file or folder of the golden data of the Python reference, unpacked and to be read only.
+///
+/// The unpacked copy lies in cargo's folder for the files of tests, once for all test programs, under a name that
+/// follows its content.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/datasets").join(name)
+    static UNPACKED: OnceLock<PathBuf> = OnceLock::new();
+    let unpacked = UNPACKED.get_or_init(|| {
+        let mut hasher = DefaultHasher::new();
+        contents(&fixtures::packed()).hash(&mut hasher);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let target = folder.join(format!("fixtures-{:016x}", hasher.finish()));
+        if !target.exists() {
+            fs::create_dir_all(folder).expect("cargo's folder can be created");
+            let fresh = tempfile::tempdir_in(folder).expect("a temporary folder");
+            fixtures::unpack(&fixtures::packed(), &fresh.path().join("unpacked"));
+            // Another test program may have been faster with the same files.
+            let _ = fs::rename(fresh.path().join("unpacked"), &target);
+        }
+        target
+    });
+    let path = unpacked.join(name);
+    assert!(path.exists(), "{name} is not among the fixtures");
+    path
 }
 
 /// Copies a folder with its subfolders.
