@@ -1,7 +1,5 @@
 //! The rules of a maze: what parses, what is a path, and the three scores that are never mixed up.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use datasets::IGNORE_LABEL_ID;
 use datasets::maze::{Cell, Maze, MazeError, MazeScore, MazeShape, PathFlaw, parse_cells, score};
 

@@ -166,6 +166,13 @@ impl Maze {
         }
         cells
     }
+
+    /// Closes a free cell; start, goal and walls stay as they are.
+    pub(super) fn wall_up(&mut self, cell: usize) {
+        if self.cells[cell] == Cell::Free {
+            self.cells[cell] = Cell::Wall;
+        }
+    }
 }
 
 impl Display for Maze {

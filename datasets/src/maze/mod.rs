@@ -2,13 +2,17 @@
 //! Owns everything that knows what a wall is; leaves files and folders to [`crate::store`] and [`crate::builder`].
 
 mod error;
+mod generator;
 mod grid;
+mod layout;
 mod path;
 mod rules;
 mod score;
 mod shape;
 
 pub use error::{MazeError, PathFlaw};
+pub use generator::{DEFAULT_MAX_ATTEMPTS, MazeRequest, ShortestPaths, SolvedMaze, draw_maze};
 pub use grid::{Cell, Maze, parse_cells};
+pub use layout::MazeStyle;
 pub use score::{MazeScore, score};
 pub use shape::MazeShape;

@@ -1,7 +1,7 @@
 //! Shortest paths through a maze: distances, one path, and how many there are.
 //! Owns the breadth-first search; leaves what a given answer is worth to [`super::rules`].
 
-use super::{Maze, MazeError};
+use super::{Maze, MazeError, MazeShape};
 
 /// Distance of a cell that cannot be reached.
 pub(super) const UNREACHED: u32 = u32::MAX;
@@ -10,7 +10,7 @@ impl Maze {
     /// `[cells]` moves from `from` to every cell over open cells; [`u32::MAX`] where none lead.
     pub fn distances(&self, from: usize) -> Vec<u32> {
         let mut distances = vec![UNREACHED; self.shape().cells()];
-        self.measure(from, &mut distances, &mut Vec::new());
+        measure(self.shape(), |cell| self.is_open(cell), from, &mut distances, &mut Vec::new());
         distances
     }
 
@@ -37,7 +37,7 @@ impl Maze {
     pub fn shortest_path_count(&self) -> u64 {
         let cells = self.shape().cells();
         let (mut distances, mut order) = (vec![UNREACHED; cells], Vec::new());
-        self.measure(self.start(), &mut distances, &mut order);
+        measure(self.shape(), |cell| self.is_open(cell), self.start(), &mut distances, &mut order);
         let mut ways = vec![0_u64; cells];
         ways[self.start()] = 1;
         for &cell in &order[1..] {
@@ -52,20 +52,27 @@ impl Maze {
         let moves = self.distances(self.start())[self.goal()];
         (moves != UNREACHED).then(|| moves as usize - 1)
     }
+}
 
-    /// Fills `distances` (all [`UNREACHED`] before) from one cell; `order` receives the reached cells, nearest first.
-    pub(super) fn measure(&self, from: usize, distances: &mut [u32], order: &mut Vec<usize>) {
-        order.clear();
-        order.push(from);
-        distances[from] = 0;
-        let mut next = 0;
-        while let Some(&cell) = order.get(next) {
-            next += 1;
-            for neighbour in self.shape().neighbours(cell) {
-                if distances[neighbour] == UNREACHED && self.is_open(neighbour) {
-                    distances[neighbour] = distances[cell] + 1;
-                    order.push(neighbour);
-                }
+/// Fills `distances` (all [`UNREACHED`] before) with the moves from one cell over open ones; `order` receives the reached
+/// cells, nearest first.
+pub(super) fn measure(
+    shape: MazeShape,
+    is_open: impl Fn(usize) -> bool,
+    from: usize,
+    distances: &mut [u32],
+    order: &mut Vec<usize>,
+) {
+    order.clear();
+    order.push(from);
+    distances[from] = 0;
+    let mut next = 0;
+    while let Some(&cell) = order.get(next) {
+        next += 1;
+        for neighbour in shape.neighbours(cell) {
+            if distances[neighbour] == UNREACHED && is_open(neighbour) {
+                distances[neighbour] = distances[cell] + 1;
+                order.push(neighbour);
             }
         }
     }

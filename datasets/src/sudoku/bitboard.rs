@@ -5,7 +5,7 @@
 //! A band (three rows) is 27 bits, cell `9 * row + col`. A triad is three cells of one row in one box; per-triad facts
 //! stand at the bit of its first cell, per-row facts at the first bit of the row, per-box facts at bits 0, 3 and 6.
 
-use super::draw::SudokuRng;
+use super::SudokuRng;
 
 const BAND: u32 = 0x7FF_FFFF;
 const TRIADS: u32 = 0o111_111_111;

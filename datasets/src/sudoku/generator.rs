@@ -1,8 +1,9 @@
 //! Puzzles with exactly one solution: random grids, reduced to minimal puzzles, then eased by revealed clues.
 //! Owns the reduction and the search for puzzles on request; leaves proofs of uniqueness to the two solvers.
 
+use super::SudokuRng;
 use super::bitboard::Bitboard;
-use super::draw::{Purpose, SudokuRng};
+use super::draw::Purpose;
 use super::solver::Search;
 use super::unavoidable::{CellSet, two_digit_sets};
 use super::{Board, SudokuError, SudokuShape, Verdict, solve};
@@ -58,7 +59,7 @@ pub fn generate(request: &PuzzleRequest, seed: u64, index: u64) -> Result<Puzzle
             found: givens.to_string(),
         });
     }
-    let mut rng = SudokuRng::stream(Purpose::Request, seed, shape, index);
+    let mut rng = Purpose::Request.stream(seed, shape, index);
     for _ in 0..max_attempts {
         let mut drawn = minimal_puzzle(shape, &mut rng)?;
         if let Some(givens) = givens {

@@ -1,7 +1,7 @@
 //! Evaluation puzzles that no training seed can produce as a stream, with their difficulty.
 //! Owns the fixed stream and the rating; leaves scoring to whoever evaluates.
 
-use super::draw::{Purpose, SudokuRng};
+use super::draw::Purpose;
 use super::generator::{minimal_puzzle, reveal};
 use super::source::GeneratorOptions;
 use super::{Board, SudokuError, solve};
@@ -32,7 +32,7 @@ pub fn held_out(options: &GeneratorOptions, count: usize) -> Result<Vec<HeldOutP
     let shape = options.validate()?;
     (0..count as u64)
         .map(|index| {
-            let mut rng = SudokuRng::stream(Purpose::HeldOut, options.seed, shape, index);
+            let mut rng = Purpose::HeldOut.stream(options.seed, shape, index);
             let drawn = minimal_puzzle(shape, &mut rng)?;
             let puzzle = reveal(&drawn, options.draw_extra_clues(&mut rng), &mut rng);
             let guesses = solve(&puzzle).guesses;

@@ -15,8 +15,8 @@ mod source;
 mod symmetry;
 mod unavoidable;
 
+pub use crate::random::PuzzleRng as SudokuRng;
 pub use board::Board;
-pub use draw::SudokuRng;
 pub use error::SudokuError;
 pub use generator::{Puzzle, PuzzleRequest, generate, is_minimal, minimal_puzzle};
 pub use held_out::{HeldOutPuzzle, held_out};

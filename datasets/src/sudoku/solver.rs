@@ -1,7 +1,7 @@
 //! The solver for every board size, and the difficulty rating that follows from its search.
 //! Owns singles, branching and the guess budget; leaves the generator's fast path for 9×9 to [`super::bitboard`].
 
-use super::draw::SudokuRng;
+use super::SudokuRng;
 use super::layout::Layout;
 use super::{Board, SudokuShape};
 

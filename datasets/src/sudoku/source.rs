@@ -6,8 +6,9 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
+use super::SudokuRng;
 use super::board::token_of;
-use super::draw::{Purpose, SudokuRng};
+use super::draw::Purpose;
 use super::generator::{Puzzle, minimal_puzzle, reveal};
 use super::{SudokuError, SudokuShape, Symmetry};
 use crate::batch::{Batch, IGNORE_LABEL_ID, SourcePosition, TrainingSource};
@@ -273,12 +274,9 @@ impl Examples {
         let number = index / self.options.symmetries_per_puzzle;
         let base = match self.base.take() {
             Some((known, base)) if known == number => base,
-            _ => minimal_puzzle(
-                shape,
-                &mut SudokuRng::stream(Purpose::TrainingPuzzle, self.options.seed, shape, number),
-            )?,
+            _ => minimal_puzzle(shape, &mut Purpose::TrainingPuzzle.stream(self.options.seed, shape, number))?,
         };
-        let mut rng = SudokuRng::stream(Purpose::TrainingExample, self.options.seed, shape, index);
+        let mut rng = Purpose::TrainingExample.stream(self.options.seed, shape, index);
         let symmetry = Symmetry::random(shape, &mut rng);
         let mut example = Puzzle { puzzle: symmetry.apply(&base.puzzle)?, solution: symmetry.apply(&base.solution)? };
         let extra_clues = self.options.draw_extra_clues(&mut rng);
