@@ -7,7 +7,8 @@ use std::path::Path;
 
 use common::{assert_same_folder, fixture, names};
 use datasets::DatasetError;
-use datasets::builder::sudoku::{PuzzleListSource, SudokuBuild, build};
+use datasets::builder::PuzzleListSource;
+use datasets::builder::sudoku::{SudokuBuild, build};
 
 fn config(output: &Path) -> SudokuBuild {
     SudokuBuild {

@@ -3,5 +3,9 @@
 
 pub mod generated;
 pub mod hub;
+pub mod maze;
 pub mod puzzle_csv;
+mod puzzle_list;
 pub mod sudoku;
+
+pub use puzzle_list::{BuildProgress, PuzzleListSource};

@@ -1,10 +1,11 @@
 //! The Sudoku-Extreme dataset: the reference's `build_sudoku_dataset.py` with its NumPy stream.
-//! Owns selection, subsampling and augmentation in the reference's order; leaves fetching to [`super::hub`].
+//! Owns selection, subsampling and augmentation in the reference's order; leaves the list to
+//! [`super::puzzle_list`].
 
 use std::path::PathBuf;
 
-use super::hub;
 use super::puzzle_csv::{PuzzleCsv, PuzzleRow, shorten};
+use super::puzzle_list::{BuildProgress, PuzzleListSource, check_subsample_size, subsample};
 use crate::DatasetError;
 use crate::numpy::LegacyGenerator;
 use crate::store::{DType, DatasetMetadata, DatasetWriter, Split, SplitWriter};
@@ -19,15 +20,6 @@ const SHAPE: SudokuShape = SudokuShape::NINE;
 const CELLS: usize = SHAPE.cells();
 /// Token of cell value 0; a digit `d` is `d + 1`.
 const BLANK_TOKEN: u8 = 1;
-
-/// Where `train.csv` and `test.csv` come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PuzzleListSource {
-    /// A local folder.
-    Folder(PathBuf),
-    /// A dataset repository on the hub.
-    Hub(String),
-}
 
 /// Arguments of a build, named as the reference's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,27 +40,14 @@ pub struct SudokuBuild {
     pub overwrite: bool,
 }
 
-/// Where a build stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BuildProgress {
-    /// Bytes of a list that have arrived from the hub, of how many if that is known.
-    Fetching(Split, u64, Option<u64>),
-    /// Rows of a list read so far.
-    Reading(Split, usize),
-    /// Groups written so far, of how many.
-    Writing(Split, usize, usize),
-}
-
 /// Builds both splits and publishes the dataset; `progress` is called after every puzzle.
 pub fn build(config: &SudokuBuild, mut progress: impl FnMut(BuildProgress)) -> Result<(), DatasetError> {
-    if config.subsample_size == Some(0) {
-        return Err(DatasetError::argument("--subsample-size", "at least 1 puzzle", 0));
-    }
+    check_subsample_size(config.subsample_size)?;
     // Before anything is fetched or read, so that a build that must fail does so at once.
     let dataset = DatasetWriter::create(&config.output_dir, config.overwrite)?;
     let mut rng = LegacyGenerator::new(config.seed);
     for split in Split::ALL {
-        let path = locate(&config.source, split, &mut progress)?;
+        let path = config.source.locate(split, &mut progress)?;
         let list = PuzzleCsv::open(&path)?;
         let mut puzzles =
             read_puzzles(list, config.min_difficulty, |rows| progress(BuildProgress::Reading(split, rows)))?;
@@ -80,11 +59,8 @@ pub fn build(config: &SudokuBuild, mut progress: impl FnMut(BuildProgress)) -> R
             return Err(DatasetError::format(&path, expected, "none"));
         }
         let num_aug = if split == Split::Train { config.num_aug } else { 0 };
-        if let (Split::Train, Some(size)) = (split, config.subsample_size)
-            && size < puzzles.len()
-        {
-            let chosen = rng.choice_without_replacement(puzzles.len(), size);
-            puzzles = chosen.into_iter().map(|index| puzzles[index]).collect();
+        if split == Split::Train {
+            puzzles = subsample(puzzles, config.subsample_size, &mut rng);
         }
         // NumPy's augmentation yields int64, which then covers the originals as well.
         let dtype = if num_aug > 0 { DType::Int64 } else { DType::UInt8 };
@@ -121,20 +97,6 @@ pub(super) fn metadata(shape: SudokuShape, groups: usize) -> DatasetMetadata {
 struct Puzzle {
     question: [u8; CELLS],
     answer: [u8; CELLS],
-}
-
-fn locate(
-    source: &PuzzleListSource,
-    split: Split,
-    progress: &mut impl FnMut(BuildProgress),
-) -> Result<PathBuf, DatasetError> {
-    let file = format!("{}.csv", split.name());
-    match source {
-        PuzzleListSource::Folder(folder) => Ok(folder.join(file)),
-        PuzzleListSource::Hub(repository) => hub::dataset_file(repository, &file, |bytes, total| {
-            progress(BuildProgress::Fetching(split, bytes, total));
-        }),
-    }
 }
 
 fn read_puzzles(
