@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use datasets::sudoku::SudokuShape;
 use exporter::runtime::{self, SessionOptions};
 use exporter::{ExportOptions, Flavor, GraphKind, metadata};
-use models::checkpoint::{MANIFEST_FILE, WeightsKind};
+use models::checkpoint::{MANIFEST_FILE, PuzzleEmbeddings, WeightsKind};
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
 use serde::Serialize;
 
@@ -71,7 +72,7 @@ pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, S
     let graph = exporter::export(&checkpoint, &export)?;
     let session = runtime::open_bytes(&graph.bytes, options)?;
     let metadata = metadata::read(&session)?;
-    let step_model = OnnxStepModel::new(session, &metadata, &first_puzzle_embedding(&checkpoint)?);
+    let step_model = OnnxStepModel::new(session, &metadata, PuzzleEmbeddings::of(Arc::new(checkpoint)));
     Ok(LoadedModel { card, shape, step_model })
 }
 
@@ -157,14 +158,4 @@ fn card(checkpoint: &Checkpoint) -> Result<ModelCard, ServerError> {
         metrics: manifest.metrics,
         arch: manifest.arch,
     })
-}
-
-/// Row 0 of the puzzle-embedding table (all Sudoku puzzles have identifier 0); empty without a table.
-fn first_puzzle_embedding(checkpoint: &Checkpoint) -> Result<Vec<f32>, ServerError> {
-    let manifest = &checkpoint.manifest;
-    let specs = manifest.arch.parameter_specs(&manifest.dims)?;
-    let Some(table) = specs.iter().find(|spec| spec.kind == ParameterKind::PuzzleTable) else { return Ok(Vec::new()) };
-    let mut values = checkpoint.values(table)?;
-    values.truncate(manifest.arch.puzzle_emb_ndim());
-    Ok(values)
 }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use exporter::{GraphMetadata, names};
+use models::checkpoint::PuzzleEmbeddings;
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef};
 
@@ -18,9 +19,8 @@ pub struct OnnxStepModel {
     state_names: Vec<StateNames>,
     /// Shape of one row of a state: `[tokens, hidden_size]`.
     state_row: [usize; 2],
-    /// `[puzzle_emb_len, hidden_size]`, where the graph has that input: the same for every row, since the tasks served
-    /// here have one puzzle identifier.
-    puzzle_embedding: Option<PuzzleEmbedding>,
+    /// Where the graph has that input.
+    puzzle_input: Option<PuzzleInput>,
     state: Option<BatchState>,
 }
 
@@ -31,11 +31,13 @@ struct StateNames {
 }
 
 #[derive(Debug)]
-struct PuzzleEmbedding {
-    row: Vec<f32>,
-    shape: [usize; 2],
-    /// The row, repeated for the largest batch so far.
-    repeated: Vec<f32>,
+struct PuzzleInput {
+    embeddings: PuzzleEmbeddings,
+    /// `[puzzle_emb_len, hidden_size]`.
+    row_shape: [usize; 2],
+    /// Identifiers of the last batch and their rows: most steps continue the puzzles of the step before.
+    identifiers: Vec<usize>,
+    rows: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -46,23 +48,26 @@ struct BatchState {
 }
 
 impl OnnxStepModel {
-    /// Wraps a session on the step graph that `metadata` describes. `puzzle_embedding` is the row of the
-    /// puzzle-embedding table that every puzzle gets; shorter than the graph's input, it is padded with zeros.
-    pub fn new(session: Session, metadata: &GraphMetadata, puzzle_embedding: &[f32]) -> Self {
+    /// Wraps a session on the step graph that `metadata` describes. The rows of the puzzle-embedding table that the
+    /// puzzles need are read out of `puzzle_embeddings`, the checkpoint's own; models without a table have none.
+    pub fn new(session: Session, metadata: &GraphMetadata, puzzle_embeddings: Option<PuzzleEmbeddings>) -> Self {
         let (arch, hidden_size) = (&metadata.arch, metadata.arch.hidden_size());
         let state_names = arch.state_names().iter();
         let state_names =
             state_names.map(|name| StateNames { input: names::state_input(name), output: names::state_output(name) });
-        let shape = [arch.puzzle_emb_len(), hidden_size];
-        let mut row = puzzle_embedding.to_vec();
-        row.resize(shape[0] * shape[1], 0.0);
-        let puzzle_embedding = (shape[0] > 0).then(|| PuzzleEmbedding { row, shape, repeated: Vec::new() });
+        let row_shape = [arch.puzzle_emb_len(), hidden_size];
+        let puzzle_input = puzzle_embeddings.map(|embeddings| PuzzleInput {
+            embeddings,
+            row_shape,
+            identifiers: Vec::new(),
+            rows: Vec::new(),
+        });
         Self {
             session,
             seq_len: metadata.dims.seq_len,
             state_names: state_names.collect(),
             state_row: [metadata.tokens(), hidden_size],
-            puzzle_embedding,
+            puzzle_input,
             state: None,
         }
     }
@@ -106,6 +111,10 @@ impl StepModel for OnnxStepModel {
         self.seq_len
     }
 
+    fn num_puzzle_identifiers(&self) -> usize {
+        self.puzzle_input.as_ref().map_or(1, |input| input.embeddings.num_puzzle_identifiers())
+    }
+
     fn step(&mut self, batch: &StepBatch<'_>) -> Result<StepOutcome, StepError> {
         let rows = batch.carried.len();
         let states = self.states_for(batch.carried)?;
@@ -115,8 +124,8 @@ impl StepModel for OnnxStepModel {
         let reset = TensorRef::from_array_view(([rows], reset.as_slice())).map_err(ort_error)?;
         let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> =
             vec![(names::INPUTS.into(), tokens.into()), (names::RESET.into(), reset.into())];
-        if let Some(embedding) = &mut self.puzzle_embedding {
-            let value = embedding.for_rows(rows)?;
+        if let Some(puzzle_input) = &mut self.puzzle_input {
+            let value = puzzle_input.of(batch.puzzle_identifiers)?;
             inputs.push((names::PUZZLE_EMBEDDINGS.into(), value.into()));
         }
         for (name, state) in self.state_names.iter().zip(&states) {
@@ -141,14 +150,15 @@ impl StepModel for OnnxStepModel {
     }
 }
 
-impl PuzzleEmbedding {
-    /// `[rows, puzzle_emb_len, hidden_size]`.
-    fn for_rows(&mut self, rows: usize) -> Result<TensorRef<'_, f32>, StepError> {
-        let len = rows * self.row.len();
-        while self.repeated.len() < len {
-            self.repeated.extend_from_slice(&self.row);
+impl PuzzleInput {
+    /// `[identifiers.len(), puzzle_emb_len, hidden_size]`.
+    fn of(&mut self, identifiers: &[usize]) -> Result<TensorRef<'_, f32>, StepError> {
+        if self.identifiers != identifiers {
+            self.rows = self.embeddings.rows(identifiers).map_err(|error| StepError(error.to_string()))?;
+            self.identifiers = identifiers.to_vec();
         }
-        TensorRef::from_array_view(([rows, self.shape[0], self.shape[1]], &self.repeated[..len])).map_err(ort_error)
+        let shape = [identifiers.len(), self.row_shape[0], self.row_shape[1]];
+        TensorRef::from_array_view((shape, self.rows.as_slice())).map_err(ort_error)
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Halting {
 pub struct Request {
     /// `[seq_len]` input tokens.
     pub tokens: Vec<i64>,
+    /// Row of the model's puzzle-embedding table that belongs to the puzzle; 0 for tasks with one identifier.
+    pub puzzle_identifier: usize,
     /// Most supervision steps; `None`: the engine's default.
     pub max_steps: Option<usize>,
     /// When to stop earlier.
@@ -35,7 +37,14 @@ pub struct Request {
 impl Request {
     /// A request with the engine's defaults.
     pub fn new(tokens: Vec<i64>) -> Self {
-        Self { tokens, max_steps: None, halting: Halting::default(), deadline: None, trace: false }
+        Self {
+            tokens,
+            puzzle_identifier: 0,
+            max_steps: None,
+            halting: Halting::default(),
+            deadline: None,
+            trace: false,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Scheduler<M> {
     rows: Vec<Option<Running>>,
     tokens: Vec<i64>,
     carried: Vec<Option<usize>>,
+    puzzle_identifiers: Vec<usize>,
 }
 
 /// A puzzle in a row.
@@ -52,7 +53,17 @@ impl<M: StepModel> Scheduler<M> {
         default_max_steps: usize,
     ) -> Self {
         let rows = Vec::with_capacity(slots);
-        Self { model, rules, metrics, slots, default_max_steps, rows, tokens: Vec::new(), carried: Vec::new() }
+        Self {
+            model,
+            rules,
+            metrics,
+            slots,
+            default_max_steps,
+            rows,
+            tokens: Vec::new(),
+            carried: Vec::new(),
+            puzzle_identifiers: Vec::new(),
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -69,7 +80,8 @@ impl<M: StepModel> Scheduler<M> {
             return;
         }
         self.fill_inputs();
-        let batch = StepBatch { tokens: &self.tokens, carried: &self.carried };
+        let batch =
+            StepBatch { tokens: &self.tokens, carried: &self.carried, puzzle_identifiers: &self.puzzle_identifiers };
         let stepping = Instant::now();
         let outcome = self.model.step(&batch);
         let stepped = Instant::now();
@@ -132,13 +144,16 @@ impl<M: StepModel> Scheduler<M> {
         let seq_len = self.model.seq_len();
         self.tokens.clear();
         self.carried.clear();
+        self.puzzle_identifiers.clear();
         for row in &self.rows {
             if let Some(running) = row {
                 self.tokens.extend_from_slice(&running.job.request.tokens);
                 self.carried.push(running.state_row);
+                self.puzzle_identifiers.push(running.job.request.puzzle_identifier);
             } else {
                 self.tokens.resize(self.tokens.len() + seq_len, 0);
                 self.carried.push(None);
+                self.puzzle_identifiers.push(0);
             }
         }
     }

@@ -7,6 +7,9 @@ pub struct StepBatch<'a> {
     pub tokens: &'a [i64],
     /// `[rows]`: the row of the previous step whose state this row continues; `None` starts from the initial state.
     pub carried: &'a [Option<usize>],
+    /// `[rows]`: the row of the puzzle-embedding table that each row sees, 0 where a task has but one; not looked at by
+    /// models without such a table.
+    pub puzzle_identifiers: &'a [usize],
 }
 
 /// Output of one step.
@@ -23,6 +26,11 @@ pub trait StepModel: Send {
     /// Tokens per row.
     fn seq_len(&self) -> usize;
 
+    /// Rows of the puzzle-embedding table: identifiers lie below. 1 without a table.
+    fn num_puzzle_identifiers(&self) -> usize {
+        1
+    }
+
     /// Runs one supervision step and keeps the resulting states, row by row, for the next call.
     ///
     /// # Errors
@@ -33,6 +41,10 @@ pub trait StepModel: Send {
 impl<M: StepModel + ?Sized> StepModel for Box<M> {
     fn seq_len(&self) -> usize {
         (**self).seq_len()
+    }
+
+    fn num_puzzle_identifiers(&self) -> usize {
+        (**self).num_puzzle_identifiers()
     }
 
     fn step(&mut self, batch: &StepBatch<'_>) -> Result<StepOutcome, StepError> {

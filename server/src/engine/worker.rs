@@ -35,6 +35,7 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     options: EngineOptions,
     seq_len: usize,
+    num_puzzle_identifiers: usize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -58,14 +59,14 @@ impl Engine {
         in_range("default step budget", options.default_max_steps, options.max_steps_limit)?;
         let queue = Arc::new(Queue::new(options.queue_capacity));
         let metrics = Arc::new(Metrics::default());
-        let seq_len = model.seq_len();
+        let (seq_len, num_puzzle_identifiers) = (model.seq_len(), model.num_puzzle_identifiers());
         let scheduler = Scheduler::new(model, rules, metrics.clone(), options.slots, options.default_max_steps);
         let closing = ClosingGuard(queue.clone());
         let thread = std::thread::Builder::new()
             .name("engine".into())
             .spawn(move || run(scheduler, &closing))
             .map_err(|error| EngineError::Step(format!("cannot start the engine's thread: {error}")))?;
-        Ok(Self { queue, metrics, options, seq_len, thread: Some(thread) })
+        Ok(Self { queue, metrics, options, seq_len, num_puzzle_identifiers, thread: Some(thread) })
     }
 
     /// Queues one puzzle.
@@ -125,6 +126,11 @@ impl Engine {
         if request.tokens.len() != self.seq_len {
             let (expected, found) = (self.seq_len.to_string(), request.tokens.len().to_string());
             return Err(EngineError::Request { name: "number of tokens", expected, found });
+        }
+        if request.puzzle_identifier >= self.num_puzzle_identifiers {
+            let expected = format!("0 to {}", self.num_puzzle_identifiers.saturating_sub(1));
+            let found = request.puzzle_identifier.to_string();
+            return Err(EngineError::Request { name: "puzzle identifier", expected, found });
         }
         request.max_steps.map_or(Ok(()), |steps| in_range("max_steps", steps, self.options.max_steps_limit))
     }

@@ -47,9 +47,12 @@ pub fn run_raw(
         let mut tokens = batch.concat();
         tokens.resize(batch_size * seq_len, 0);
         let mut carried = vec![None; batch_size];
+        let puzzle_identifiers = vec![0; batch_size];
         let mut first_verified = vec![None; batch.len()];
         for step in 1..=steps {
-            let outcome = model.step(&StepBatch { tokens: &tokens, carried: &carried })?;
+            let batch_of_step =
+                StepBatch { tokens: &tokens, carried: &carried, puzzle_identifiers: &puzzle_identifiers };
+            let outcome = model.step(&batch_of_step)?;
             carried = (0..batch_size).map(Some).collect();
             let answers = outcome.answers.chunks_exact(seq_len);
             for ((puzzle, answer), first) in batch.iter().zip(answers.clone()).zip(&mut first_verified) {

@@ -121,6 +121,8 @@ fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Tick
 
     let deadline = request.options.deadline_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
     let engine_request = |puzzle: &Puzzle| EngineRequest {
+        // Sudoku puzzles have one identifier.
+        puzzle_identifier: 0,
         tokens: tokens_of(&puzzle.board),
         max_steps: request.options.max_steps,
         halting: request.options.halting,

@@ -1,19 +1,28 @@
 //! The engine on a real step graph: the same answers whatever happens in the other rows.
 
+use std::path::{Path, PathBuf};
+
 use datasets::sudoku::{GeneratorOptions, SudokuShape, held_out};
 use server::config::session_options;
 use server::engine::{Answer, Halting, Request, StepBatch, StepModel};
 use server::model::{self, LoadedModel};
+use server::onnx::OnnxStepModel;
 use server::registry::{EngineLimits, Registry, SudokuModel};
 use server::sudoku::tokens_of;
 
-use crate::random_checkpoint::{write_random, write_with};
+use crate::random_checkpoint::{write_random, write_with_table};
 
 const LIMITS: EngineLimits = EngineLimits { slots: 8, queue_capacity: 64, max_steps_limit: 64 };
 
 fn puzzles(size: usize, count: usize) -> Vec<Vec<i64>> {
     let options = GeneratorOptions { size, ..GeneratorOptions::default() };
     held_out(&options, count).unwrap().iter().map(|held_out| tokens_of(&held_out.puzzle)).collect()
+}
+
+/// A batch of puzzles that all have identifier 0.
+fn batch<'a>(tokens: &'a [i64], carried: &'a [Option<usize>]) -> StepBatch<'a> {
+    const ZEROS: [usize; 8] = [0; 8];
+    StepBatch { tokens, carried, puzzle_identifiers: &ZEROS[..carried.len()] }
 }
 
 fn fixed(tokens: &[i64], max_steps: usize) -> Request {
@@ -60,7 +69,7 @@ fn at_one_batch_size_rows_are_bit_identical_wherever_their_state_comes_from() {
     let both = [&puzzles[0][..], &puzzles[1]].concat();
     let swapped = [&puzzles[1][..], &puzzles[0]].concat();
 
-    let mut run = |tokens: &[i64], carried: &[Option<usize>]| step_model.step(&StepBatch { tokens, carried }).unwrap();
+    let mut run = |tokens: &[i64], carried: &[Option<usize>]| step_model.step(&batch(tokens, carried)).unwrap();
     run(&both, &[None, None]);
     let straight = run(&both, &[Some(0), Some(1)]);
     run(&both, &[None, None]);
@@ -80,41 +89,71 @@ fn a_carried_row_without_a_state_is_an_error() {
     let directory = write_random(folder.path(), "random", SudokuShape::FOUR);
     let LoadedModel { mut step_model, .. } = model::load(&directory, &session_options(1, None)).unwrap();
     let tokens = &puzzles(4, 1)[0];
-    assert!(step_model.step(&StepBatch { tokens, carried: &[Some(0)] }).is_err());
-    step_model.step(&StepBatch { tokens, carried: &[None] }).unwrap();
-    let error = step_model.step(&StepBatch { tokens, carried: &[Some(3)] }).unwrap_err();
+    assert!(step_model.step(&batch(tokens, &[Some(0)])).is_err());
+    step_model.step(&batch(tokens, &[None])).unwrap();
+    let error = step_model.step(&batch(tokens, &[Some(3)])).unwrap_err();
     assert_eq!(error.to_string(), "a row continues row 3 of a batch of 1");
 }
 
+/// The random model with a puzzle embedding that fills one position and a quarter of another: rows of 40.
+fn with_table(folder: &Path, name: &str, table: &[f32]) -> PathBuf {
+    write_with_table(folder, name, SudokuShape::FOUR, table, |config| {
+        config.puzzle_emb_ndim = 40;
+        config.puzzle_emb_len = 2;
+    })
+}
+
 #[test]
-fn the_puzzle_embedding_of_the_checkpoint_reaches_the_graph() {
+fn every_row_of_a_batch_sees_its_own_row_of_the_puzzle_table() {
     let folder = tempfile::tempdir().unwrap();
-    let step_q = |name: &str, scale: f32| {
-        let directory = write_with(folder.path(), name, SudokuShape::FOUR, |config| {
-            config.puzzle_emb_ndim = 40;
-            config.puzzle_emb_len = 2;
-            config.rms_norm_eps = 1e-5 * f64::from(scale);
-        });
-        let LoadedModel { mut step_model, card, .. } = model::load(&directory, &session_options(1, None)).unwrap();
-        assert_eq!(card.arch.puzzle_emb_len(), 2);
-        let tokens = puzzles(4, 3).concat();
-        step_model.step(&StepBatch { tokens: &tokens, carried: &[None; 3] }).unwrap().q_halt
+    let table: Vec<f32> = (0..3 * 40).map(|index| ((index * 37 % 41) as f32 - 20.0) / 10.0).collect();
+    let load = |name: &str, table: &[f32]| {
+        let directory = with_table(folder.path(), name, table);
+        model::load(&directory, &session_options(1, None)).unwrap().step_model
     };
-    let with_table = step_q("with-table", 1.0);
-    let loaded = model::load(&folder.path().join("with-table"), &session_options(1, None)).unwrap();
-    let checkpoint = models::Checkpoint::open(folder.path().join("with-table")).unwrap();
-    let graph = exporter::export(
-        &checkpoint,
-        &exporter::ExportOptions { graph: exporter::GraphKind::Step, flavor: exporter::Flavor::Fused, logits: false },
-    )
-    .unwrap();
-    let session = exporter::runtime::open_bytes(&graph.bytes, &session_options(1, None)).unwrap();
-    let metadata = exporter::metadata::read(&session).unwrap();
-    let mut without = server::onnx::OnnxStepModel::new(session, &metadata, &[]);
-    let tokens = puzzles(4, 3).concat();
-    let zeros = without.step(&StepBatch { tokens: &tokens, carried: &[None; 3] }).unwrap().q_halt;
-    assert_ne!(with_table, zeros);
-    assert_eq!(loaded.shape, SudokuShape::FOUR);
+    let mut whole = load("whole", &table);
+    assert_eq!(whole.num_puzzle_identifiers(), 3);
+    let tokens = [&puzzles(4, 1)[0][..], &puzzles(4, 1)[0], &puzzles(4, 1)[0]].concat();
+    let identifiers = [2, 0, 1];
+    let run = |model: &mut OnnxStepModel, identifiers: &[usize]| {
+        let first = StepBatch { tokens: &tokens, carried: &[None; 3], puzzle_identifiers: identifiers };
+        model.step(&first).unwrap();
+        model.step(&StepBatch { carried: &[Some(0), Some(1), Some(2)], ..first }).unwrap()
+    };
+    let mixed = run(&mut whole, &identifiers);
+    for (row, identifier) in identifiers.into_iter().enumerate() {
+        // What a model says whose table is this row alone, at the same batch size.
+        let mut single = load(&format!("single-{identifier}"), &table[identifier * 40..][..40]);
+        assert_eq!(single.num_puzzle_identifiers(), 1);
+        let expected = run(&mut single, &[0; 3]);
+        assert_eq!(mixed.q_halt[row].to_bits(), expected.q_halt[row].to_bits());
+        assert_eq!(mixed.answers[row * 16..][..16], expected.answers[row * 16..][..16]);
+    }
+    let different = |left: usize, right: usize| (mixed.q_halt[left] - mixed.q_halt[right]).abs() > 1e-3;
+    assert!(different(0, 1) && different(1, 2) && different(0, 2), "{:?}", mixed.q_halt);
+
+    let outside = StepBatch { tokens: &tokens, carried: &[None; 3], puzzle_identifiers: &[0, 3, 0] };
+    let message = whole.step(&outside).unwrap_err().to_string();
+    assert!(message.contains("rows 0 to 2, row 3 was asked for"), "{message}");
+}
+
+#[test]
+fn requests_carry_their_puzzle_identifier_through_the_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let table: Vec<f32> = (0..3 * 40).map(|index| ((index * 37 % 41) as f32 - 20.0) / 10.0).collect();
+    let directory = with_table(folder.path(), "whole", &table);
+    let model = SudokuModel::load(&directory, &session_options(1, None), LIMITS).unwrap();
+    let tokens = &puzzles(4, 1)[0];
+    let ask = |puzzle_identifier| Request { puzzle_identifier, ..fixed(tokens, 2) };
+    let pending = model.engine.submit_all(vec![ask(0), ask(2), ask(0), ask(1)]).unwrap();
+    let answers: Vec<Answer> = pending.into_iter().map(|pending| pending.wait().unwrap()).collect();
+    assert_close(&answers[0], &answers[2]);
+    for (puzzle_identifier, answer) in [(2, &answers[1]), (1, &answers[3])] {
+        assert!((answer.q - answers[0].q).abs() > 1e-3, "{} and {}", answer.q, answers[0].q);
+        assert_close(answer, &model.engine.submit(ask(puzzle_identifier)).unwrap().wait().unwrap());
+    }
+    let message = model.engine.submit(ask(3)).unwrap_err().to_string();
+    assert_eq!(message, "puzzle identifier: expected 0 to 2, found 3");
 }
 
 #[test]

@@ -10,14 +10,15 @@ use models::{
 
 /// Writes `{parent}/{name}`: a tiny TRM with MLP mixing for boards of `shape`.
 pub(crate) fn write_random(parent: &Path, name: &str, shape: SudokuShape) -> PathBuf {
-    write_with(parent, name, shape, |_| {})
+    write_with_table(parent, name, shape, &[], |_| {})
 }
 
-/// As [`write_random`], with changes to the config.
-pub(crate) fn write_with(
+/// As [`write_random`], with changes to the config and the puzzle-embedding `table` (whole rows) that they ask for.
+pub(crate) fn write_with_table(
     parent: &Path,
     name: &str,
     shape: SudokuShape,
+    table: &[f32],
     change: impl FnOnce(&mut TrmConfig),
 ) -> PathBuf {
     let mut config = TrmConfig {
@@ -34,13 +35,16 @@ pub(crate) fn write_with(
         ..TrmConfig::default()
     };
     change(&mut config);
+    let num_puzzle_identifiers = table.len().checked_div(config.puzzle_emb_ndim).unwrap_or(1);
     let arch = ArchitectureConfig::Trm(config);
-    let dims = ModelDims { vocab_size: shape.vocab_size(), seq_len: shape.cells(), num_puzzle_identifiers: 1 };
+    let dims = ModelDims { vocab_size: shape.vocab_size(), seq_len: shape.cells(), num_puzzle_identifiers };
     let initializer = Initializer::new(7);
     let tensors = arch.parameter_specs(&dims).unwrap().into_iter().map(|spec| {
         let mut values = initializer.draw(&spec);
-        if spec.kind == ParameterKind::PuzzleTable || spec.name.contains("q_head") {
-            // Zeros would make the puzzle embedding and the Q head invisible.
+        if spec.kind == ParameterKind::PuzzleTable {
+            values = table.to_vec();
+        } else if spec.name.contains("q_head") {
+            // Zeros would make the Q head invisible.
             values.iter_mut().enumerate().for_each(|(index, value)| *value = (index % 7) as f32 * 0.3 - 1.0);
         }
         (spec.name.clone(), HostTensor::float32(&spec.shape, &values))
