@@ -11,6 +11,7 @@ mod config;
 mod error;
 mod layers;
 mod parameters;
+pub mod torch_file;
 mod trm;
 
 pub use architecture::{ArchitectureConfig, Model};

@@ -2,10 +2,13 @@
 //! Owns reading and writing that folder whole or not at all; leaves the training state that may lie beside the two
 //! files to the trainer.
 
+mod host_tensor;
+mod layout;
 mod manifest;
 mod numbers;
 mod publish;
 mod puzzle_table;
+mod safetensors_file;
 mod stream;
 mod weights;
 mod write;
@@ -14,11 +17,13 @@ use std::path::{Path, PathBuf};
 
 pub use safetensors::Dtype;
 
+pub use host_tensor::HostTensor;
+pub use layout::TensorLayout;
 pub use manifest::{Manifest, WeightsKind};
 pub use publish::{REFERENCE_PREFIX, publish, write_state_dict};
 pub use puzzle_table::{PuzzleEmbeddings, TableResize};
 pub use stream::{PlannedTensor, TensorSink, stream_tensors};
-pub use weights::{HostTensor, WeightFile};
+pub use weights::{RawTensor, WeightFile, WeightFormat};
 pub use write::{write, write_file_atomically, write_file_with, write_folder, write_tensors};
 
 use crate::{ModelError, ParameterSpec};

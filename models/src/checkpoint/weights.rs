@@ -1,6 +1,7 @@
-//! Safetensors files: mapped for reading, with the reference's name prefixes removed, and host tensors to write.
-//! Untrusted: the crate `safetensors` checks every offset against the file's length before a byte is touched.
-//! Large tensors are read by rows or in pieces, never as a whole.
+//! Files of weights, mapped for reading: safetensors, or what `torch.save` makes of a state dict.
+//! Owns telling the two apart, names without the reference's prefixes, and values; leaves the formats to
+//! `safetensors_file` and `torch_file`. Untrusted: every offset is checked against the file's length before a byte is
+//! touched. Large tensors are read by rows or in pieces, never as a whole.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,17 +11,20 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::Dtype;
 use sha2::{Digest, Sha256};
 
-use super::numbers::{decode, encode};
-
-use crate::{ForwardDtype, ModelError, ParameterSpec};
+use super::layout::TensorLayout;
+use super::numbers::decode;
+use super::safetensors_file;
+use crate::{ModelError, ParameterSpec, torch_file};
 
 /// What `torch.compile`, the loss head and data parallelism put before the reference's parameter names.
 const WRAPPER_PREFIXES: [&str; 3] = ["_orig_mod.", "module.", "model."];
+/// What is read at a time.
+const PIECE_BYTES: usize = 1 << 20;
 
-/// A mapped safetensors file.
+/// A mapped file of named tensors.
 #[derive(Debug)]
 pub struct WeightFile {
     path: PathBuf,
@@ -28,53 +32,86 @@ pub struct WeightFile {
     #[cfg(unix)]
     file: File,
     bytes: Mmap,
-    index: BTreeMap<String, Entry>,
+    format: WeightFormat,
+    index: BTreeMap<String, TensorLayout>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    range: Range<usize>,
+/// Type, shape and row-major bytes of a tensor.
+pub type RawTensor<'a> = (Dtype, &'a [usize], Cow<'a, [u8]>);
+
+/// How a file of weights is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightFormat {
+    /// A header in JSON, then the tensors.
+    Safetensors,
+    /// The zip archive with a pickle that `torch.save` writes.
+    Torch,
 }
 
 impl WeightFile {
-    /// Maps `path` and reads its header.
+    /// Maps `path` and reads its names and shapes, whatever the file's name or extension says.
     ///
     /// # Errors
-    /// When the file is missing or malformed.
+    /// When the file is missing or malformed, of neither format, or holds several state dicts.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
+        Self::open_state_dict(path, None)
+    }
+
+    /// The same for a `torch.save` file with several state dicts, of which `key` names one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when there is no state dict of that name.
+    pub fn open_state_dict(path: &Path, key: Option<&str>) -> Result<Self, ModelError> {
         let file = File::open(path).map_err(ModelError::io(path, "cannot open"))?;
+        if !file.metadata().map_err(ModelError::io(path, "cannot look at"))?.is_file() {
+            return Err(ModelError::format(path, "is no file; give the file that holds the weights"));
+        }
         #[expect(
             unsafe_code,
             reason = "mapping is unsafe because another process may truncate the file; checkpoints are written beside their place and renamed, never changed"
         )]
         let bytes = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path, "cannot map"))?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
-            ModelError::format(path, format!("is no intact safetensors file ({e}); copy or download it again"))
-        })?;
-        let start = bytes.as_ptr() as usize;
-        let mut index = BTreeMap::new();
-        for (name, view) in tensors.iter() {
-            let offset = view.data().as_ptr() as usize - start;
-            let entry =
-                Entry { dtype: view.dtype(), shape: view.shape().to_vec(), range: offset..offset + view.data().len() };
-            if index.insert(canonical_name(name).to_owned(), entry).is_some() {
-                return Err(ModelError::format(path, format!("holds two tensors for `{}`", canonical_name(name))));
+        let (format, tensors) = if bytes.starts_with(torch_file::MAGIC) {
+            let tensors = torch_file::read(&bytes, key).map_err(|e| ModelError::format(path, e.to_string()))?;
+            (WeightFormat::Torch, tensors)
+        } else {
+            if let Some(key) = key {
+                let problem = format!("is no torch.save file, so that it holds no state dict {key:?}");
+                return Err(ModelError::format(path, problem));
             }
+            (WeightFormat::Safetensors, safetensors_file::read(path, &bytes)?)
+        };
+        let mut index = BTreeMap::new();
+        for (name, layout) in tensors {
+            let name = canonical_name(&name).to_owned();
+            if index.contains_key(&name) {
+                return Err(ModelError::format(path, format!("holds two tensors for `{name}`")));
+            }
+            index.insert(name, layout);
         }
         Ok(Self {
             path: path.to_owned(),
             #[cfg(unix)]
             file,
             bytes,
+            format,
             index,
         })
     }
 
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it is laid out.
+    pub fn format(&self) -> WeightFormat {
+        self.format
+    }
+
     /// Names, without wrapper prefixes, and shapes, sorted by name.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.index.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
+        self.index.iter().map(|(name, layout)| (name.as_str(), layout.shape.as_slice()))
     }
 
     /// Checks that the tensor of `spec` is there in the right shape.
@@ -82,20 +119,32 @@ impl WeightFile {
     /// # Errors
     /// When it is missing or has another shape.
     pub fn check(&self, spec: &ParameterSpec) -> Result<(), ModelError> {
-        let entry = self.index.get(&spec.name).ok_or_else(|| ModelError::MissingTensor {
+        let layout = self.index.get(&spec.name).ok_or_else(|| ModelError::MissingTensor {
             origin: self.path.display().to_string(),
             name: spec.name.clone(),
             shape: spec.shape.clone(),
         })?;
-        if entry.shape != spec.shape {
+        if layout.shape != spec.shape {
             return Err(ModelError::TensorShape {
                 origin: self.path.display().to_string(),
                 name: spec.name.clone(),
                 expected: spec.shape.clone(),
-                found: entry.shape.clone(),
+                found: layout.shape.clone(),
             });
         }
         Ok(())
+    }
+
+    /// Type, shape and place of tensor `name`.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn layout(&self, name: &str) -> Result<&TensorLayout, ModelError> {
+        self.index.get(name).ok_or_else(|| ModelError::MissingTensor {
+            origin: self.path.display().to_string(),
+            name: name.to_owned(),
+            shape: Vec::new(),
+        })
     }
 
     /// Row-major values of tensor `name` as float32.
@@ -103,8 +152,7 @@ impl WeightFile {
     /// # Errors
     /// When it is missing or its type is no float.
     pub fn values(&self, name: &str) -> Result<Vec<f32>, ModelError> {
-        let entry = self.entry(name)?;
-        self.floats(name, entry.dtype, &self.bytes[entry.range.clone()])
+        self.floats(name, self.layout(name)?)
     }
 
     /// Rows `indices` of the matrix `name` as float32, `[indices.len(), columns]` row-major: only their pages of the
@@ -113,21 +161,15 @@ impl WeightFile {
     /// # Errors
     /// When it is missing, its type is no float, or an index lies outside of it.
     pub fn rows(&self, name: &str, indices: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let entry = self.entry(name)?;
-        let count = entry.shape.first().copied().unwrap_or_default();
-        let width = entry.range.len().checked_div(count).unwrap_or_default();
-        let mut values = Vec::with_capacity(indices.len() * width / 4);
-        for &index in indices {
-            if index >= count {
-                return Err(ModelError::TensorRow {
-                    origin: self.path.display().to_string(),
-                    name: name.to_owned(),
-                    found: index,
-                    rows: count,
-                });
+        let layout = self.layout(name)?;
+        let rows = layout.shape.first().copied().unwrap_or_default();
+        let mut values = Vec::with_capacity(indices.len() * layout.element_count().checked_div(rows).unwrap_or(0));
+        for &found in indices {
+            if found >= rows {
+                let (origin, name) = (self.path.display().to_string(), name.to_owned());
+                return Err(ModelError::TensorRow { origin, name, found, rows });
             }
-            let start = entry.range.start + index * width;
-            values.extend(self.floats(name, entry.dtype, &self.bytes[start..start + width])?);
+            values.extend(self.floats(name, &layout.rows(found..found + 1))?);
         }
         Ok(values)
     }
@@ -142,21 +184,26 @@ impl WeightFile {
         name: &str,
         mut take: impl FnMut(&[f32]) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
-        let entry = self.entry(name)?;
-        let count = entry.shape.first().copied().unwrap_or(1).max(1);
-        let width = (entry.range.len() / count).max(1);
-        self.read(entry.range.clone(), (PIECE_BYTES / width).max(1) * width, |bytes| {
-            take(&self.floats(name, entry.dtype, bytes)?)
-        })
+        let layout = self.layout(name)?;
+        let rows = layout.shape.first().copied().unwrap_or(1);
+        let row_bytes = layout.byte_count().checked_div(rows).unwrap_or(0).max(1);
+        let piece_rows = (PIECE_BYTES / row_bytes).max(1);
+        if let Some(range) = layout.packed_range() {
+            return self.read(range, piece_rows * row_bytes, |bytes| take(&self.decoded(name, layout.dtype, bytes)?));
+        }
+        for start in (0..rows).step_by(piece_rows) {
+            take(&self.floats(name, &layout.rows(start..rows.min(start + piece_rows)))?)?;
+        }
+        Ok(())
     }
 
-    /// Type, shape and bytes of tensor `name`, as stored.
+    /// Type, shape and row-major bytes of tensor `name`: borrowed from the file where they lie there so.
     ///
     /// # Errors
     /// When it is missing.
-    pub fn raw(&self, name: &str) -> Result<(Dtype, &[usize], &[u8]), ModelError> {
-        let entry = self.entry(name)?;
-        Ok((entry.dtype, &entry.shape, &self.bytes[entry.range.clone()]))
+    pub fn raw(&self, name: &str) -> Result<RawTensor<'_>, ModelError> {
+        let layout = self.layout(name)?;
+        Ok((layout.dtype, &layout.shape, self.packed(layout)))
     }
 
     /// Hex sha256 of the whole file, which is read in pieces.
@@ -178,23 +225,39 @@ impl WeightFile {
         }
         Ok(hex)
     }
+
+    /// Compares the file with the checksums that it holds; safetensors has none.
+    ///
+    /// # Errors
+    /// When the file was damaged after it was written.
+    pub fn verify_checksums(&self) -> Result<(), ModelError> {
+        match self.format {
+            WeightFormat::Safetensors => Ok(()),
+            WeightFormat::Torch => {
+                torch_file::verify(&self.bytes).map_err(|e| ModelError::format(&self.path, e.to_string()))
+            }
+        }
+    }
 }
 
 impl WeightFile {
-    fn entry(&self, name: &str) -> Result<&Entry, ModelError> {
-        self.index.get(name).ok_or_else(|| ModelError::MissingTensor {
-            origin: self.path.display().to_string(),
-            name: name.to_owned(),
-            shape: Vec::new(),
-        })
+    fn floats(&self, name: &str, layout: &TensorLayout) -> Result<Vec<f32>, ModelError> {
+        self.decoded(name, layout.dtype, &self.packed(layout))
     }
 
-    fn floats(&self, name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, ModelError> {
+    fn decoded(&self, name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, ModelError> {
         decode(dtype, bytes).ok_or_else(|| ModelError::TensorDtype {
             origin: self.path.display().to_string(),
             name: name.to_owned(),
             found: format!("{dtype:?}"),
         })
+    }
+
+    fn packed(&self, layout: &TensorLayout) -> Cow<'_, [u8]> {
+        match layout.packed_range() {
+            Some(range) => Cow::Borrowed(&self.bytes[range]),
+            None => Cow::Owned(layout.gather(&self.bytes)),
+        }
     }
 
     /// Hands the bytes `range` of the file to `take`, `piece` at a time.
@@ -223,63 +286,6 @@ impl WeightFile {
         take: impl FnMut(&[u8]) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
         self.bytes[range].chunks(piece).try_for_each(take)
-    }
-}
-
-/// What is read at a time.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// A tensor on its way into a safetensors file.
-#[derive(Debug, Clone)]
-pub struct HostTensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl HostTensor {
-    /// Row-major float32 values.
-    pub fn float32(shape: &[usize], values: &[f32]) -> Self {
-        Self { dtype: Dtype::F32, shape: shape.to_vec(), bytes: encode(ForwardDtype::Float32, values) }
-    }
-
-    /// Row-major values rounded to bfloat16.
-    pub fn bfloat16(shape: &[usize], values: &[f32]) -> Self {
-        Self { dtype: Dtype::BF16, shape: shape.to_vec(), bytes: encode(ForwardDtype::BFloat16, values) }
-    }
-
-    /// Row-major int32 values.
-    pub fn int32(shape: &[usize], values: &[i32]) -> Self {
-        Self {
-            dtype: Dtype::I32,
-            shape: shape.to_vec(),
-            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        }
-    }
-}
-
-impl HostTensor {
-    /// Bytes already in safetensors' row-major little-endian layout.
-    pub fn raw(dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
-        Self { dtype, shape: shape.to_vec(), bytes }
-    }
-}
-
-impl View for &HostTensor {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
     }
 }
 
