@@ -13,18 +13,22 @@ const ALIGNMENT: usize = 64;
 /// Room that `np.save` leaves for the first dimension to grow in place.
 const GROWTH_DIGITS: usize = 21;
 
-/// What a header says.
+/// What a header says of an array of any element type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NpyHeader {
-    pub(super) dtype: DType,
-    pub(super) shape: Vec<usize>,
+pub(crate) struct ArrayHeader {
+    /// NumPy's type string, as `<i4`.
+    pub(crate) descr: String,
+    pub(crate) shape: Vec<usize>,
     /// Bytes from the start of the file to the first element.
-    pub(super) data_offset: usize,
+    pub(crate) data_offset: usize,
 }
 
-impl NpyHeader {
+impl ArrayHeader {
+    /// More bytes than any header that is accepted.
+    pub(crate) const MAX_BYTES: usize = 12 + MAX_HEADER_BYTES;
+
     /// Parses the start of a file; the error says what was expected and what was found.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, (String, String)> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, (String, String)> {
         if !bytes.starts_with(MAGIC) {
             let found = format!("{:02x?}", &bytes[..bytes.len().min(MAGIC.len())]);
             return Err(("an .npy file (starting with \\x93NUMPY)".into(), found));
@@ -44,8 +48,27 @@ impl NpyHeader {
             return Err((format!("an .npy header of at most {MAX_HEADER_BYTES} bytes"), format!("{length} bytes")));
         }
         let text = bytes.get(prefix..prefix + length).ok_or_else(truncated)?;
-        let (dtype, shape) = Cursor { rest: text }.header()?;
-        Ok(Self { dtype, shape, data_offset: prefix + length })
+        let (descr, shape) = Cursor { rest: text }.header()?;
+        Ok(Self { descr, shape, data_offset: prefix + length })
+    }
+}
+
+/// What the header of a dataset's array says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NpyHeader {
+    pub(super) dtype: DType,
+    pub(super) shape: Vec<usize>,
+    /// Bytes from the start of the file to the first element.
+    pub(super) data_offset: usize,
+}
+
+impl NpyHeader {
+    /// Parses the start of a file; the error says what was expected and what was found.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, (String, String)> {
+        let ArrayHeader { descr, shape, data_offset } = ArrayHeader::parse(bytes)?;
+        let expected = "dtype uint8 ('|u1'), int32 ('<i4') or int64 ('<i8')";
+        let dtype = DType::from_descr(&descr).ok_or_else(|| (expected.to_owned(), format!("{descr:?}")))?;
+        Ok(Self { dtype, shape, data_offset })
     }
 
     /// The header that `np.save` writes for a C-order array; its length does not depend on the first dimension.
@@ -75,12 +98,12 @@ struct Cursor<'a> {
 type Failure = (String, String);
 
 impl Cursor<'_> {
-    fn header(mut self) -> Result<(DType, Vec<usize>), Failure> {
-        let (mut dtype, mut shape, mut c_order) = (None, None, None);
+    fn header(mut self) -> Result<(String, Vec<usize>), Failure> {
+        let (mut descr, mut shape, mut c_order) = (None, None, None);
         self.expect(b'{')?;
         while !self.accept(b'}') {
             match self.quoted()?.as_str() {
-                "descr" if dtype.is_none() => dtype = Some(self.dtype()?),
+                "descr" if descr.is_none() => descr = Some(self.descr()?),
                 "fortran_order" if c_order.is_none() => c_order = Some(self.c_order()?),
                 "shape" if shape.is_none() => shape = Some(self.shape()?),
                 key => return Err(("the keys descr, fortran_order and shape once each".into(), format!("{key:?}"))),
@@ -90,20 +113,18 @@ impl Cursor<'_> {
                 break;
             }
         }
-        match (dtype, shape, c_order) {
-            (Some(dtype), Some(shape), Some(())) => Ok((dtype, shape)),
+        match (descr, shape, c_order) {
+            (Some(descr), Some(shape), Some(())) => Ok((descr, shape)),
             _ => Err(("the header keys descr, fortran_order and shape".into(), "only some of them".into())),
         }
     }
 
-    fn dtype(&mut self) -> Result<DType, Failure> {
+    fn descr(&mut self) -> Result<String, Failure> {
         self.expect(b':')?;
-        let expected = "dtype uint8 ('|u1'), int32 ('<i4') or int64 ('<i8')";
         if self.accept(b'[') {
-            return Err((expected.into(), "a structured dtype".into()));
+            return Err(("a dtype of plain numbers".into(), "a structured dtype".into()));
         }
-        let descr = self.quoted()?;
-        DType::from_descr(&descr).ok_or_else(|| (expected.into(), format!("{descr:?}")))
+        self.quoted()
     }
 
     fn c_order(&mut self) -> Result<(), Failure> {

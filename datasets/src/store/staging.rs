@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::DatasetError;
 
@@ -72,22 +72,53 @@ pub(crate) fn write_file<T>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<T, DatasetError>,
 ) -> Result<T, DatasetError> {
-    let (target, parent, prefix) = resolve(path)?;
-    let neighbours = Neighbours::lock(&parent, &prefix)?;
-    let mut partial = tempfile::Builder::new()
-        .prefix(&prefix)
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(&parent)
-        .map_err(DatasetError::io("create a file in", &parent))?;
-    neighbours.admit(partial.as_file(), partial.path())?;
-    let mut writer = BufWriter::with_capacity(1 << 18, partial.as_file_mut());
+    let staged = StagedFile::create(path)?;
+    let mut writer = BufWriter::with_capacity(1 << 18, staged.file());
     let result = write(&mut writer)?;
-    writer.flush().map_err(DatasetError::io("write", &target))?;
+    writer.flush().map_err(DatasetError::io("write", &staged.target))?;
     drop(writer);
-    partial.as_file().sync_all().map_err(DatasetError::io("sync", &target))?;
-    partial.persist(&target).map_err(|error| DatasetError::io("write", &target)(error.error))?;
-    sync_folder(&parent)?;
+    staged.publish()?;
     Ok(result)
+}
+
+/// A file under construction, hidden beside its target. Dropping it without [`publish`](Self::publish) removes it.
+#[derive(Debug)]
+pub(crate) struct StagedFile {
+    target: PathBuf,
+    partial: NamedTempFile,
+}
+
+impl StagedFile {
+    /// Removes what killed writers of the same target left behind, then opens a fresh file beside the target.
+    pub(crate) fn create(path: &Path) -> Result<Self, DatasetError> {
+        let (target, parent, prefix) = resolve(path)?;
+        let neighbours = Neighbours::lock(&parent, &prefix)?;
+        let partial = tempfile::Builder::new()
+            .prefix(&prefix)
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&parent)
+            .map_err(DatasetError::io("create a file in", &parent))?;
+        neighbours.admit(partial.as_file(), partial.path())?;
+        Ok(Self { target, partial })
+    }
+
+    /// What to write to.
+    pub(crate) fn file(&self) -> &File {
+        self.partial.as_file()
+    }
+
+    /// Where the file will appear.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Syncs the file and renames it into place.
+    pub(crate) fn publish(self) -> Result<(), DatasetError> {
+        let Self { target, partial } = self;
+        partial.as_file().sync_all().map_err(DatasetError::io("sync", &target))?;
+        partial.persist(&target).map_err(|error| DatasetError::io("write", &target)(error.error))?;
+        sync_folder(&parent_of(&target))
+    }
 }
 
 /// The right to create things in a folder, held until a new one carries its own lock, so that no other process takes

@@ -1,7 +1,33 @@
-//! Scores of predictions: intervals of measured shares. Owns the statistics that every program prints.
+//! Shares with their uncertainty: the Wilson score interval that every program prints beside an accuracy.
+//! Owns the statistics; leaves what is counted to its callers.
+
+use serde::{Deserialize, Serialize};
 
 /// Normal quantile of a two-sided 95 % interval, as the field rounds it.
 const Z_95: f64 = 1.96;
+
+/// A measured share with its Wilson 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// Successes / trials; 0 without trials.
+    pub accuracy: f64,
+    /// Lower and upper bound.
+    pub interval: (f64, f64),
+}
+
+impl Share {
+    /// The share `successes / trials`.
+    pub fn of(successes: u64, trials: u64) -> Self {
+        Self { accuracy: successes as f64 / trials.max(1) as f64, interval: wilson_interval(successes, trials) }
+    }
+
+    /// A mean of `trials` fractions (a task counts by the fraction of its test pairs that are right); the interval is
+    /// that of a share with as many trials, which is too wide rather than too narrow.
+    pub fn of_mean(mean: f64, trials: u64) -> Self {
+        let interval = if trials == 0 { (0.0, 1.0) } else { wilson_interval_of_share(mean, trials) };
+        Self { accuracy: mean, interval }
+    }
+}
 
 /// Wilson score interval (95 %) of the share `successes / trials`; `(0, 1)` without trials.
 ///
