@@ -12,7 +12,7 @@ use super::predictions::{PredictionRows, PredictionSource};
 use super::report::Criterion;
 use crate::store::{DatasetMetadata, DatasetSplit, Split};
 use crate::sudoku::Board;
-use crate::{Batch, DatasetError, IGNORE_LABEL_ID, Task};
+use crate::{Batch, DatasetError, IGNORE_LABEL_ID, Task, maze};
 
 /// Label of a cell that does not count; the pad token, which no label holds.
 const UNLABELLED: u8 = 0;
@@ -105,7 +105,8 @@ impl BoardScorer {
         for set in split.sets() {
             scorer.puzzles.reserve(set.examples());
             for example in 0..set.examples() {
-                (input.clear(), label.clear());
+                input.clear();
+                label.clear();
                 set.append_input(example, &mut input)?;
                 set.append_label(example, &mut label)?;
                 if !scorer.add_puzzle(&input, &label) {
@@ -233,16 +234,19 @@ fn judge(task: Task, input: &[u8], label: &[u8], pred: &[u8]) -> BoardVerdict {
             let valid = board(pred).zip(board(input)).is_some_and(|(answer, givens)| answer.is_solution_of(&givens));
             BoardVerdict { exact, valid, shortest: false }
         }
-        _ => BoardVerdict { exact, ..BoardVerdict::default() },
+        Task::Maze(_) => {
+            let rules = maze::score(&widened(input), &widened(label), &widened(pred)).unwrap_or_default();
+            BoardVerdict { exact, valid: rules.valid, shortest: rules.shortest }
+        }
+        Task::Arc => BoardVerdict { exact, ..BoardVerdict::default() },
     }
 }
 
 /// Share of labelled tokens that are right.
 fn token_accuracy(label: &[u8], pred: &[u8]) -> f64 {
     let labelled = label.iter().zip(pred).filter(|&(&label, _)| label != UNLABELLED);
-    let (right, all) = labelled.fold((0_u32, 0_u32), |(right, all), (label, pred)| {
-        (right + u32::from(label == pred), all + 1)
-    });
+    let (right, all) =
+        labelled.fold((0_u32, 0_u32), |(right, all), (label, pred)| (right + u32::from(label == pred), all + 1));
     f64::from(right) / f64::from(all.max(1))
 }
 

@@ -34,11 +34,8 @@ mod tests {
     fn cells_are_settled_one_by_one() {
         let tally = |votes, q_sum| Tally { votes, q_sum };
         // Cell 0: 1 has 3 votes. Cell 1: 2 and 3 have 2 votes each, 3 the larger Q. Cell 2: all tied, the first wins.
-        let candidates = [
-            (vec![1, 2, 5], tally(2, 0.5)),
-            (vec![1, 3, 4], tally(1, 0.6)),
-            (vec![2, 3, 4], tally(1, -0.1)),
-        ];
+        let candidates =
+            [(vec![1, 2, 5], tally(2, 0.5)), (vec![1, 3, 4], tally(1, 0.6)), (vec![2, 3, 4], tally(1, -0.1))];
         assert_eq!(cell_vote(&candidates, 6), [1, 2, 5]);
         let candidates = [(vec![1, 2], tally(2, 0.5)), (vec![1, 3], tally(1, 0.6)), (vec![2, 3], tally(1, 0.2))];
         assert_eq!(cell_vote(&candidates, 6), [1, 3]);

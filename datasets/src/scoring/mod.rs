@@ -1,9 +1,25 @@
 //! What predictions are worth: votes over augmentations and passes, pass@K, accuracies with their intervals.
 //! Owns prediction files, voting and scores; leaves running models to the trainer and the server.
 
+mod arc;
+mod arc_files;
+mod arc_report;
 mod ballot;
+mod board;
+mod board_report;
+mod cells;
+mod copies;
+pub mod difficulty;
 mod interval;
+mod packed;
 pub mod predictions;
+mod report;
 
+pub use arc::{ArcScorer, RankedGrid};
+pub use arc_report::Submission;
 pub use ballot::{Tally, VoteRule, halting_probability};
+pub use board::{BoardScorer, BoardVerdict};
+pub use board_report::BoardReportOptions;
+pub use copies::SymmetricCopies;
 pub use interval::{Share, wilson_interval, wilson_interval_of_share};
+pub use report::{Accuracy, Bucket, Coverage, Criterion, ScoreReport, Unit};

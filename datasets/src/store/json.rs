@@ -24,7 +24,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, max_bytes: u64) -> Result<T
 }
 
 /// The bytes of `json.dumps(value)`: ", " and ": " between items, ASCII only, floats as `repr` prints them.
-pub(super) fn to_python_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn to_python_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     value
         .serialize(&mut Serializer::with_formatter(&mut bytes, PythonFormatter))

@@ -11,6 +11,7 @@ mod writer;
 
 pub use metadata::DatasetMetadata;
 pub use npy::DType;
+pub(crate) use json::to_python_bytes;
 pub(crate) use npy_header::ArrayHeader;
 pub use set::{DatasetSplit, PuzzleSet, Split};
 pub(crate) use staging::{StagedFile, write_file};

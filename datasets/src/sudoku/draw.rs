@@ -15,6 +15,8 @@ pub(super) enum Purpose {
     HeldOut,
     /// Puzzles on request (command line), by puzzle index.
     Request,
+    /// Symmetric copies of evaluation puzzles, by copy and example.
+    Copy,
 }
 
 impl Purpose {
@@ -25,6 +27,7 @@ impl Purpose {
             Self::TrainingExample => b"training example",
             Self::HeldOut => b"held-out puzzle ",
             Self::Request => b"requested puzzle",
+            Self::Copy => b"symmetric copies",
         };
         PuzzleRng::stream(tag, seed, shape.size(), index)
     }

@@ -1,6 +1,8 @@
 //! The symmetries of a Sudoku board: digits renamed, rows and columns permuted within and across boxes, transposed.
 //! Owns drawing, applying and inverting them; leaves NumPy's augmentation stream of the reference to the builder.
 
+use super::board::token_of;
+use super::draw::Purpose;
 use super::{Board, SudokuError, SudokuRng, SudokuShape};
 
 /// A mapping of boards onto boards that preserves rules, number of solutions and minimality.
@@ -40,6 +42,11 @@ impl Symmetry {
         symmetry
     }
 
+    /// The symmetry of a number, uniformly drawn from a stream that nothing else is drawn from.
+    pub fn numbered(shape: SudokuShape, seed: u64, number: u64) -> Self {
+        Self::random(shape, &mut SudokuRng::stream(Purpose::Copy, seed, shape, number))
+    }
+
     /// The board seen through this symmetry.
     ///
     /// # Errors
@@ -48,16 +55,21 @@ impl Symmetry {
         if board.shape() != self.shape {
             return Err(SudokuError::WrongShape { expected: self.shape.size(), found: board.shape().size() });
         }
-        let size = self.shape.size();
-        let mut cells = Vec::with_capacity(self.shape.cells());
-        for &row in &self.rows {
-            for &col in &self.cols {
-                let (row, col) = if self.transpose { (col, row) } else { (row, col) };
-                let value = board.cells()[usize::from(row) * size + usize::from(col)];
-                cells.push(self.digits[usize::from(value)]);
-            }
-        }
+        let cells = self.sources().map(|source| self.digits[usize::from(board.cells()[source])]).collect();
         Ok(Board::from_solver(self.shape, cells))
+    }
+
+    /// The same for `[cells]` tokens that need not be a board: what is neither blank nor digit moves unchanged.
+    ///
+    /// # Panics
+    /// When there are not as many tokens as cells.
+    pub fn apply_to_tokens(&self, tokens: &[i32]) -> Vec<i32> {
+        assert_eq!(tokens.len(), self.shape.cells(), "a token per cell");
+        let renamed = |token: i32| {
+            let value = usize::try_from(token - token_of(0)).ok();
+            value.and_then(|value| self.digits.get(value)).map_or(token, |&value| token_of(value))
+        };
+        self.sources().map(|source| renamed(tokens[source])).collect()
     }
 
     /// The symmetry that undoes this one.
@@ -68,6 +80,15 @@ impl Symmetry {
         // permuting columns the way rows were.
         let (rows, cols) = if self.transpose { (cols, rows) } else { (rows, cols) };
         Self { shape: self.shape, transpose: self.transpose, rows, cols, digits: inverted(&self.digits) }
+    }
+
+    /// Where each cell of the result comes from.
+    fn sources(&self) -> impl Iterator<Item = usize> {
+        let source = |(row, col): (u8, u8)| {
+            let (row, col) = if self.transpose { (col, row) } else { (row, col) };
+            usize::from(row) * self.shape.size() + usize::from(col)
+        };
+        self.rows.iter().flat_map(|&row| self.cols.iter().map(move |&col| (row, col))).map(source)
     }
 }
 

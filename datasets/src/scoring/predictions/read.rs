@@ -35,13 +35,13 @@ impl PredictionRows {
     ///
     /// # Panics
     /// When the lengths disagree, or a token or an identifier is negative or a token exceeds 255.
-    pub fn of_batch(batch: &Batch, preds: &[i64], q_halt_logits: &[f32]) -> Self {
+    pub fn of_batch(batch: &Batch, preds: &[i32], q_halt_logits: &[f32]) -> Self {
         assert_eq!((preds.len(), q_halt_logits.len()), (batch.inputs.len(), batch.rows()), "an answer for each row");
         let (rows, tokens) = (batch.real_rows, batch.real_rows * batch.seq_len);
         Self {
             seq_len: batch.seq_len,
             first_row: 0,
-            inputs: batch.inputs[..tokens].iter().map(|&token| byte(i64::from(token))).collect(),
+            inputs: batch.inputs[..tokens].iter().map(|&token| byte(token)).collect(),
             preds: preds[..tokens].iter().map(|&token| byte(token)).collect(),
             puzzle_identifiers: batch.puzzle_identifiers[..rows]
                 .iter()
@@ -72,7 +72,7 @@ impl PredictionRows {
     }
 }
 
-fn byte(token: i64) -> u8 {
+fn byte(token: i32) -> u8 {
     u8::try_from(token).expect("tokens of all tasks are below 256")
 }
 
