@@ -95,16 +95,13 @@ impl ArcScorer {
 
 fn pass_at(k: usize, rule: VoteRule, unit: Unit, places: &[Vec<Option<usize>>]) -> Accuracy {
     let right = |pairs: &Vec<Option<usize>>| pairs.iter().flatten().filter(|&&place| place < k).count();
-    let (name, trials, share) = match unit {
-        Unit::Task => {
-            // Added up in the reference's order, so that the last bit is the same.
-            let sum = places.iter().fold(0.0, |sum, pairs| sum + right(pairs) as f64 / pairs.len() as f64);
-            ("ARC/pass", places.len() as u64, Share::of_mean(sum / places.len() as f64, places.len() as u64))
-        }
-        _ => {
-            let trials = places.iter().map(Vec::len).sum::<usize>() as u64;
-            ("ARC/example_pass", trials, Share::of(places.iter().map(right).sum::<usize>() as u64, trials))
-        }
+    let (name, trials, share) = if unit == Unit::Task {
+        // Added up in the reference's order, so that the last bit is the same.
+        let sum = places.iter().fold(0.0, |sum, pairs| sum + right(pairs) as f64 / pairs.len() as f64);
+        ("ARC/pass", places.len() as u64, Share::of_mean(sum / places.len() as f64, places.len() as u64))
+    } else {
+        let trials = places.iter().map(Vec::len).sum::<usize>() as u64;
+        ("ARC/example_pass", trials, Share::of(places.iter().map(right).sum::<usize>() as u64, trials))
     };
     let rule_name = if rule == VoteRule::CountThenMeanQ { String::new() } else { format!("/{rule}") };
     Accuracy {

@@ -41,6 +41,7 @@ impl BoardVerdict {
 /// Votes on the puzzles of a Sudoku or maze test set.
 #[derive(Debug)]
 pub struct BoardScorer {
+    metadata: DatasetMetadata,
     pub(super) task: Task,
     pub(super) seq_len: usize,
     pub(super) vocab_size: usize,
@@ -85,6 +86,7 @@ impl BoardScorer {
             return Err(DatasetError::argument("task", "the shape of a Sudoku or a maze", found));
         };
         Ok(Self {
+            metadata: metadata.clone(),
             task,
             seq_len: metadata.seq_len,
             vocab_size: metadata.vocab_size,
@@ -116,6 +118,11 @@ impl BoardScorer {
             }
         }
         Ok(scorer)
+    }
+
+    /// The dataset's shape, which its predictions must have.
+    pub fn metadata(&self) -> &DatasetMetadata {
+        &self.metadata
     }
 
     /// Adds a puzzle of `[seq_len]` tokens with its label, in which [`IGNORE_LABEL_ID`] stands for cells that don't

@@ -12,26 +12,17 @@ use super::board::{BoardScorer, BoardVerdict, Puzzle, widened};
 use super::cells::cell_vote;
 use super::difficulty::{BucketKey, Spans, guesses_bucket};
 use super::packed::Packed;
-use super::report::{Accuracy, Bucket, Coverage, Criterion, ScoreReport, Unit};
+use super::report::{Accuracy, Bucket, Coverage, Criterion, ReportOptions, ScoreReport, Unit};
 use crate::maze::Maze;
 use crate::sudoku::{Board, solve};
 use crate::{DatasetError, Task};
-
-/// What a report of boards says beyond the figures that it always has.
-#[derive(Debug, Clone, Default)]
-pub struct BoardReportOptions {
-    /// Candidates of which one must be right, as the K of pass@K.
-    pub pass_ks: Vec<usize>,
-    /// Ratings of puzzles, by their input tokens; difficulty is then measured by them as well.
-    pub ratings: HashMap<Vec<u8>, u64>,
-}
 
 impl BoardScorer {
     /// What the votes so far give; `predictions` names them.
     ///
     /// # Errors
     /// When no row answers a puzzle of the dataset.
-    pub fn report(&self, predictions: &[String], options: &BoardReportOptions) -> Result<ScoreReport, DatasetError> {
+    pub fn report(&self, predictions: &[String], options: &ReportOptions) -> Result<ScoreReport, DatasetError> {
         let answered: Vec<(&Packed, &Puzzle)> =
             self.puzzles.iter().filter(|(_, puzzle)| !puzzle.ballot.is_empty()).collect();
         let sums = &self.sums;

@@ -53,7 +53,7 @@ pub fn wilson_interval_of_share(share: f64, trials: u64) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    /// Values of the alphaXiv fork's interval code.
+    /// Values of the alphaXiv fork's interval code, which has none for no trials.
     #[test]
     fn agrees_with_the_fork_of_the_reference() {
         let vectors = [
@@ -62,6 +62,11 @@ mod tests {
             (0.5, 10, 0.236_589_593_615_487_31, 0.763_410_406_384_512_6),
             (0.874, 422_786, 0.872_996_285_537_716_4, 0.874_996_917_901_635_1),
             (0.853, 1_000, 0.829_701_814_340_039_3, 0.873_596_395_257_969),
+            (0.445, 400, 0.397_049_922_748_468_4, 0.493_996_467_717_496_5),
+            (0.078, 120, 0.042_078_143_433_062_52, 0.140_102_965_338_142),
+            (0.4, 419, 0.354_204_418_110_891_65, 0.447_612_621_650_569_8),
+            (0.333_333_333_333_333_3, 3, 0.061_490_315_276_160_5, 0.792_345_044_873_512_1),
+            (0.999, 1, 0.206_130_465_063_785_18, 0.999_999_739_827_160_1),
         ];
         for (share, trials, low, high) in vectors {
             let found = wilson_interval_of_share(share, trials);

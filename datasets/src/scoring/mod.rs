@@ -14,12 +14,13 @@ mod interval;
 mod packed;
 pub mod predictions;
 mod report;
+mod scorer;
 
 pub use arc::{ArcScorer, RankedGrid};
 pub use arc_report::Submission;
 pub use ballot::{Tally, VoteRule, halting_probability};
 pub use board::{BoardScorer, BoardVerdict};
-pub use board_report::BoardReportOptions;
 pub use copies::SymmetricCopies;
 pub use interval::{Share, wilson_interval, wilson_interval_of_share};
-pub use report::{Accuracy, Bucket, Coverage, Criterion, ScoreReport, Unit};
+pub use report::{Accuracy, Bucket, Coverage, Criterion, DEFAULT_PASS_KS, ReportOptions, ScoreReport, Unit};
+pub use scorer::Scorer;

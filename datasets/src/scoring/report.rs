@@ -1,9 +1,30 @@
 //! What a score says: every accuracy under the name of its variant, with its interval.
 //! Owns the form of reports, which is also that of `--json`; leaves counting to the scorers.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::Share;
+
+/// K of pass@K as the paper's evaluator reports it.
+pub const DEFAULT_PASS_KS: [usize; 6] = [1, 2, 5, 10, 100, 1000];
+
+/// What a report says beyond the figures that it always has.
+#[derive(Debug, Clone)]
+pub struct ReportOptions {
+    /// Candidates of which one must be right: the K of pass@K.
+    pub pass_ks: Vec<usize>,
+    /// Ratings of puzzles, by their input tokens; difficulty is then measured by them as well.
+    pub ratings: HashMap<Vec<u8>, u64>,
+}
+
+impl Default for ReportOptions {
+    /// The K of the paper's evaluator, no ratings.
+    fn default() -> Self {
+        Self { pass_ks: DEFAULT_PASS_KS.to_vec(), ratings: HashMap::new() }
+    }
+}
 
 /// What one trial of an accuracy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

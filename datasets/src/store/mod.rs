@@ -9,9 +9,9 @@ mod set;
 mod staging;
 mod writer;
 
+pub(crate) use json::to_python_bytes;
 pub use metadata::DatasetMetadata;
 pub use npy::DType;
-pub(crate) use json::to_python_bytes;
 pub(crate) use npy_header::ArrayHeader;
 pub use set::{DatasetSplit, PuzzleSet, Split};
 pub(crate) use staging::{StagedFile, write_file};
