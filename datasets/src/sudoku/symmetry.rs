@@ -44,7 +44,7 @@ impl Symmetry {
 
     /// The symmetry of a number, uniformly drawn from a stream that nothing else is drawn from.
     pub fn numbered(shape: SudokuShape, seed: u64, number: u64) -> Self {
-        Self::random(shape, &mut SudokuRng::stream(Purpose::Copy, seed, shape, number))
+        Self::random(shape, &mut Purpose::Copy.stream(seed, shape, number))
     }
 
     /// The board seen through this symmetry.
