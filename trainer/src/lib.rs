@@ -10,6 +10,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod evaluate;
+pub mod forward;
 mod kernels;
 pub mod learner;
 mod logger;

@@ -5,6 +5,7 @@
 //! trainer pretrain generator.size=4 max_steps=1000 arch.hidden_size=64 run_name=on-a-laptop
 //! trainer pretrain resume=checkpoints/first
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
+//! trainer forward --checkpoint checkpoints/first/best --rows 16 --precision float64 --out outputs.safetensors
 //! trainer publish --checkpoint checkpoints/first/best --out models/shipped/first
 //! ```
 
@@ -23,6 +24,7 @@ use trainer::act::Reasoner;
 use trainer::config::{DeviceKind, Override, PretrainConfig};
 use trainer::data::EvaluationData;
 use trainer::evaluate::evaluate;
+use trainer::forward::{ForwardInputs, ForwardOptions, Precision, forward};
 use trainer::losses::LossType;
 use trainer::parameters::Parameters;
 use trainer::pretrain::{Outcome, device, pretrain, set_threads};
@@ -72,6 +74,37 @@ enum Command {
         #[arg(long, default_value = "bfloat16", value_parser = parse_dtype)]
         dtype: ForwardDtype,
     },
+    /// Write what a checkpoint's model says at every step, for comparisons
+    #[command(group = clap::ArgGroup::new("source").required(true).args(["inputs", "rows"]))]
+    Forward {
+        /// Checkpoint folder
+        #[arg(long)]
+        checkpoint: PathBuf,
+        /// Safetensors file with `inputs` `[rows, seq_len]` and, where needed, `puzzle_identifiers` `[rows]`
+        #[arg(long, value_name = "FILE")]
+        inputs: Option<PathBuf>,
+        /// In place of a file: this many generated puzzles that no training seed draws
+        #[arg(long)]
+        rows: Option<usize>,
+        /// Safetensors file to write: the inputs, and `step{n}.logits`, `.q_halt_logits`, `.preds` for every step
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Supervision steps; the checkpoint's `halt_max_steps` where not given
+        #[arg(long)]
+        steps: Option<usize>,
+        /// Type to compute in: float64, float32 or bfloat16; the checkpoint's `forward_dtype` where not given
+        #[arg(long, value_parser = parse_precision)]
+        precision: Option<Precision>,
+        /// Without the fused operations
+        #[arg(long)]
+        plain: bool,
+        /// Keep the recursion states of this many rows, from the first
+        #[arg(long, default_value_t = 0)]
+        states: usize,
+        /// Threads; 0 takes all cores
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+    },
     /// Evaluate a checkpoint on a test split, or on generated puzzles that no training seed draws
     Eval {
         /// Checkpoint folder
@@ -112,6 +145,27 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Publish { checkpoint, out, dtype } => {
             models::checkpoint::publish(&Checkpoint::open(&checkpoint)?, &out, dtype)?;
+            println!("{}", out.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Forward { checkpoint, inputs, rows, out, steps, precision, plain, states, threads } => {
+            set_threads(threads);
+            let checkpoint = Checkpoint::open(&checkpoint)?;
+            let arch = &checkpoint.manifest.arch;
+            let options = ForwardOptions {
+                steps: steps.unwrap_or(arch.halt_max_steps()),
+                precision: precision.unwrap_or(match arch.forward_dtype() {
+                    ForwardDtype::BFloat16 => Precision::BFloat16,
+                    ForwardDtype::Float32 => Precision::Float32,
+                }),
+                plain,
+                state_rows: states,
+            };
+            let (inputs, origin) = match inputs {
+                Some(path) => (ForwardInputs::read(&path)?, path),
+                None => (ForwardInputs::held_out(&checkpoint, rows.unwrap_or(1))?, "generated puzzles".into()),
+            };
+            forward(&checkpoint, &inputs, &origin, &options, &out)?;
             println!("{}", out.display());
             Ok(ExitCode::SUCCESS)
         }
@@ -215,6 +269,15 @@ fn run_eval(checkpoint: &Checkpoint, data: &EvaluationData, kind: DeviceKind, js
 fn parse_dtype(text: &str) -> Result<ForwardDtype, String> {
     serde_json::from_value(Value::String(text.to_owned()))
         .map_err(|_| format!("`{text}` is neither bfloat16 nor float32"))
+}
+
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "float64" => Ok(Precision::Float64),
+        "float32" => Ok(Precision::Float32),
+        "bfloat16" => Ok(Precision::BFloat16),
+        _ => Err(format!("`{text}` is none of float64, float32, bfloat16")),
+    }
 }
 
 fn parse_device(text: &str) -> Result<DeviceKind, String> {

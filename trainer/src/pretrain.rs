@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use models::{ArchitectureConfig, Checkpoint, Manifest};
+use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
 use tch::Device;
 
 use crate::TrainError;
@@ -31,6 +31,10 @@ pub trait Observer {
     fn stepped(&mut self, step: u64);
     /// An evaluation is done; `best` if none before was better.
     fn evaluated(&mut self, step: u64, evaluation: &Evaluation, best: bool);
+    /// Something that a person should know before waiting for the run.
+    fn warned(&mut self, message: &str) {
+        let _ = message;
+    }
 }
 
 /// How a run came to its end.
@@ -62,7 +66,7 @@ pub fn pretrain(
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
     set_threads(config.threads);
-    let mut run = Run::prepare(config, resume)?;
+    let mut run = Run::prepare(config, resume, observer)?;
     let count = run.learner.parameters.flat().numel();
     observer.started(run.directory.path(), run.learner.step, run.data.total_steps, count);
     run.go(stop, observer)
@@ -106,7 +110,11 @@ struct Run {
 }
 
 impl Run {
-    fn prepare(config: &PretrainConfig, resume: Option<&Path>) -> Result<Self, TrainError> {
+    fn prepare(
+        config: &PretrainConfig,
+        resume: Option<&Path>,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
         let mut data = TrainingData::open(config, 0, 1)?;
         let task = data.task()?;
         let dims = data.dims();
@@ -114,7 +122,7 @@ impl Run {
         let device = device(config.device)?;
         let parameters = match &config.load_checkpoint {
             // A resumed run has its own weights; those it began with may be gone by now.
-            Some(path) if resume.is_none() => load_weights(config, path, device)?,
+            Some(path) if resume.is_none() => load_weights(config, &dims, path, device, observer)?,
             _ => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
         };
         let mut manifest = Manifest::new(config.arch.clone(), dims, task.to_string());
@@ -314,8 +322,22 @@ fn learner_config(config: &PretrainConfig, data: &TrainingData) -> LearnerConfig
     }
 }
 
-fn load_weights(config: &PretrainConfig, path: &Path, device: Device) -> Result<Parameters, TrainError> {
+/// The checkpoint's weights for a run on data of `dims`: fine-tuning. As in the reference, a puzzle table for another
+/// number of puzzles begins with the mean of the old one; everything else must fit.
+fn load_weights(
+    config: &PretrainConfig,
+    dims: &ModelDims,
+    path: &Path,
+    device: Device,
+    observer: &mut dyn Observer,
+) -> Result<Parameters, TrainError> {
     let checkpoint = Checkpoint::open(path)?;
-    let dims = checkpoint.manifest.dims;
-    Ok(Parameters::new(&config.arch, &dims, device, |spec| checkpoint.values(spec))?)
+    let resize = checkpoint.resize_puzzle_table(dims.num_puzzle_identifiers)?;
+    if let Some(resize) = &resize {
+        observer.warned(&format!("{}: {resize}", path.display()));
+    }
+    Ok(Parameters::new(&config.arch, dims, device, |spec| match (spec.kind, &resize) {
+        (ParameterKind::PuzzleTable, Some(resize)) => Ok(resize.table()),
+        _ => checkpoint.values(spec),
+    })?)
 }

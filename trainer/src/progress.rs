@@ -39,6 +39,10 @@ impl Default for Progress {
 }
 
 impl Observer for Progress {
+    fn warned(&mut self, message: &str) {
+        self.say(&format!("warning: {message}"));
+    }
+
     fn started(&mut self, directory: &Path, step: u64, total_steps: u64, parameter_count: usize) {
         self.total_steps = total_steps;
         self.bar.set_length(total_steps);
