@@ -1,76 +1,165 @@
 //! The closed list of architectures: which config belongs to which model, and the one dispatch over them.
 //! Leaves each architecture's arithmetic to its own file.
 
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::hrm::{Hrm, HrmConfig};
+use crate::lstm::{Lstm, LstmConfig};
+use crate::outline::Outline;
+use crate::transformer::{Transformer, TransformerConfig};
+use crate::transformers_baseline::{TransformersBaseline, TransformersBaselineConfig};
+use crate::trm::{Trm, TrmConfig};
+use crate::trm_hier6::{self, TrmHier6};
+use crate::trm_singlez::TrmSinglez;
 use crate::{
-    Backend, ForwardDtype, ModelDims, ModelError, ParameterSource, ParameterSpec, SpecRecorder, StepInputs, StepOutput,
-    Trm, TrmConfig,
+    Backend, ForwardDtype, HaltingRule, ModelDims, ModelError, ParameterSource, ParameterSpec, SpecRecorder,
+    StepInputs, StepOutput,
 };
 
 /// Config of any architecture, tagged by `name`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "lowercase")]
+#[serde(tag = "name", rename_all = "snake_case")]
 pub enum ArchitectureConfig {
     /// Tiny Recursive Model.
     Trm(TrmConfig),
+    /// TRM with one state.
+    TrmSinglez(TrmConfig),
+    /// TRM with a hierarchy of six latents.
+    TrmHier6(TrmConfig),
+    /// Hierarchical Reasoning Model.
+    Hrm(HrmConfig),
+    /// The reference's recursive transformer.
+    TransformersBaseline(TransformersBaselineConfig),
+    /// LSTM baselines.
+    Lstm(LstmConfig),
+    /// Transformer encoder baseline.
+    Transformer(TransformerConfig),
 }
 
 impl ArchitectureConfig {
-    /// The reference's short name (`trm`).
+    /// Every architecture's name.
+    pub const NAMES: [&'static str; 7] =
+        ["trm", "trm_singlez", "trm_hier6", "hrm", "transformers_baseline", "lstm", "transformer"];
+
+    /// The config that an architecture has where nothing is said: the reference's `config/arch/{name}.yaml`.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] listing the names, when `name` is none of them.
+    pub fn default_of(name: &str) -> Result<Self, ModelError> {
+        Ok(match name {
+            "trm" => Self::Trm(TrmConfig::default()),
+            "trm_singlez" => Self::TrmSinglez(TrmConfig::default()),
+            "trm_hier6" => Self::TrmHier6(TrmConfig::default()),
+            "hrm" => Self::Hrm(HrmConfig::default()),
+            "transformers_baseline" => Self::TransformersBaseline(TransformersBaselineConfig::default()),
+            "lstm" => Self::Lstm(LstmConfig::default()),
+            "transformer" => Self::Transformer(TransformerConfig::default()),
+            _ => {
+                return Err(ModelError::config(
+                    "name",
+                    format!("`{name}` is no architecture; there are {}", Self::NAMES.join(", ")),
+                ));
+            }
+        })
+    }
+
+    /// The config that the reference's own program builds from the table `arch` of its config files: fields that the
+    /// class of this architecture does not read are left out, `puzzle_emb_ndim` is 0 where it is missing.
+    ///
+    /// # Errors
+    /// When `name` is no architecture, or a field's value is none for it.
+    pub fn from_reference(name: &str, fields: &Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let defaults = serde_json::to_value(Self::default_of(name).map_err(serde_json::Error::custom)?)?;
+        let mut config = defaults.as_object().cloned().unwrap_or_default();
+        if config.contains_key("puzzle_emb_ndim") {
+            config.insert("puzzle_emb_ndim".into(), 0.into());
+        }
+        let ours_alone: &[&str] = if name == "hrm" { &["no_ACT_continue"] } else { &[] };
+        for (field, value) in &mut config {
+            if let Some(given) = fields.get(field)
+                && field != "name"
+                && !ours_alone.contains(&field.as_str())
+            {
+                value.clone_from(given);
+            }
+        }
+        serde_json::from_value(Value::Object(config))
+    }
+
+    /// The reference's short name (`trm`, `hrm`).
     pub fn name(&self) -> &'static str {
         match self {
             Self::Trm(_) => "trm",
+            Self::TrmSinglez(_) => "trm_singlez",
+            Self::TrmHier6(_) => "trm_hier6",
+            Self::Hrm(_) => "hrm",
+            Self::TransformersBaseline(_) => "transformers_baseline",
+            Self::Lstm(_) => "lstm",
+            Self::Transformer(_) => "transformer",
         }
     }
 
     /// Type that activations are computed in.
     pub fn forward_dtype(&self) -> ForwardDtype {
-        match self {
-            Self::Trm(config) => config.forward_dtype,
-        }
+        self.outline().forward_dtype
     }
 
     /// Most supervision steps that an example gets in training.
     pub fn halt_max_steps(&self) -> usize {
-        match self {
-            Self::Trm(config) => config.halt_max_steps,
-        }
+        self.outline().halting.halt_max_steps
     }
 
     /// Chance that a training row must go on past its first halt.
     pub fn halt_exploration_prob(&self) -> f64 {
-        match self {
-            Self::Trm(config) => config.halt_exploration_prob,
-        }
+        self.outline().halting.halt_exploration_prob
+    }
+
+    /// When a row may halt before the step limit.
+    pub fn halting_rule(&self) -> HaltingRule {
+        self.outline().halting.rule
+    }
+
+    /// Whether `q_continue` is trained, on the value of one more step.
+    pub fn learns_q_continue(&self) -> bool {
+        self.outline().halting.learns_q_continue
+    }
+
+    /// Whether `q_continue` means anything: it decides halting, or is trained.
+    pub fn uses_q_continue(&self) -> bool {
+        let halting = self.outline().halting;
+        halting.learns_q_continue || halting.rule == HaltingRule::QHaltOverContinue
+    }
+
+    /// Whether training rows may halt before the step limit.
+    pub fn act_enabled(&self) -> bool {
+        self.outline().halting.act_enabled
+    }
+
+    /// Whether rows may halt before the step limit when the model is evaluated.
+    pub fn act_inference(&self) -> bool {
+        self.outline().halting.act_inference
     }
 
     /// Width of an activation.
     pub fn hidden_size(&self) -> usize {
-        match self {
-            Self::Trm(config) => config.hidden_size,
-        }
+        self.outline().hidden_size
     }
 
     /// Width of a row of the puzzle-embedding table; 0 without one.
     pub fn puzzle_emb_ndim(&self) -> usize {
-        match self {
-            Self::Trm(config) => config.puzzle_emb_ndim,
-        }
+        self.outline().puzzle_emb_ndim
     }
 
     /// Positions that the puzzle embedding takes before the tokens.
     pub fn puzzle_emb_len(&self) -> usize {
-        match self {
-            Self::Trm(config) => config.puzzle_positions(),
-        }
+        self.outline().puzzle_positions()
     }
 
     /// Names of the recursion state, in order.
     pub fn state_names(&self) -> &'static [&'static str] {
-        match self {
-            Self::Trm(_) => &Trm::<()>::STATE_NAMES,
-        }
+        self.outline().state_names
     }
 
     /// Checks the config against the data's dimensions.
@@ -79,8 +168,14 @@ impl ArchitectureConfig {
     /// [`ModelError::Config`] naming the field and what to change.
     pub fn validate(&self, dims: &ModelDims) -> Result<(), ModelError> {
         match self {
-            Self::Trm(config) => config.validate(dims),
+            Self::Trm(config) | Self::TrmSinglez(config) => config.validate_own()?,
+            Self::TrmHier6(config) => trm_hier6::validate_own(config)?,
+            Self::Hrm(config) => config.validate_own()?,
+            Self::TransformersBaseline(config) => config.validate_own()?,
+            Self::Lstm(config) => config.validate_own()?,
+            Self::Transformer(config) => config.validate_own()?,
         }
+        self.outline().validate(dims)
     }
 
     /// Every tensor of the model, in order of construction.
@@ -92,13 +187,36 @@ impl ArchitectureConfig {
         Model::new(self, dims, &mut recorder)?;
         Ok(recorder.specs)
     }
+
+    fn outline(&self) -> Outline {
+        match self {
+            Self::Trm(config) => config.outline(&Trm::<()>::STATE_NAMES),
+            Self::TrmSinglez(config) => config.outline(&TrmSinglez::<()>::STATE_NAMES),
+            Self::TrmHier6(config) => config.outline(&TrmHier6::<()>::STATE_NAMES),
+            Self::Hrm(config) => config.outline(),
+            Self::TransformersBaseline(config) => config.outline(),
+            Self::Lstm(config) => config.outline(),
+            Self::Transformer(config) => config.outline(),
+        }
+    }
 }
 
 /// A model of any architecture, over the weights of one backend.
 #[derive(Debug)]
-pub enum Model<W> {
-    /// Tiny Recursive Model.
+pub struct Model<W> {
+    network: Network<W>,
+    state_names: &'static [&'static str],
+}
+
+#[derive(Debug)]
+enum Network<W> {
     Trm(Trm<W>),
+    TrmSinglez(TrmSinglez<W>),
+    TrmHier6(TrmHier6<W>),
+    Hrm(Hrm<W>),
+    TransformersBaseline(TransformersBaseline<W>),
+    Lstm(Lstm<W>),
+    Transformer(Transformer<W>),
 }
 
 impl<W> Model<W> {
@@ -111,22 +229,37 @@ impl<W> Model<W> {
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
     ) -> Result<Self, ModelError> {
-        match config {
-            ArchitectureConfig::Trm(config) => Ok(Self::Trm(Trm::new(config, dims, source)?)),
-        }
+        use ArchitectureConfig as Config;
+        config.validate(dims)?;
+        let network = match config {
+            Config::Trm(config) => Network::Trm(Trm::new(config, dims, source)?),
+            Config::TrmSinglez(config) => Network::TrmSinglez(TrmSinglez::new(config, dims, source)?),
+            Config::TrmHier6(config) => Network::TrmHier6(TrmHier6::new(config, dims, source)?),
+            Config::Hrm(config) => Network::Hrm(Hrm::new(config, dims, source)?),
+            Config::TransformersBaseline(config) => {
+                Network::TransformersBaseline(TransformersBaseline::new(config, dims, source)?)
+            }
+            Config::Lstm(config) => Network::Lstm(Lstm::new(config, dims, source)?),
+            Config::Transformer(config) => Network::Transformer(Transformer::new(config, dims, source)?),
+        };
+        Ok(Self { network, state_names: config.state_names() })
     }
 
     /// Names of the recursion state, in order.
     pub fn state_names(&self) -> &'static [&'static str] {
-        match self {
-            Self::Trm(_) => &Trm::<()>::STATE_NAMES,
-        }
+        self.state_names
     }
 
-    /// `[hidden_size]` initial value of state `index`.
-    pub fn initial_state(&self, index: usize) -> &W {
-        match self {
-            Self::Trm(model) => model.initial_state(index),
+    /// `[hidden_size]` initial values, in the order of [`state_names`](Self::state_names).
+    pub fn initial_states(&self) -> &[W] {
+        match &self.network {
+            Network::Trm(model) => &model.init,
+            Network::TrmSinglez(model) => &model.init,
+            Network::TrmHier6(model) => &model.init,
+            Network::Hrm(model) => &model.init,
+            Network::TransformersBaseline(model) => &model.init,
+            Network::Lstm(model) => &model.init,
+            Network::Transformer(model) => &model.init,
         }
     }
 
@@ -137,8 +270,7 @@ impl<W> Model<W> {
         reset: &B::Tensor,
         state: &[B::Tensor],
     ) -> Vec<B::Tensor> {
-        let reset_one = |(index, tensor)| backend.reset_rows(reset, self.initial_state(index), tensor);
-        state.iter().enumerate().map(reset_one).collect()
+        self.initial_states().iter().zip(state).map(|(init, tensor)| backend.reset_rows(reset, init, tensor)).collect()
     }
 
     /// One supervision step from `state` (in the order of [`state_names`](Self::state_names)).
@@ -148,8 +280,14 @@ impl<W> Model<W> {
         inputs: &StepInputs<B::Tensor>,
         state: &[B::Tensor],
     ) -> StepOutput<B::Tensor> {
-        match self {
-            Self::Trm(model) => model.step(backend, inputs, state),
+        match &self.network {
+            Network::Trm(model) => model.step(backend, inputs, state),
+            Network::TrmSinglez(model) => model.step(backend, inputs, state),
+            Network::TrmHier6(model) => model.step(backend, inputs, state),
+            Network::Hrm(model) => model.step(backend, inputs, state),
+            Network::TransformersBaseline(model) => model.step(backend, inputs, state),
+            Network::Lstm(model) => model.step(backend, inputs, state),
+            Network::Transformer(model) => model.step(backend, inputs, state),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The contract between architectures and whoever computes them, at the grain at which backends differ in speed.
 //! Owns the list of operations and their shapes; leaves kernels, dtypes and autograd to the implementors.
 
-use crate::layers::{Attention, Linear, SwiGlu};
+use crate::layers::{Attention, LayerNorm, Linear, LstmLayer, SwiGlu};
 
 /// The operations that a recursive reasoner is made of.
 ///
@@ -39,6 +39,16 @@ pub trait Backend {
         let mixed = self.residual_rms_norm(&columns, &self.swiglu(&columns, swiglu), eps);
         self.transpose(&mixed)
     }
+
+    /// Layer norm over the last axis, computed in float32, with learned gain and shift.
+    fn layer_norm(&self, x: &Self::Tensor, norm: &LayerNorm<Self::Weight>) -> Self::Tensor;
+
+    /// `x · Φ(x)` with the normal distribution function itself, not an approximation of it.
+    fn gelu(&self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// An LSTM over the tokens from zero states, `[batch, tokens, in_features]` → `[batch, tokens, out_features]`,
+    /// computed in float32.
+    fn lstm(&self, x: &Self::Tensor, lstm: &LstmLayer<Self::Weight>) -> Self::Tensor;
 
     /// Element-wise sum of equal shapes.
     fn add(&self, left: &Self::Tensor, right: &Self::Tensor) -> Self::Tensor;

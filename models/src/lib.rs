@@ -9,19 +9,31 @@ mod backend;
 pub mod checkpoint;
 mod config;
 mod error;
+mod frame;
+mod hrm;
 mod layers;
+mod lstm;
+mod outline;
 mod parameters;
 pub mod torch_file;
+mod transformer;
+mod transformers_baseline;
 mod trm;
+mod trm_hier6;
+mod trm_singlez;
 
 pub use architecture::{ArchitectureConfig, Model};
 pub use backend::Backend;
 pub use checkpoint::{Checkpoint, Manifest};
-pub use config::{ForwardDtype, ModelDims, PosEncodings, QHeadInput, TrmConfig};
+pub use config::{ForwardDtype, HaltingRule, ModelDims, PosEncodings, QHeadInput};
 pub use error::ModelError;
-pub use layers::{Attention, Linear, Rope, SwiGlu, swiglu_inner_size};
+pub use hrm::HrmConfig;
+pub use layers::{Attention, LayerNorm, Linear, LstmDirection, LstmLayer, Rope, SwiGlu, swiglu_inner_size};
+pub use lstm::LstmConfig;
 pub use parameters::{Init, Initializer, ParameterKind, ParameterSource, ParameterSpec, SpecRecorder};
-pub use trm::Trm;
+pub use transformer::TransformerConfig;
+pub use transformers_baseline::TransformersBaselineConfig;
+pub use trm::TrmConfig;
 
 /// What one supervision step reads besides the recursion state.
 #[derive(Debug, Clone)]
@@ -43,6 +55,6 @@ pub struct StepOutput<T> {
     pub logits: T,
     /// `[batch]` float32; positive means: halt, the answer is right.
     pub q_halt: T,
-    /// `[batch]` float32; the Q-learning alternative to halting, unused under `no_ACT_continue`.
+    /// `[batch]` float32; the value of going on, compared with `q_halt` under [`HaltingRule::QHaltOverContinue`].
     pub q_continue: T,
 }

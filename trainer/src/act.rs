@@ -2,21 +2,21 @@
 //! halted rows, run the model, score it, decide who halts. Owns losses' sums, metrics and halting; leaves gradients
 //! and optimizers to the learner, data to the source.
 
-use models::{ArchitectureConfig, Backend, Model, StepInputs};
+use models::{ArchitectureConfig, Backend, HaltingRule, Model, StepInputs};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
 use crate::backend::{Activation, TchBackend, Weight};
 use crate::carry::Carry;
-use crate::losses::{LossType, q_loss};
+use crate::losses::{LossType, q_continue_target, q_loss};
 use crate::metrics::StepMetrics;
 use crate::parameters::Parameters;
 
 /// Who may halt before the step limit.
 #[derive(Debug, Clone, Copy)]
 pub enum Halting {
-    /// Training: by the sign of `q_halt`, unless exploration asks the row to go on.
+    /// Training: whoever the architecture's rule lets halt, unless exploration asks the row to go on.
     Explore {
         /// Seed of the run.
         seed: u64,
@@ -27,12 +27,14 @@ pub enum Halting {
     },
     /// Evaluation: nobody, every row takes all steps.
     AtLimit,
+    /// Evaluation under `act_inference`: whoever the architecture's rule lets halt.
+    ByRule,
 }
 
 /// What one supervision step gave.
 #[derive(Debug)]
 pub struct ActStep {
-    /// Scalar loss, summed over the batch: language-model loss + 0.5 · halting loss.
+    /// Scalar loss, summed over the batch: language-model loss + 0.5 · (halting loss + loss of `q_continue`).
     pub loss: Tensor,
     /// Sums over the batch.
     pub metrics: StepMetrics,
@@ -42,6 +44,10 @@ pub struct ActStep {
     pub logits: Tensor,
     /// `[batch]` float32.
     pub q_halt: Tensor,
+    /// `[batch]` float32.
+    pub q_continue: Tensor,
+    /// Per row, on the host.
+    pub(crate) rows: RowScores,
     /// The rows of the puzzle table that took part, `[batch, puzzle_emb_ndim]` float32, a leaf that collects their
     /// gradient.
     pub puzzle_rows: Option<Tensor>,
@@ -100,18 +106,55 @@ impl Reasoner {
         let state: Vec<Activation> = carry.state.iter().map(|z| Activation(z.shallow_clone())).collect();
         let state = self.model.reset_state(&self.backend, &Activation(carry.reset_mask(device)), &state);
         let output = self.model.step(&self.backend, &inputs, &state);
-        carry.state = output.state.into_iter().map(|z| z.0).collect();
 
-        let (logits, q_halt) = (output.logits.0, output.q_halt.0);
+        let (logits, q_halt, q_continue) = (output.logits.0, output.q_halt.0, output.q_continue.0);
         let labels = carry.labels(device);
         let scores = Scores::new(&logits, &labels);
         let lm_loss = self.loss_type.per_position(&logits, &labels) / scores.divisor.unsqueeze(-1);
-        let lm_loss = lm_loss.sum(None);
+        let lm_loss = lm_loss.sum_dim_intlist(-1, false, None::<Kind>);
         let q_halt_loss = q_loss(&q_halt, &scores.all_right);
-        let rows = scores.download(&q_halt);
-        self.halt(carry, &rows.q_halt, halting);
-        let metrics = StepMetrics::of_halted(carry, &rows, lm_loss.double_value(&[]), q_halt_loss.double_value(&[]));
-        ActStep { loss: lm_loss + q_halt_loss * 0.5, metrics, preds: scores.preds, logits, q_halt, puzzle_rows }
+        let q_continue_loss = self
+            .q_continue_target(carry, &inputs, &output.state, halting)
+            .map(|target| q_loss(&q_continue, &target));
+        let rows = RowScores {
+            right: to_vec(&scores.right),
+            labelled: to_vec(&scores.labelled),
+            q_halt: to_vec(&q_halt),
+            q_continue: to_vec(&q_continue),
+            lm_loss: to_vec(&lm_loss.to_kind(Kind::Double)),
+            q_halt_loss: to_vec(&q_halt_loss.to_kind(Kind::Double)),
+            q_continue_loss: q_continue_loss.as_ref().map(|loss| to_vec(&loss.to_kind(Kind::Double))),
+        };
+        carry.state = output.state.into_iter().map(|z| z.0).collect();
+        self.halt(carry, &rows, halting);
+        let q_loss = match q_continue_loss {
+            Some(q_continue_loss) => q_halt_loss + q_continue_loss,
+            None => q_halt_loss,
+        };
+        let loss = lm_loss.sum(None::<Kind>) + q_loss.sum(None::<Kind>) * 0.5;
+        let metrics = StepMetrics::of_halted(carry, &rows);
+        ActStep { loss, metrics, preds: scores.preds, logits, q_halt, q_continue, rows, puzzle_rows }
+    }
+
+    /// In training, where the architecture learns `q_continue`: its target, by one more step without gradient.
+    fn q_continue_target(
+        &self,
+        carry: &Carry,
+        inputs: &StepInputs<Activation>,
+        state: &[Activation],
+        halting: Halting,
+    ) -> Option<Tensor> {
+        let limit = self.arch.halt_max_steps() as u32;
+        let trains = matches!(halting, Halting::Explore { .. }) && limit > 1;
+        if !trains || !self.arch.learns_q_continue() {
+            return None;
+        }
+        let is_last: Vec<bool> = carry.steps.iter().map(|&steps| steps + 1 >= limit).collect();
+        Some(self.backend.no_grad(|| {
+            let next = self.model.step(&self.backend, inputs, state);
+            let is_last = Tensor::from_slice(&is_last).to_device(next.q_halt.0.device());
+            q_continue_target(&next.q_halt.0, &next.q_continue.0, &is_last)
+        }))
     }
 
     /// Table rows as whole positions, zero-padded at the end.
@@ -121,15 +164,25 @@ impl Reasoner {
         Activation(rows.constant_pad_nd([0, padding]).view([-1, len, hidden_size]).to_kind(self.backend.kind()))
     }
 
-    fn halt(&self, carry: &mut Carry, q_halt: &[f32], halting: Halting) {
+    fn halt(&self, carry: &mut Carry, rows: &RowScores, halting: Halting) {
         let limit = self.arch.halt_max_steps() as u32;
+        let adaptive = match halting {
+            Halting::Explore { .. } => self.arch.act_enabled(),
+            Halting::ByRule => true,
+            Halting::AtLimit => false,
+        };
+        let rule = self.arch.halting_rule();
         let mut exploration = Exploration::new(&self.arch, halting);
-        for (row, &q) in q_halt.iter().enumerate() {
+        for row in 0..carry.halted.len() {
             // Drawn for every row, whether it matters or not: a row's draw must not depend on the rows before it.
-            let min_halt_steps = exploration.as_mut().map(|exploration| exploration.min_halt_steps(limit));
+            let minimum = exploration.as_mut().map_or(0, |exploration| exploration.min_halt_steps(limit));
+            let wants_to_halt = match rule {
+                HaltingRule::QHalt => rows.q_halt[row] > 0.0,
+                HaltingRule::QHaltOverContinue => rows.q_halt[row] > rows.q_continue[row],
+            };
             carry.steps[row] += 1;
             let steps = carry.steps[row];
-            carry.halted[row] = steps >= limit || min_halt_steps.is_some_and(|minimum| q > 0.0 && steps >= minimum);
+            carry.halted[row] = steps >= limit || (adaptive && wants_to_halt && steps >= minimum);
         }
     }
 }
@@ -177,12 +230,16 @@ struct Scores {
     all_right: Tensor,
 }
 
-/// Per-row numbers on the host.
+/// Per-row numbers on the host: the copies are the only synchronisation of a step, needed to decide who halts.
 #[derive(Debug)]
 pub(crate) struct RowScores {
     pub(crate) right: Vec<i64>,
     pub(crate) labelled: Vec<i64>,
     pub(crate) q_halt: Vec<f32>,
+    pub(crate) q_continue: Vec<f32>,
+    pub(crate) lm_loss: Vec<f64>,
+    pub(crate) q_halt_loss: Vec<f64>,
+    pub(crate) q_continue_loss: Option<Vec<f64>>,
 }
 
 impl Scores {
@@ -196,15 +253,6 @@ impl Scores {
             let all_right = right.eq_tensor(&labelled);
             Self { preds, right, labelled, divisor, all_right }
         })
-    }
-
-    /// Three small copies to the host: the only synchronisation of a step, needed to decide who halts.
-    fn download(&self, q_halt: &Tensor) -> RowScores {
-        RowScores {
-            right: to_vec(&self.right),
-            labelled: to_vec(&self.labelled),
-            q_halt: to_vec(&q_halt.detach().to_kind(Kind::Float)),
-        }
     }
 }
 

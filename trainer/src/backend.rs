@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use models::{Attention, Backend, ForwardDtype, Linear, Rope, SwiGlu};
+use models::{Attention, Backend, ForwardDtype, LayerNorm, Linear, LstmLayer, Rope, SwiGlu};
 use tch::{Device, Kind, Tensor};
 
 use crate::kernels::{self, PackedMlp};
@@ -82,6 +82,11 @@ impl TchBackend {
     /// Type that norms and means are computed in.
     fn wide(&self) -> Kind {
         if self.kind == Kind::Double { Kind::Double } else { Kind::Float }
+    }
+
+    /// The weight in the type of [`wide`](Self::wide).
+    fn widened(&self, weight: &Weight) -> Tensor {
+        weight.master.to_kind(self.wide())
     }
 
     /// Whether element-wise kernels take `x`. float32 is left to libtorch: it is the type of comparisons with the
@@ -194,6 +199,34 @@ impl Backend for TchBackend {
         let columns = self.transpose(x);
         let mixed = self.residual_rms_norm(&columns, &self.swiglu(&columns, swiglu), eps);
         self.transpose(&mixed)
+    }
+
+    fn layer_norm(&self, x: &Activation, norm: &LayerNorm<Weight>) -> Activation {
+        let width = x.0.size()[x.0.dim() - 1];
+        let (weight, bias) = (self.widened(&norm.weight), self.widened(&norm.bias));
+        let normed = x.0.to_kind(self.wide()).layer_norm([width], Some(weight), Some(bias), norm.eps, true);
+        Activation(normed.to_kind(self.kind))
+    }
+
+    fn gelu(&self, x: &Activation) -> Activation {
+        Activation(x.0.gelu("none"))
+    }
+
+    fn lstm(&self, x: &Activation, lstm: &LstmLayer<Weight>) -> Activation {
+        let (directions, batch) = (lstm.directions.len(), x.0.size()[0]);
+        let size = [directions as i64, batch, lstm.hidden_size as i64];
+        let zeros = Tensor::zeros(size, (self.wide(), x.0.device()));
+        let weights: Vec<Tensor> = lstm
+            .directions
+            .iter()
+            .flat_map(|d| [&d.weight_ih, &d.weight_hh, &d.bias_ih, &d.bias_hh])
+            .map(|weight| self.widened(weight))
+            .collect();
+        let weights: Vec<&Tensor> = weights.iter().collect();
+        let wide = x.0.to_kind(self.wide());
+        let (read, _, _) =
+            wide.lstm(&[&zeros, &zeros], &weights, true, 1, 0.0, self.recording.get(), directions == 2, true);
+        Activation(read.to_kind(self.kind))
     }
 
     fn add(&self, left: &Activation, right: &Activation) -> Activation {

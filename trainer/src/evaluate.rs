@@ -1,5 +1,6 @@
-//! Evaluation in the reference's way: every row takes all `halt_max_steps` supervision steps and the last one counts.
-//! Owns the loop and its report; leaves where the rows come from to the caller.
+//! Evaluation in the reference's way: every row takes all `halt_max_steps` supervision steps and the last one counts,
+//! unless the architecture asks for `act_inference`, where the step counts at which a row halts. Owns the loop and its
+//! report; leaves where the rows come from to the caller.
 
 use datasets::batch::Batch;
 use serde::Serialize;
@@ -42,17 +43,22 @@ pub fn evaluate(
     batches: impl Iterator<Item = Result<Batch, TrainError>>,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation, TrainError> {
+    let halting = if arch.act_inference() { Halting::ByRule } else { Halting::AtLimit };
     let mut sums = StepMetrics::default();
     for batch in batches {
         let batch = batch?;
         let mut carry = Carry::empty(arch, batch.rows(), batch.seq_len, parameters.device());
         carry.admit(&batch);
         carry.halted.fill(true);
-        let mut last = StepMetrics::default();
+        let mut thinking = vec![true; batch.rows()];
         for _ in 0..arch.halt_max_steps() {
-            last = reasoner.step_without_gradient(&mut carry, parameters, Halting::AtLimit).metrics;
+            let act = reasoner.step_without_gradient(&mut carry, parameters, halting);
+            sums.merge(&StepMetrics::of(&carry, &act.rows, |row| thinking[row] && carry.halted[row]));
+            thinking.iter_mut().zip(&carry.halted).for_each(|(thinking, halted)| *thinking &= !halted);
+            if !thinking.contains(&true) {
+                break;
+            }
         }
-        sums.merge(&last);
         progress(batch.real_rows);
     }
     Ok(Evaluation::of(&sums))

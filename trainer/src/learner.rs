@@ -95,7 +95,7 @@ impl Learner {
             self.carry.admit(batch);
             let halting = Halting::Explore { seed: self.config.seed, step, rank: self.config.rank };
             let act = self.reasoner.step(&mut self.carry, &self.parameters, halting);
-            let loss = act.metrics.lm_loss + 0.5 * act.metrics.q_halt_loss;
+            let loss = act.metrics.loss();
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, loss });
             }

@@ -55,7 +55,13 @@ fn softmax_cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
         .view_as(labels)
 }
 
-/// `Σ` over the batch of binary cross entropy between `q` `[batch]` float32 logits and `target` `[batch]` in {0, 1}.
+/// Binary cross entropy per row between `q` `[batch]` float32 logits and `target` `[batch]` in [0, 1].
 pub fn q_loss(q: &Tensor, target: &Tensor) -> Tensor {
-    q.binary_cross_entropy_with_logits::<Tensor>(&target.to_kind(q.kind()), None, None, Reduction::Sum)
+    q.binary_cross_entropy_with_logits::<Tensor>(&target.to_kind(q.kind()), None, None, Reduction::None)
+}
+
+/// What `q_continue` is to predict: the value of the better choice one step on (`q_halt` and `q_continue` there), or of
+/// halting where `is_last` (`[batch]` bool) says that no choice is left.
+pub fn q_continue_target(next_q_halt: &Tensor, next_q_continue: &Tensor, is_last: &Tensor) -> Tensor {
+    next_q_halt.where_self(is_last, &next_q_halt.maximum(next_q_continue)).sigmoid()
 }

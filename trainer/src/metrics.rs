@@ -21,14 +21,28 @@ pub struct StepMetrics {
     pub lm_loss: f64,
     /// Halting loss, summed over all rows.
     pub q_halt_loss: f64,
+    /// Loss of `q_continue`, summed over all rows, where it is learned.
+    pub q_continue_loss: Option<f64>,
     /// Rows of the batches, halted or not: what the losses are divided by.
     pub rows: f64,
 }
 
 impl StepMetrics {
-    pub(crate) fn of_halted(carry: &Carry, scores: &RowScores, lm_loss: f64, q_halt_loss: f64) -> Self {
-        let mut metrics = Self { lm_loss, q_halt_loss, rows: carry.halted.len() as f64, ..Self::default() };
-        for row in 0..carry.halted.len() {
+    /// Sums of a training step: losses of all rows, the rest of those that halted.
+    pub(crate) fn of_halted(carry: &Carry, scores: &RowScores) -> Self {
+        Self::of(carry, scores, |_| true)
+    }
+
+    /// Sums over the rows for which `takes_part` holds; accuracies count those of them that halted and have labels.
+    pub(crate) fn of(carry: &Carry, scores: &RowScores, takes_part: impl Fn(usize) -> bool) -> Self {
+        let mut metrics = Self::default();
+        for row in (0..carry.halted.len()).filter(|&row| takes_part(row)) {
+            metrics.rows += 1.0;
+            metrics.lm_loss += scores.lm_loss[row];
+            metrics.q_halt_loss += scores.q_halt_loss[row];
+            if let Some(losses) = &scores.q_continue_loss {
+                *metrics.q_continue_loss.get_or_insert(0.0) += losses[row];
+            }
             let (right, labelled) = (scores.right[row], scores.labelled[row]);
             if !carry.halted[row] || labelled == 0 {
                 continue;
@@ -43,6 +57,11 @@ impl StepMetrics {
         metrics
     }
 
+    /// What is minimised: the token loss and half of the others, summed over the rows.
+    pub fn loss(&self) -> f64 {
+        self.lm_loss + 0.5 * (self.q_halt_loss + self.q_continue_loss.unwrap_or(0.0))
+    }
+
     /// Adds the sums of another batch.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
@@ -52,20 +71,25 @@ impl StepMetrics {
         self.steps += other.steps;
         self.lm_loss += other.lm_loss;
         self.q_halt_loss += other.q_halt_loss;
+        if let Some(loss) = other.q_continue_loss {
+            *self.q_continue_loss.get_or_insert(0.0) += loss;
+        }
         self.rows += other.rows;
     }
 
     /// Names and means, as logged: accuracies and steps per counted row, losses per row.
-    pub fn means(&self) -> [(&'static str, f64); 6] {
+    pub fn means(&self) -> Vec<(&'static str, f64)> {
         let count = self.count.max(1.0);
         let rows = self.rows.max(1.0);
-        [
+        let mut means = vec![
             ("accuracy", self.accuracy / count),
             ("exact_accuracy", self.exact_accuracy / count),
             ("q_halt_accuracy", self.q_halt_accuracy / count),
             ("steps", self.steps / count),
             ("lm_loss", self.lm_loss / rows),
             ("q_halt_loss", self.q_halt_loss / rows),
-        ]
+        ];
+        means.extend(self.q_continue_loss.map(|loss| ("q_continue_loss", loss / rows)));
+        means
     }
 }

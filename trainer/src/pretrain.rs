@@ -198,7 +198,7 @@ impl Run {
         let means = interval.metrics.means();
         let speed = interval.samples_per_second();
         let (lr, _) = self.learner.learning_rates(step);
-        self.logger.write(step, "train", means.into_iter().chain([("lr", lr), ("samples_per_second", speed)]))?;
+        self.logger.write(step, "train", means.iter().copied().chain([("lr", lr), ("samples_per_second", speed)]))?;
         observer.logged(step, &means, speed);
         Ok(())
     }

@@ -7,7 +7,7 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use datasets::sudoku::GeneratorOptions;
-use models::{ArchitectureConfig, TrmConfig};
+use models::ArchitectureConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -107,8 +107,9 @@ impl PretrainConfig {
     /// # Errors
     /// [`TrainError::Setting`] naming the key, with the nearest known key where it is unknown.
     pub fn resolve(files: &[PathBuf], overrides: &[Override]) -> Result<Self, TrainError> {
-        let mut tree = tree::ConfigTree::new(defaults());
-        for file in files {
+        let files = files.iter().map(|path| tree::ConfigFile::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut tree = tree::ConfigTree::new(defaults(&chosen_architecture(&files, overrides)?));
+        for file in &files {
             tree.merge_file(file)?;
         }
         for change in overrides {
@@ -169,7 +170,7 @@ impl PretrainConfig {
 
     fn to_tree(&self) -> Value {
         let mut root = serde_json::to_value(self).expect("a config holds only JSON types");
-        let defaults = defaults();
+        let defaults = defaults(&self.arch);
         let loss_type = root.as_object_mut().and_then(|table| table.remove("loss_type"));
         root["arch"]["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": loss_type});
         root["evaluators"] = defaults["evaluators"].clone();
@@ -231,10 +232,26 @@ impl PretrainConfig {
     }
 }
 
-/// All keys with their defaults: what may be set at all.
-fn defaults() -> Value {
-    let mut arch = serde_json::to_value(ArchitectureConfig::Trm(TrmConfig::default())).expect("plain JSON types");
-    arch["puzzle_emb_ndim"] = Value::Null;
+/// The architecture that files and overrides choose, the last of them first: as in Hydra the choice comes before all
+/// other settings, wherever it stands, because it decides which keys there are.
+fn chosen_architecture(
+    files: &[tree::ConfigFile],
+    overrides: &[Override],
+) -> Result<ArchitectureConfig, TrainError> {
+    let by_override = overrides.iter().rev().find_map(|change| tree::architecture_name(&change.key, &change.value));
+    let by_file = || files.iter().rev().find_map(tree::ConfigFile::architecture_name);
+    let name = by_override.or_else(by_file).unwrap_or(ArchitectureConfig::NAMES[0]);
+    ArchitectureConfig::default_of(name).map_err(|_| tree::no_architecture(name))
+}
+
+/// All keys with their defaults under the architecture of `arch`: what may be set at all.
+fn defaults(arch: &ArchitectureConfig) -> Value {
+    let default = ArchitectureConfig::default_of(arch.name()).expect("the name of an architecture");
+    let follows_hidden_size = default.puzzle_emb_ndim() > 0;
+    let mut arch = serde_json::to_value(default).expect("plain JSON types");
+    if follows_hidden_size {
+        arch["puzzle_emb_ndim"] = Value::Null;
+    }
     arch["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"});
     let mut generator = serde_json::to_value(GeneratorOptions::default()).expect("plain JSON types");
     generator["size"] = Value::Null;
@@ -292,7 +309,7 @@ fn serde_path(root: &Value) -> Result<PretrainConfig, TrainError> {
     }
     serde_json::from_value(root.clone()).map_err(|whole| {
         // Name the first key that is at fault on its own: replace the others by their defaults, one at a time.
-        let defaults = defaults();
+        let defaults = defaults(&ArchitectureConfig::Trm(models::TrmConfig::default()));
         for (key, value) in table {
             let mut single = root.clone();
             single[key] = defaults[key].clone();

@@ -27,7 +27,7 @@ fn the_published_sudoku_command_is_understood() {
         "ema=True",
     ])
     .unwrap();
-    let ArchitectureConfig::Trm(arch) = &config.arch;
+    let ArchitectureConfig::Trm(arch) = &config.arch else { panic!("{:?}", config.arch) };
     assert!(arch.mlp_t);
     assert_eq!(arch.pos_encodings, models::PosEncodings::None);
     assert_eq!((arch.H_cycles, arch.L_cycles, arch.puzzle_emb_ndim), (3, 6, 512));
@@ -71,6 +71,42 @@ fn wrong_values_are_reported_under_their_key() {
 }
 
 #[test]
+fn every_architecture_has_its_own_keys_and_the_references_defaults() {
+    let arch = |overrides: &[&str]| {
+        let mut all = vec!["data_paths=[x]"];
+        all.extend(overrides);
+        resolve(&all).map(|config| config.arch)
+    };
+    for name in ArchitectureConfig::NAMES {
+        assert_eq!(arch(&[&format!("arch={name}")]).unwrap(), ArchitectureConfig::default_of(name).unwrap());
+    }
+    // The choice comes first wherever it stands, and the last choice counts.
+    let ArchitectureConfig::Hrm(hrm) = arch(&["arch.H_layers=2", "arch=trm", "arch=hrm", "arch.hidden_size=64"]).unwrap()
+    else {
+        panic!("no HRM");
+    };
+    assert_eq!((hrm.H_layers, hrm.L_layers, hrm.hidden_size, hrm.puzzle_emb_ndim), (2, 4, 64, 64));
+    let name = "arch.name=recursive_reasoning.transformers_baseline@Model_ACTV2";
+    assert_eq!(arch(&[name, "arch.act_inference=True"]).unwrap().name(), "transformers_baseline");
+    assert_eq!(arch(&["arch=lstm", "arch.hidden_size=32"]).unwrap().puzzle_emb_ndim(), 0);
+    let message = |overrides: &[&str]| arch(overrides).unwrap_err().to_string();
+    assert_eq!(message(&["arch=lstm", "arch.num_layer=2"]), "arch.num_layer: is no known key; did you mean `arch.num_layers`?");
+    assert!(message(&["arch=lstm", "arch.H_cycles=2"]).starts_with("arch.H_cycles: is no known key"));
+    assert!(message(&["arch=hrmm"]).ends_with("there are trm, trm_singlez, trm_hier6, hrm, transformers_baseline, lstm, transformer"));
+}
+
+#[test]
+fn a_file_may_choose_the_architecture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hrm.toml");
+    std::fs::write(&path, "data_paths = [\"x\"]\n[arch]\nname = \"hrm\"\nH_layers = 3\n").unwrap();
+    let config = PretrainConfig::resolve(&[path.clone()], &[]).unwrap();
+    assert!(matches!(&config.arch, ArchitectureConfig::Hrm(hrm) if hrm.H_layers == 3), "{:?}", config.arch);
+    let overridden = PretrainConfig::resolve(&[path], &["arch=lstm".parse().unwrap()]).unwrap_err().to_string();
+    assert!(overridden.contains("hrm.toml"), "{overridden}");
+}
+
+#[test]
 fn a_generator_needs_steps_and_excludes_folders() {
     let generated = resolve(&["generator.size=4", "generator.extra_clues=[0,5]", "max_steps=10"]).unwrap();
     assert_eq!(generated.generator.as_ref().unwrap().extra_clues, (0, 5));
@@ -86,6 +122,8 @@ fn a_saved_config_resolves_to_itself() {
     let path = folder.path().join("config.json");
     std::fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
     assert_eq!(PretrainConfig::resolve_resumed(&path, &[]).unwrap(), config);
+    let change = PretrainConfig::resolve_resumed(&path, &["arch=hrm".parse().unwrap()]).unwrap_err().to_string();
+    assert_eq!(change, "arch: is `trm` here and cannot become `hrm` as well; a run has one architecture");
     let folders = resolve(&["data_paths=[a,b]"]).unwrap();
     std::fs::write(&path, serde_json::to_string(&folders).unwrap()).unwrap();
     let longer = PretrainConfig::resolve_resumed(&path, &["epochs=5".parse().unwrap()]).unwrap();

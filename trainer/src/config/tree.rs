@@ -1,7 +1,8 @@
 //! A table of known keys that files and overrides may change but not extend.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use models::ArchitectureConfig;
 use serde_json::Value;
 
 use crate::TrainError;
@@ -24,25 +25,18 @@ impl ConfigTree {
         self.root
     }
 
-    /// Sets every key of a TOML file.
-    pub(super) fn merge_file(&mut self, path: &Path) -> Result<(), TrainError> {
-        let text = std::fs::read_to_string(path).map_err(TrainError::io(path))?;
-        let table: toml::Table = toml::from_str(&text).map_err(|e| TrainError::state(path, e.to_string()))?;
-        let value = serde_json::to_value(table).map_err(|e| TrainError::state(path, e.to_string()))?;
-        self.merge("", &value).map_err(|error| match error {
-            TrainError::Setting { key, problem } => TrainError::state(path, format!("{key}: {problem}")),
+    /// Sets every key of a file.
+    pub(super) fn merge_file(&mut self, file: &ConfigFile) -> Result<(), TrainError> {
+        self.merge("", &file.content).map_err(|error| match error {
+            TrainError::Setting { key, problem } => TrainError::state(&file.path, format!("{key}: {problem}")),
             other => other,
         })
     }
 
     /// Sets `key` (`arch.mlp_t`) to `value`.
     pub(super) fn set(&mut self, key: &str, value: Value) -> Result<(), TrainError> {
-        // Hydra's config group: `arch=trm` picks `config/arch/trm.yaml`.
-        if let ("arch", Value::String(name)) = (key, &value) {
-            return self.choose_architecture(name);
-        }
-        if let ("arch.name", Value::String(name)) = (key, &value) {
-            return self.choose_architecture(short_name(name));
+        if let Some(name) = architecture_name(key, &value) {
+            return self.check_architecture(name);
         }
         if key == "evaluators" && value != Value::Array(Vec::new()) {
             return Err(TrainError::setting(
@@ -74,12 +68,17 @@ impl ConfigTree {
         Ok(())
     }
 
-    fn choose_architecture(&self, name: &str) -> Result<(), TrainError> {
-        let present = self.root["arch"]["name"].as_str().unwrap_or_default();
-        if name == present {
-            return Ok(());
+    /// The architecture was chosen when the tree was made, by a run that is resumed or by the last override.
+    fn check_architecture(&self, name: &str) -> Result<(), TrainError> {
+        let chosen = self.root["arch"]["name"].as_str().unwrap_or_default();
+        if !ArchitectureConfig::NAMES.contains(&name) {
+            return Err(no_architecture(name));
         }
-        Err(TrainError::setting("arch", format!("`{name}` is no architecture of this version; it knows: {present}")))
+        if name != chosen {
+            let problem = format!("is `{chosen}` here and cannot become `{name}` as well; a run has one architecture");
+            return Err(TrainError::setting("arch", problem));
+        }
+        Ok(())
     }
 
     fn keys(&self) -> Vec<String> {
@@ -89,10 +88,42 @@ impl ConfigTree {
     }
 }
 
-/// `recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1` → `trm`.
-fn short_name(name: &str) -> &str {
-    let module = name.split('@').next().unwrap_or(name);
-    module.rsplit('.').next().unwrap_or(module)
+/// A TOML file of settings.
+#[derive(Debug)]
+pub(super) struct ConfigFile {
+    path: PathBuf,
+    content: Value,
+}
+
+impl ConfigFile {
+    pub(super) fn read(path: &Path) -> Result<Self, TrainError> {
+        let text = std::fs::read_to_string(path).map_err(TrainError::io(path))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|e| TrainError::state(path, e.to_string()))?;
+        let content = serde_json::to_value(table).map_err(|e| TrainError::state(path, e.to_string()))?;
+        Ok(Self { path: path.to_owned(), content })
+    }
+
+    pub(super) fn architecture_name(&self) -> Option<&str> {
+        let arch = self.content.get("arch")?;
+        architecture_name("arch", arch).or_else(|| architecture_name("arch.name", arch.get("name")?))
+    }
+}
+
+/// The architecture that a setting chooses: `arch=hrm` (Hydra's config group `config/arch/hrm.yaml`), or
+/// `arch.name=recursive_reasoning.hrm@HierarchicalReasoningModel_ACTV1` as the reference's files have it.
+pub(super) fn architecture_name<'v>(key: &str, value: &'v Value) -> Option<&'v str> {
+    match key {
+        "arch" => value.as_str(),
+        "arch.name" => {
+            let module = value.as_str()?.split('@').next()?;
+            module.rsplit('.').next()
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn no_architecture(name: &str) -> TrainError {
+    TrainError::setting("arch", format!("`{name}` is no architecture; there are {}", ArchitectureConfig::NAMES.join(", ")))
 }
 
 fn collect_keys(prefix: &str, value: &Value, keys: &mut Vec<String>) {

@@ -1,0 +1,64 @@
+//! TRM with a single state: one `z_L` is both latent and answer. Follows `models/recursive_reasoning/trm_singlez.py` of
+//! the reference (the ablation "single z" of arXiv 2510.04871). Leaves halting and carried state to whoever runs the
+//! steps.
+
+use crate::frame::{Frame, initial_state};
+use crate::layers::{BlockShape, ReasoningModule};
+use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput, TrmConfig};
+
+/// A single-state TRM whose tensors are weights `W` of some backend.
+#[derive(Debug)]
+#[expect(non_snake_case, reason = "the reference's names")]
+pub(crate) struct TrmSinglez<W> {
+    frame: Frame<W>,
+    L_level: ReasoningModule<W>,
+    /// `z_L`: `[hidden_size]`.
+    pub(crate) init: [W; 1],
+    H_cycles: usize,
+    L_cycles: usize,
+}
+
+impl<W> TrmSinglez<W> {
+    pub(crate) const STATE_NAMES: [&'static str; 1] = ["z_L"];
+
+    pub(crate) fn new(
+        config: &TrmConfig,
+        dims: &ModelDims,
+        source: &mut impl ParameterSource<Weight = W>,
+    ) -> Result<Self, ModelError> {
+        let outline = config.outline(&Self::STATE_NAMES);
+        let frame = Frame::new(source, &outline, dims)?;
+        let shape = BlockShape::new(source, &outline, dims);
+        Ok(Self {
+            frame,
+            L_level: ReasoningModule::new(source, "inner.L_level", config.L_layers, &shape)?,
+            init: [initial_state(source, "L_init", config.hidden_size)?],
+            H_cycles: config.H_cycles,
+            L_cycles: config.L_cycles,
+        })
+    }
+
+    /// One supervision step: `H_cycles` rounds, of which only the last is differentiated.
+    #[expect(non_snake_case, reason = "the reference's letters")]
+    pub(crate) fn step<B: Backend<Weight = W>>(
+        &self,
+        backend: &B,
+        inputs: &StepInputs<B::Tensor>,
+        state: &[B::Tensor],
+    ) -> StepOutput<B::Tensor> {
+        let x = self.frame.embed(backend, inputs);
+        let mut z_L = state[0].clone();
+        if self.H_cycles > 1 {
+            z_L = backend.no_grad(|| (1..self.H_cycles).fold(z_L, |z_L, _| self.recursion(backend, &x, z_L)));
+        }
+        let z_L = self.recursion(backend, &x, z_L);
+        self.frame.output(backend, &z_L, std::slice::from_ref(&z_L))
+    }
+
+    /// `z_L ← f(z_L + x)` `L_cycles` times, then once without the question: `z_L ← f(z_L)`.
+    #[expect(non_snake_case, reason = "the reference's letters")]
+    fn recursion<B: Backend<Weight = W>>(&self, backend: &B, x: &B::Tensor, z_L: B::Tensor) -> B::Tensor {
+        let z_L = (0..self.L_cycles).fold(z_L, |z_L, _| self.L_level.forward(backend, &z_L, x));
+        self.L_level.blocks(backend, z_L)
+    }
+}
