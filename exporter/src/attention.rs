@@ -1,7 +1,7 @@
 //! Multi-head self-attention as nodes: ONNX Runtime's own operators, or the standard ones.
 //! Owns heads and rotary positions; leaves projections to `emitter`.
 
-use models::{Attention, Rope};
+use models::{Attention, Backend, Rope};
 
 use crate::Flavor;
 use crate::emitter::Emitter;
@@ -14,8 +14,7 @@ pub(crate) fn emit(emitter: &Emitter, x: &Symbol, attention: &Attention<Paramete
         Flavor::Fused => fused(emitter, x, attention),
         Flavor::Portable => portable(emitter, x, attention),
     };
-    let weight = &attention.output.weight;
-    emitter.project(&context, &format!("{}_T", weight.name), weight, 0, attention.output.out_features)
+    emitter.linear(&context, &attention.output)
 }
 
 /// Queries, keys and values are three products: the operators want them apart, and a `Split` would copy them.
@@ -31,18 +30,27 @@ fn fused(emitter: &Emitter, x: &Symbol, attention: &Attention<Parameter>) -> Sym
         float_attribute("scale", softmax_scale(attention) as f32),
     ];
     let name = emitter.graph().node(MICROSOFT, "MultiHeadAttention", &[&query, &key, &value.name], attributes);
-    Symbol { name, row_shape: x.row_shape.clone() }
+    Symbol { name, row_shape: vec![x.row_shape[0], width(attention)] }
+}
+
+/// All heads side by side, which is not always the width of the activations.
+fn width(attention: &Attention<Parameter>) -> usize {
+    attention.num_heads * attention.head_dim
 }
 
 fn projection(emitter: &Emitter, x: &Symbol, attention: &Attention<Parameter>, part: &str) -> Symbol {
     let weight = &attention.qkv.weight;
-    let width = attention.num_heads * attention.head_dim;
+    let width = width(attention);
     let start = match part {
         "query" => 0,
         "key" => width,
         _ => 2 * width,
     };
-    emitter.project(x, &format!("{}_{part}_T", weight.name), weight, start, width)
+    let product = emitter.project(x, &format!("{}_{part}_T", weight.name), weight, start, width);
+    let Some(bias) = &attention.qkv.bias else { return product };
+    let values = || bias.values[start..start + width].to_vec();
+    let bias = emitter.graph().float_constant(format!("{}_{part}", bias.name), &[width], values);
+    Symbol { name: emitter.plain("Add", &[&product.name, &bias]), row_shape: product.row_shape }
 }
 
 fn softmax_scale(attention: &Attention<Parameter>) -> f64 {
@@ -80,8 +88,9 @@ fn portable(emitter: &Emitter, x: &Symbol, attention: &Attention<Parameter>) -> 
     let weights = emitter.graph().node("", "Softmax", &[&scores], vec![int_attribute("axis", -1)]);
     let context = emitter.plain("MatMul", &[&weights, &value]);
     let context = transpose(emitter, &context, &[0, 2, 1, 3]);
-    let shape = emitter.graph().int_constant(&[0, 0, x.width() as i64]);
-    Symbol { name: emitter.plain("Reshape", &[&context, &shape]), row_shape: x.row_shape.clone() }
+    let shape = emitter.graph().int_constant(&[0, 0, width(attention) as i64]);
+    let name = emitter.plain("Reshape", &[&context, &shape]);
+    Symbol { name, row_shape: vec![x.row_shape[0], width(attention)] }
 }
 
 /// `[batch, tokens, heads · head_dim]` → `[batch, heads, tokens, head_dim]`.

@@ -3,12 +3,13 @@
 
 use std::cell::{RefCell, RefMut};
 
-use models::{Attention, Backend, Linear, SwiGlu};
+use models::{Attention, Backend, LayerNorm, Linear, LstmLayer, SwiGlu};
 
 use crate::Flavor;
 use crate::attention;
 use crate::graph::{GraphBuilder, MICROSOFT, Symbol, float_attribute, int_attribute, ints_attribute};
 use crate::parameter::Parameter;
+use crate::recurrent;
 
 /// Runs a model symbolically.
 #[derive(Debug)]
@@ -194,6 +195,32 @@ impl Backend for Emitter {
         let up = self.mix(x, &format!("{}_up", gate_up.name), gate_up, inner, inner);
         let delta = self.mix(&self.silu_product(&gate, &up), &down.name, down, 0, swiglu.down.out_features);
         Symbol { name: self.sum_rms_norm(&x.name, &delta.name, 1, eps), row_shape: x.row_shape.clone() }
+    }
+
+    fn layer_norm(&self, x: &Symbol, norm: &LayerNorm<Parameter>) -> Symbol {
+        let (weight, bias) = (self.stored(&norm.weight), self.stored(&norm.bias));
+        let attributes = vec![int_attribute("axis", -1), float_attribute("epsilon", norm.eps as f32)];
+        let name = self.graph().node("", "LayerNormalization", &[&x.name, &weight, &bias], attributes);
+        Symbol { name, row_shape: x.row_shape.clone() }
+    }
+
+    /// The portable form is the one that ONNX Runtime recognises and replaces by its own operator.
+    fn gelu(&self, x: &Symbol) -> Symbol {
+        let name = match self.flavor {
+            Flavor::Fused => self.graph().node(MICROSOFT, "Gelu", &[&x.name], Vec::new()),
+            Flavor::Portable => {
+                let scaled = self.plain("Div", &[&x.name, &self.scalar(std::f64::consts::SQRT_2)]);
+                let error_function = self.plain("Erf", &[&scaled]);
+                let shifted = self.plain("Add", &[&error_function, &self.scalar(1.0)]);
+                let product = self.plain("Mul", &[&x.name, &shifted]);
+                self.plain("Mul", &[&product, &self.scalar(0.5)])
+            }
+        };
+        Symbol { name, row_shape: x.row_shape.clone() }
+    }
+
+    fn lstm(&self, x: &Symbol, lstm: &LstmLayer<Parameter>) -> Symbol {
+        recurrent::emit(self, x, lstm)
     }
 
     fn add(&self, left: &Symbol, right: &Symbol) -> Symbol {

@@ -250,6 +250,16 @@ pub(crate) fn int_attribute(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.to_owned(), i: Some(value), r#type: proto::ATTRIBUTE_INT, ..AttributeProto::default() }
 }
 
+/// Attribute `name` of string type.
+pub(crate) fn string_attribute(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        s: Some(value.as_bytes().to_vec()),
+        r#type: proto::ATTRIBUTE_STRING,
+        ..AttributeProto::default()
+    }
+}
+
 /// Attribute `name` of integer list type.
 pub(crate) fn ints_attribute(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {

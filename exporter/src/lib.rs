@@ -11,6 +11,7 @@ pub mod metadata;
 pub mod names;
 mod parameter;
 mod proto;
+mod recurrent;
 pub mod runtime;
 #[cfg(test)]
 mod structure_tests;
@@ -148,6 +149,7 @@ fn emit_step(
     let mut outputs = BTreeMap::from([
         (names::PREDS.to_owned(), emitter.predictions(&output.logits)),
         (names::Q_HALT_LOGITS.to_owned(), output.q_halt),
+        (names::Q_CONTINUE_LOGITS.to_owned(), output.q_continue),
         (names::LOGITS.to_owned(), output.logits),
     ]);
     outputs.extend(model.state_names().iter().zip(output.state).map(|(name, next)| (names::state_output(name), next)));
@@ -163,20 +165,21 @@ fn emit_unrolled(
 ) -> BTreeMap<String, Symbol> {
     let tokens = metadata.tokens();
     let inputs = step_inputs(inputs);
-    let mut state: Vec<Symbol> = (0..model.state_names().len())
-        .map(|index| emitter.initial_state(model.initial_state(index), tokens, &inputs.tokens))
-        .collect();
-    let (mut preds, mut q_halt, mut logits) = (Vec::new(), Vec::new(), Vec::new());
+    let mut state: Vec<Symbol> =
+        model.initial_states().iter().map(|init| emitter.initial_state(init, tokens, &inputs.tokens)).collect();
+    let (mut preds, mut q_halt, mut q_continue, mut logits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..halt_steps {
         let output = model.step(emitter, &inputs, &state);
         preds.push(emitter.predictions(&output.logits));
         q_halt.push(output.q_halt);
+        q_continue.push(output.q_continue);
         logits.push(output.logits);
         state = output.state;
     }
     BTreeMap::from([
         (names::PREDS.to_owned(), emitter.stack(&preds)),
         (names::Q_HALT_LOGITS.to_owned(), emitter.stack(&q_halt)),
+        (names::Q_CONTINUE_LOGITS.to_owned(), emitter.stack(&q_continue)),
         (names::LOGITS.to_owned(), emitter.stack(&logits)),
     ])
 }

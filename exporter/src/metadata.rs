@@ -96,6 +96,9 @@ impl GraphMetadata {
             tensor(names::PREDS, ElementType::Int64, &with_steps(&[seq_len])),
             tensor(names::Q_HALT_LOGITS, ElementType::Float32, &with_steps(&[])),
         ];
+        if self.arch.uses_q_continue() {
+            outputs.push(tensor(names::Q_CONTINUE_LOGITS, ElementType::Float32, &with_steps(&[])));
+        }
         if self.logits {
             outputs.push(tensor(names::LOGITS, ElementType::Float32, &with_steps(&[seq_len, vocab_size])));
         }

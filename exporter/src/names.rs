@@ -3,8 +3,8 @@
 //! | graph | inputs | outputs |
 //! |---|---|---|
 //! | both | `inputs` `[batch, seq_len]` int64, `puzzle_embeddings` `[batch, puzzle_emb_len, hidden_size]` (only for models that have them) | |
-//! | unrolled | | `preds` `[batch, steps, seq_len]` int64, `q_halt_logits` `[batch, steps]`, on request `logits` `[batch, steps, seq_len, vocab_size]` |
-//! | step | `reset` `[batch]` bool, `state.<name>` `[batch, tokens, hidden_size]` | `preds`, `q_halt_logits`, `logits` without the steps axis, `next_state.<name>` |
+//! | unrolled | | `preds` `[batch, steps, seq_len]` int64, `q_halt_logits` and, where the architecture uses it, `q_continue_logits` `[batch, steps]`, on request `logits` `[batch, steps, seq_len, vocab_size]` |
+//! | step | `reset` `[batch]` bool, `state.<name>` `[batch, tokens, hidden_size]` | `preds`, `q_halt_logits`, `q_continue_logits`, `logits` without the steps axis, `next_state.<name>` |
 //!
 //! ONNX forbids an input and an output of the same name, hence `next_state.`; floats are float32, and
 //! `tokens = puzzle_emb_len + seq_len`.
@@ -19,6 +19,8 @@ pub const RESET: &str = "reset";
 pub const PREDS: &str = "preds";
 /// Logit of "the answer is right": halt where positive.
 pub const Q_HALT_LOGITS: &str = "q_halt_logits";
+/// Logit of the value of one more step, only for architectures that use it.
+pub const Q_CONTINUE_LOGITS: &str = "q_continue_logits";
 /// Logits of the predicted tokens.
 pub const LOGITS: &str = "logits";
 

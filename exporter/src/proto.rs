@@ -14,6 +14,8 @@ pub(crate) const BOOL: i32 = 9;
 pub(crate) const ATTRIBUTE_FLOAT: i32 = 1;
 /// `AttributeProto.AttributeType.INT`.
 pub(crate) const ATTRIBUTE_INT: i32 = 2;
+/// `AttributeProto.AttributeType.STRING`.
+pub(crate) const ATTRIBUTE_STRING: i32 = 3;
 /// `AttributeProto.AttributeType.INTS`.
 pub(crate) const ATTRIBUTE_INTS: i32 = 7;
 
@@ -95,6 +97,8 @@ pub(crate) struct AttributeProto {
     pub(crate) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(crate) i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(crate) s: Option<Vec<u8>>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(crate) ints: Vec<i64>,
     #[prost(int32, tag = "20")]

@@ -66,7 +66,7 @@ fn rows_do_not_depend_on_the_batch_around_them() {
 fn the_q_head_may_read_the_mean_over_the_tokens() {
     for flavor in [Flavor::Fused, Flavor::Portable] {
         let mut case = Case::load("trm_mlpt_none_pel16");
-        let ArchitectureConfig::Trm(config) = &mut case.checkpoint.manifest.arch;
+        let ArchitectureConfig::Trm(config) = &mut case.checkpoint.manifest.arch else { panic!("no TRM") };
         config.q_head_input = QHeadInput::Mean;
         let outputs = case.graph(GraphKind::Step, flavor).run_steps(&case, 0..4, 1).swap_remove(0);
 

@@ -30,10 +30,11 @@ fn parameter_counts_are_the_published_ones() {
 #[test]
 fn impossible_configs_say_what_to_change() {
     let defaults = TrmConfig::default;
-    assert!(refused(TrmConfig { num_heads: 7, ..defaults() }).contains("must divide hidden_size 512"));
+    assert!(refused(TrmConfig { num_heads: 0, ..defaults() }).contains("must lie in 1..=512"));
+    assert!(refused(TrmConfig { num_heads: 513, ..defaults() }).contains("must lie in 1..=512"));
+    assert!(refused(TrmConfig { num_heads: 7, ..defaults() }).contains("odd width 73"));
     assert!(refused(TrmConfig { num_heads: 512, ..defaults() }).contains("odd width 1"));
     assert!(refused(TrmConfig { puzzle_emb_ndim: 10_000, ..defaults() }).contains("raise puzzle_emb_len"));
-    assert!(refused(TrmConfig { no_ACT_continue: false, ..defaults() }).starts_with("arch.no_ACT_continue"));
     assert!(refused(TrmConfig { H_cycles: 0, ..defaults() }).contains("H_cycles: is 0"));
     assert!(refused(TrmConfig { expansion: f64::NAN, ..defaults() }).contains("expansion"));
     assert!(refused(TrmConfig { halt_exploration_prob: 1.5, ..defaults() }).contains("halt_exploration_prob"));
@@ -44,6 +45,6 @@ fn impossible_configs_say_what_to_change() {
 fn without_puzzle_embedding_there_are_no_puzzle_positions() {
     let config = TrmConfig { puzzle_emb_ndim: 0, ..TrmConfig::default() };
     assert_eq!(config.puzzle_positions(), 0);
-    config.validate(&SUDOKU).unwrap();
+    ArchitectureConfig::Trm(config).validate(&SUDOKU).unwrap();
     assert_eq!(TrmConfig { puzzle_emb_ndim: 1000, puzzle_emb_len: 0, ..TrmConfig::default() }.puzzle_positions(), 2);
 }

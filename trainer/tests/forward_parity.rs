@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{batch, dims, fixture, json, max_abs_diff, tensors, trm_config, values};
+use common::{architecture, batch, dims, fixture, json, max_abs_diff, tensors, values};
 use models::{ArchitectureConfig, ForwardDtype, ModelDims};
 use tch::{Device, Tensor};
 use trainer::act::{Halting, Reasoner};
@@ -25,7 +25,7 @@ const FLOAT32_FLOOR: f64 = 16.0 * f32::EPSILON as f64;
 fn check(case: &str) {
     let folder = fixture("models").join(case);
     let config = json(&folder.join("config.json"));
-    let arch = trm_config(&config["config"]);
+    let arch = architecture(config["arch"].as_str().unwrap(), &config["config"]);
     let dims = dims(&config["config"]);
     let weights = tensors(&folder.join("weights.safetensors"));
     let io = tensors(&folder.join("io.safetensors"));

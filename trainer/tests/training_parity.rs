@@ -7,9 +7,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{batch, fixture, integers, json, max_abs_diff, tensors, trm_config, values};
+use common::{architecture, batch, fixture, integers, json, max_abs_diff, tensors, values};
 use datasets::batch::Batch;
-use models::{ForwardDtype, ModelDims, ParameterKind};
+use models::{ArchitectureConfig, ForwardDtype, ModelDims, ParameterKind};
 use serde_json::Value;
 use tch::{Device, Tensor};
 use trainer::act::{Halting, Reasoner};
@@ -37,9 +37,9 @@ struct Tolerance {
 }
 
 impl Tolerance {
-    fn of(arch: &models::ArchitectureConfig, lr: f64) -> Self {
-        let models::ArchitectureConfig::Trm(config) = arch;
-        match (config.forward_dtype, config.mlp_t) {
+    fn of(arch: &ArchitectureConfig, lr: f64) -> Self {
+        let mlp_t = matches!(arch, ArchitectureConfig::Trm(config) if config.mlp_t);
+        match (arch.forward_dtype(), mlp_t) {
             // bfloat16 keeps 8 bits: 2^-8 per rounding. Bit-equal kernels on one machine, not promised on another;
             // directions of small gradients may turn round, so that weights may differ by whole updates.
             (ForwardDtype::BFloat16, _) => Self { loss: 0.25, weights: 5.0 * 2.0 * lr },
@@ -103,7 +103,7 @@ fn run(case: &str) {
 fn learner_config(run: &Value, first: &Batch) -> LearnerConfig {
     let number = |key: &str| run["config"][key].as_f64().unwrap();
     LearnerConfig {
-        arch: trm_config(&run["config"]["arch"]),
+        arch: reference_architecture(&run["config"]["arch"]),
         dims: ModelDims { vocab_size: 11, seq_len: first.seq_len, num_puzzle_identifiers: 5 },
         loss_type: serde_json::from_value(run["config"]["arch"]["loss"]["loss_type"].clone()).unwrap(),
         optimizer: FlatOptimizerConfig {
@@ -127,6 +127,12 @@ fn learner_config(run: &Value, first: &Batch) -> LearnerConfig {
         rank: 0,
         seed: 0,
     }
+}
+
+/// `recursive_reasoning.hrm@HierarchicalReasoningModel_ACTV1` names the module that the fields belong to.
+fn reference_architecture(fields: &Value) -> ArchitectureConfig {
+    let name = fields["name"].as_str().unwrap();
+    architecture(name.split('@').next().unwrap().rsplit('.').next().unwrap(), fields)
 }
 
 /// Gradients of the first step against the reference's. Two float32 (bfloat16) evaluations may lie as far apart as the
@@ -158,7 +164,7 @@ fn gradients(
     let reasoner = Reasoner::on_backend(backend, &config.arch, &config.dims, parameters, config.loss_type).unwrap();
     let mut carry = Carry::empty(&config.arch, first.rows(), config.dims.seq_len, Device::Cpu);
     carry.admit(first);
-    let act = reasoner.step(&mut carry, parameters, Halting::AtLimit);
+    let act = reasoner.step(&mut carry, parameters, Halting::Explore { seed: 0, step: 1, rank: 0 });
     (act.loss / first.rows() as f64).backward();
     let trained = parameters.specs().iter().filter(|spec| spec.kind == ParameterKind::Weight);
     let mut found: BTreeMap<String, Tensor> =

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use exporter::runtime::{self, SessionOptions};
 use exporter::{ExportOptions, Flavor, GraphKind, export, names};
 use models::checkpoint::WeightFile;
-use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, TrmConfig};
+use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims};
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 use safetensors::{Dtype, SafeTensors};
@@ -62,7 +62,7 @@ impl Case {
     pub fn load(name: &str) -> Self {
         let directory = fixtures().join(name);
         let document: Value = serde_json::from_slice(&fs::read(directory.join("config.json")).unwrap()).unwrap();
-        let manifest = manifest(&document["config"]);
+        let manifest = manifest(&document);
         let weights = WeightFile::open(&directory.join("weights.safetensors")).unwrap();
         let checkpoint = Checkpoint::from_parts(manifest, weights, &directory).unwrap();
 
@@ -197,18 +197,16 @@ where
     Tensor::from_array((shape, values.to_vec())).unwrap().into()
 }
 
-fn manifest(config: &Value) -> Manifest {
-    let mut fields = config.as_object().unwrap().clone();
-    let mut size = |name: &str| usize::try_from(fields.remove(name).unwrap().as_u64().unwrap()).unwrap();
+fn manifest(document: &Value) -> Manifest {
+    let fields = document["config"].as_object().unwrap();
+    let size = |name: &str| usize::try_from(fields[name].as_u64().unwrap()).unwrap();
     let dims = ModelDims {
         vocab_size: size("vocab_size"),
         seq_len: size("seq_len"),
         num_puzzle_identifiers: size("num_puzzle_identifiers"),
     };
-    fields.remove("batch_size");
-    fields.remove("causal");
-    let config: TrmConfig = serde_json::from_value(Value::Object(fields)).unwrap();
-    Manifest::new(ArchitectureConfig::Trm(config), dims, "sudoku")
+    let arch = ArchitectureConfig::from_reference(document["arch"].as_str().unwrap(), fields).unwrap();
+    Manifest::new(arch, dims, "sudoku")
 }
 
 fn puzzle_embeddings(checkpoint: &Checkpoint, identifiers: &[i64]) -> Vec<f32> {

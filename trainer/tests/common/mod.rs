@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datasets::batch::Batch;
-use models::{ArchitectureConfig, ModelDims, TrmConfig};
+use models::{ArchitectureConfig, ModelDims};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -30,13 +30,9 @@ pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The TRM config among the reference's fields.
-pub(crate) fn trm_config(fields: &Value) -> ArchitectureConfig {
-    let known = serde_json::to_value(TrmConfig::default()).unwrap();
-    let known = known.as_object().unwrap();
-    let mut config = fields.as_object().unwrap().clone();
-    config.retain(|name, _| known.contains_key(name));
-    ArchitectureConfig::Trm(serde_json::from_value(Value::Object(config)).unwrap())
+/// The architecture `name` with the config that the reference builds from `fields`.
+pub(crate) fn architecture(name: &str, fields: &Value) -> ArchitectureConfig {
+    ArchitectureConfig::from_reference(name, fields.as_object().unwrap()).unwrap()
 }
 
 /// Row-major float32 values, whatever the tensor's type.
