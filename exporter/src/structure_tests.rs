@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use models::checkpoint::{self, HostTensor};
 use models::{
-    ArchitectureConfig, Checkpoint, Initializer, Manifest, ModelDims, ParameterKind, PosEncodings, TrmConfig,
+    ArchitectureConfig, Checkpoint, HrmConfig, Initializer, LstmConfig, Manifest, ModelDims, ParameterKind,
+    PosEncodings, TransformerConfig, TransformersBaselineConfig, TrmConfig,
 };
 use ort::value::ValueType;
 use prost::Message;
@@ -14,19 +15,43 @@ use crate::proto::{FLOAT, GraphProto, ModelProto, ValueInfoProto};
 use crate::runtime::{self, Optimization, SessionOptions};
 use crate::{ExportOptions, Flavor, GraphKind, export};
 
-/// The published Sudoku model's structure, smaller.
-fn checkpoint(folder: &std::path::Path, mlp_t: bool) -> Checkpoint {
-    let config = TrmConfig {
+/// The published Sudoku models' structure, smaller, and every other architecture, with all the ways that each can go.
+fn architectures() -> Vec<ArchitectureConfig> {
+    let trm = TrmConfig {
         hidden_size: 32,
         num_heads: 4,
         puzzle_emb_ndim: 32,
         puzzle_emb_len: 2,
-        mlp_t,
-        pos_encodings: if mlp_t { PosEncodings::None } else { PosEncodings::Rope },
         ..TrmConfig::default()
     };
+    let mlp = TrmConfig { mlp_t: true, pos_encodings: PosEncodings::None, ..trm.clone() };
+    let learned = TrmConfig { pos_encodings: PosEncodings::Learned, no_ACT_continue: false, ..trm.clone() };
+    let hrm = HrmConfig { hidden_size: 32, num_heads: 4, puzzle_emb_ndim: 32, ..HrmConfig::default() };
+    // Heads that do not fill the activations, as those of the reference's own config.
+    let baseline = TransformersBaselineConfig {
+        hidden_size: 32,
+        num_heads: 5,
+        H_layers: 2,
+        puzzle_emb_ndim: 32,
+        ..TransformersBaselineConfig::default()
+    };
+    let lstm = LstmConfig { hidden_size: 32, ..LstmConfig::default() };
+    vec![
+        ArchitectureConfig::Trm(mlp.clone()),
+        ArchitectureConfig::Trm(trm.clone()),
+        ArchitectureConfig::TrmSinglez(mlp),
+        ArchitectureConfig::TrmHier6(learned),
+        ArchitectureConfig::Hrm(hrm),
+        ArchitectureConfig::TransformersBaseline(baseline),
+        ArchitectureConfig::Lstm(LstmConfig { residual: true, puzzle_emb_ndim: 40, ..lstm.clone() }),
+        ArchitectureConfig::Lstm(LstmConfig { bidirectional: false, num_layers: 2, ..lstm.clone() }),
+        ArchitectureConfig::Lstm(lstm),
+        ArchitectureConfig::Transformer(TransformerConfig { hidden_size: 32, ..TransformerConfig::default() }),
+    ]
+}
+
+fn checkpoint(folder: &std::path::Path, arch: ArchitectureConfig) -> Checkpoint {
     let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 3 };
-    let arch = ArchitectureConfig::Trm(config);
     let tensors: BTreeMap<String, HostTensor> = arch
         .parameter_specs(&dims)
         .unwrap()
@@ -50,8 +75,8 @@ fn graph(checkpoint: &Checkpoint, graph: GraphKind, flavor: Flavor) -> GraphProt
 #[test]
 fn every_weight_is_stored_once_however_often_it_is_used() {
     let folder = tempfile::tempdir().unwrap();
-    for mlp_t in [true, false] {
-        let checkpoint = checkpoint(folder.path(), mlp_t);
+    for arch in architectures() {
+        let checkpoint = checkpoint(folder.path(), arch);
         let manifest = &checkpoint.manifest;
         let specs = manifest.arch.parameter_specs(&manifest.dims).unwrap();
         let trained: usize = specs
@@ -62,7 +87,7 @@ fn every_weight_is_stored_once_however_often_it_is_used() {
         for flavor in [Flavor::Fused, Flavor::Portable] {
             let step = graph(&checkpoint, GraphKind::Step, flavor);
             let unrolled = graph(&checkpoint, GraphKind::Unrolled { halt_steps: 16 }, flavor);
-            assert!(unrolled.node.len() > 14 * step.node.len(), "{} {}", unrolled.node.len(), step.node.len());
+            assert!(unrolled.node.len() > 10 * step.node.len(), "{} {}", unrolled.node.len(), step.node.len());
             for graph in [&step, &unrolled] {
                 let model_values: usize = graph
                     .initializer
@@ -73,7 +98,7 @@ fn every_weight_is_stored_once_however_often_it_is_used() {
                         tensor.raw_data.len() / 4
                     })
                     .sum();
-                assert_eq!(model_values, trained, "mlp_t {mlp_t}, {flavor:?}");
+                assert_eq!(model_values, trained, "{:?}, {flavor:?}", manifest.arch);
                 check_well_formed(graph);
             }
         }
@@ -85,8 +110,8 @@ fn every_weight_is_stored_once_however_often_it_is_used() {
 #[test]
 fn onnx_runtime_infers_every_shape() {
     let folder = tempfile::tempdir().unwrap();
-    for mlp_t in [true, false] {
-        let checkpoint = checkpoint(folder.path(), mlp_t);
+    for arch in architectures() {
+        let checkpoint = checkpoint(folder.path(), arch);
         for graph in [GraphKind::Step, GraphKind::Unrolled { halt_steps: 2 }] {
             for flavor in [Flavor::Fused, Flavor::Portable] {
                 let exported = export(&checkpoint, &ExportOptions { graph, flavor, logits: true }).unwrap();
@@ -101,7 +126,7 @@ fn onnx_runtime_infers_every_shape() {
 
                 let options = SessionOptions { optimization: Optimization::None, ..SessionOptions::default() };
                 let session = runtime::open_bytes(&model.encode_to_vec(), &options).unwrap();
-                assert!(session.outputs().len() > promised + 100);
+                assert!(session.outputs().len() > promised + 20);
                 for output in session.outputs() {
                     let ValueType::Tensor { shape, dimension_symbols, .. } = output.dtype() else {
                         panic!("{} is no tensor", output.name());
@@ -111,9 +136,10 @@ fn onnx_runtime_infers_every_shape() {
                     // A value of unknown rank is reported without dimensions; the graphs hold no scalar.
                     assert!(
                         known && !shape.is_empty(),
-                        "{} {}, mlp_t {mlp_t}, {graph:?}, {flavor:?}",
+                        "{} {}, {:?}, {graph:?}, {flavor:?}",
                         output.name(),
-                        output.dtype()
+                        output.dtype(),
+                        checkpoint.manifest.arch
                     );
                 }
             }

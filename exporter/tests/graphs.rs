@@ -24,7 +24,16 @@ fn one_thread(optimization: Optimization) -> SessionOptions {
 
 #[test]
 fn unrolled_is_the_step_iterated_to_the_last_bit() {
-    for name in ["trm_att_rope_pel16", "trm_att_learned_noemb", "trm_mlpt_none_pel16", "trm_mlpt_none_noemb"] {
+    for name in [
+        "trm_att_rope_pel16",
+        "trm_att_learned_noemb",
+        "trm_mlpt_none_pel16",
+        "trm_mlpt_none_noemb",
+        "trm_singlez_mlpt",
+        "trm_hier6_att_rope",
+        "hrm_att_learned_l2",
+        "transformers_baseline_rope",
+    ] {
         let case = Case::load(name);
         for flavor in [Flavor::Fused, Flavor::Portable] {
             let iterated = case.graph(GraphKind::Step, flavor).run_steps(&case, 0..case.batch, 3);

@@ -81,7 +81,7 @@ fn bfloat16_references_are_met_at_the_first_step() {
 
 fn float32_cases() -> impl Iterator<Item = Case> {
     let cases: Vec<Case> = case_names().iter().map(|name| Case::load(name)).filter(Case::is_float32).collect();
-    assert_eq!(cases.len(), 12, "golden float32 cases");
+    assert_eq!(cases.len(), 21, "golden float32 cases");
     cases.into_iter()
 }
 
@@ -91,13 +91,15 @@ fn check_step(case: &Case, what: &str, step: usize, outputs: &Outputs) {
     let tolerance = tolerance(floor(case, step, 0), golden("logits"));
     assert_close(&format!("{what}, logits"), &outputs.logits, golden("logits"), tolerance);
     assert_preds(&what, case, step, outputs, tolerance);
-    let q_halt = golden("q_halt_logits");
-    assert_close(
-        &format!("{what}, q_halt_logits"),
-        &outputs.q_halt,
-        q_halt,
-        self::tolerance(floor(case, step, 1), q_halt),
-    );
+    let uses_q_continue = case.checkpoint.manifest.arch.uses_q_continue();
+    assert_eq!(outputs.q_continue.len(), if uses_q_continue { case.batch } else { 0 });
+    for (name, found) in [("q_halt_logits", &outputs.q_halt), ("q_continue_logits", &outputs.q_continue)] {
+        if !found.is_empty() {
+            let golden = golden(name);
+            let tolerance = self::tolerance(floor(case, step, 1), golden);
+            assert_close(&format!("{what}, {name}"), found, golden, tolerance);
+        }
+    }
 }
 
 /// No floor was recorded for states. Logits are products of `z_H` with rows of about unit norm, so theirs is the same

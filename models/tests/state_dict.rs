@@ -12,7 +12,7 @@ use models::checkpoint::{
     HostTensor, PlannedTensor, PuzzleEmbeddings, REFERENCE_PREFIX, WEIGHTS_FILE, publish, stream_tensors, write,
     write_folder, write_state_dict, write_tensors,
 };
-use models::{ArchitectureConfig, Checkpoint, ForwardDtype, Initializer, Manifest, ModelDims, TrmConfig};
+use models::{ArchitectureConfig, Checkpoint, ForwardDtype, Initializer, Manifest, ModelDims, ParameterKind, TrmConfig};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -68,17 +68,20 @@ fn the_reference_finds_its_names_types_and_shapes() {
     let document: Value = serde_json::from_str(&text).unwrap();
     let mut seen = 0;
     for row in document["rows"].as_array().unwrap() {
-        let mut config = row["config"].clone();
-        config["name"] = row["arch"].clone();
-        let fields = config.as_object_mut().unwrap();
-        let mut size = |name: &str| fields.remove(name).unwrap().as_u64().unwrap() as usize;
+        let fields = row["config"].as_object().unwrap();
+        let size = |name: &str| fields[name].as_u64().unwrap() as usize;
         let dims = ModelDims {
             vocab_size: size("vocab_size"),
             seq_len: size("seq_len"),
             num_puzzle_identifiers: size("num_puzzle_identifiers"),
         };
-        fields.retain(|name, _| name != "batch_size" && name != "causal");
-        let Ok(arch) = serde_json::from_value::<ArchitectureConfig>(config) else { continue };
+        let arch = ArchitectureConfig::from_reference(row["arch"].as_str().unwrap(), fields).unwrap();
+        let specs = arch.parameter_specs(&dims).unwrap();
+        let elements = |counts: fn(&ParameterKind) -> bool| -> usize {
+            specs.iter().filter(|spec| counts(&spec.kind)).map(models::ParameterSpec::element_count).sum()
+        };
+        assert_eq!(row["num_params"], elements(|kind| *kind == ParameterKind::Weight), "{}", row["name"]);
+        assert_eq!(row["state_dict_numel"], elements(|_| true), "{}", row["name"]);
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("checkpoint");
         zeros(&folder, &Manifest::new(arch, dims, "sudoku"));
@@ -107,7 +110,7 @@ fn the_reference_finds_its_names_types_and_shapes() {
         assert_eq!(found, expected, "{}", row["name"]);
         seen += 1;
     }
-    assert!(seen >= 4, "{seen} configurations are known");
+    assert_eq!(seen, 6, "configurations of the reference");
 }
 
 /// A checkpoint of zeros.

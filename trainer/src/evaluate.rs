@@ -26,9 +26,9 @@ pub struct Evaluation {
     pub q_halt_accuracy: f64,
     /// Mean supervision steps.
     pub steps: f64,
-    /// Token loss per row.
+    /// Token loss per row with labels.
     pub lm_loss: f64,
-    /// Halting loss per row.
+    /// Halting loss per row with labels; rows of padding add to it, as in the reference.
     pub q_halt_loss: f64,
 }
 
@@ -67,7 +67,6 @@ pub fn evaluate(
 impl Evaluation {
     fn of(sums: &StepMetrics) -> Self {
         let count = sums.count.max(1.0);
-        let rows = sums.rows.max(1.0);
         Self {
             count: sums.count as u64,
             accuracy: sums.accuracy / count,
@@ -75,8 +74,8 @@ impl Evaluation {
             exact_accuracy_interval: datasets::scoring::wilson_interval(sums.exact_accuracy as u64, sums.count as u64),
             q_halt_accuracy: sums.q_halt_accuracy / count,
             steps: sums.steps / count,
-            lm_loss: sums.lm_loss / rows,
-            q_halt_loss: sums.q_halt_loss / rows,
+            lm_loss: sums.lm_loss / count,
+            q_halt_loss: sums.q_halt_loss / count,
         }
     }
 

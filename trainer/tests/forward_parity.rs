@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{architecture, batch, dims, fixture, json, max_abs_diff, tensors, values};
+use common::{architecture, batch, dims, fixture, json, max_abs_diff, published, tensors};
 use models::{ArchitectureConfig, ForwardDtype, ModelDims};
 use tch::{Device, Tensor};
 use trainer::act::{Halting, Reasoner};
@@ -27,10 +27,9 @@ fn check(case: &str) {
     let config = json(&folder.join("config.json"));
     let arch = architecture(config["arch"].as_str().unwrap(), &config["config"]);
     let dims = dims(&config["config"]);
-    let weights = tensors(&folder.join("weights.safetensors"));
     let io = tensors(&folder.join("io.safetensors"));
 
-    let parameters = Parameters::new(&arch, &dims, Device::Cpu, |spec| Ok(values(&weights[&spec.name]))).unwrap();
+    let parameters = published(&folder.join("step_1"), &arch, &dims);
     let reasoner = Reasoner::new(&arch, &dims, &parameters, LossType::StablemaxCrossEntropy).unwrap();
     let examples = batch(&io, "");
     let mut carry = Carry::empty(&arch, examples.rows(), dims.seq_len, Device::Cpu);
@@ -45,9 +44,11 @@ fn check(case: &str) {
         let tolerance = |what: &str| FLOAT64_ERROR_FACTOR * errors[step - 1][what].as_f64().unwrap().max(FLOAT32_FLOOR);
         let reference = |what: &str| &io[&format!("step{step}.{what}")];
         let logits = max_abs_diff(&act.logits, reference("logits"));
-        let q_halt = max_abs_diff(&act.q_halt, reference("q_halt_logits"));
         assert!(logits <= tolerance("logits"), "{case} step {step}: logits differ by {logits}");
-        assert!(q_halt <= tolerance("q_halt").max(tolerance("logits")), "{case} step {step}: q differs by {q_halt}");
+        for (found, name) in [(&act.q_halt, "q_halt_logits"), (&act.q_continue, "q_continue_logits")] {
+            let q = max_abs_diff(found, reference(name));
+            assert!(q <= tolerance("q_halt").max(tolerance("logits")), "{case} step {step}: {name} differs by {q}");
+        }
         for (name, state) in arch.state_names().iter().zip(&carry.state) {
             let recorded = if step == 4 { format!("final.{name}") } else { format!("step{step}.{name}") };
             if let Some(expected) = io.get(&recorded) {
@@ -74,7 +75,11 @@ fn check_bfloat16(
         let mut carry = Carry::empty(arch, examples.rows(), dims.seq_len, Device::Cpu);
         carry.admit(&examples);
         let act = reasoner.step_without_gradient(&mut carry, parameters, Halting::AtLimit);
-        let mut found = BTreeMap::from([("logits".to_owned(), act.logits), ("q_halt_logits".to_owned(), act.q_halt)]);
+        let mut found = BTreeMap::from([
+            ("logits".to_owned(), act.logits),
+            ("q_halt_logits".to_owned(), act.q_halt),
+            ("q_continue_logits".to_owned(), act.q_continue),
+        ]);
         found.extend(arch.state_names().iter().map(|name| (*name).to_owned()).zip(carry.state));
         found
     };
@@ -99,6 +104,11 @@ macro_rules! cases {
 }
 
 cases!(
+    hrm_att_learned_l2,
+    hrm_att_rope,
+    hrm_mlpt,
+    transformers_baseline_learned,
+    transformers_baseline_rope,
     trm_att_learned_noemb,
     trm_att_learned_pel16,
     trm_att_none_pel0,
@@ -108,9 +118,19 @@ cases!(
     trm_att_rope_pel0_ndim80,
     trm_att_rope_pel0_ndim96,
     trm_att_rope_pel16,
+    trm_hier6_att_rope,
+    trm_hier6_att_rope_l2,
     trm_mlpt_none_bf16,
     trm_mlpt_none_noemb,
     trm_mlpt_none_pel0,
     trm_mlpt_none_pel16,
     trm_mlpt_rope_seq36,
+    trm_singlez_att_rope,
+    trm_singlez_mlpt,
 );
+
+#[test]
+fn every_golden_case_is_checked() {
+    let folders = std::fs::read_dir(fixture("models")).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(folders.filter(|path| path.is_dir()).count(), 23);
+}

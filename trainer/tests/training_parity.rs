@@ -68,7 +68,10 @@ fn run(case: &str) {
         let step = index + 1;
         let metrics = learner.train_step(&batch(&batches, &format!("step{step}."))).unwrap();
         let raw = &expected["raw_metrics_sum"];
-        for (name, found) in [("lm_loss", metrics.lm_loss), ("q_halt_loss", metrics.q_halt_loss)] {
+        let q_continue_loss = metrics.q_continue_loss.map(|loss| ("q_continue_loss", loss));
+        assert_eq!(q_continue_loss.is_some(), raw.get("q_continue_loss").is_some(), "{case} step {step}");
+        let losses = [("lm_loss", metrics.lm_loss), ("q_halt_loss", metrics.q_halt_loss)];
+        for (name, found) in losses.into_iter().chain(q_continue_loss) {
             let difference = (found - raw[name].as_f64().unwrap()).abs();
             assert!(difference <= tolerance.loss, "{case} step {step}: {name} differs by {difference:.2e}");
         }
@@ -95,7 +98,7 @@ fn run(case: &str) {
     check_carry(&folder, &learner, &tolerance);
     check_weights(case, &learner.parameters, &folder.join("after_step5.safetensors"), &tolerance);
     let ema = folder.join("ema_after_step5.safetensors");
-    if has_ema && ema.exists() {
+    if has_ema && case == "trm_att_stablemax" {
         check_weights(case, &learner.weights_to_use(), &ema, &tolerance);
     }
 }
@@ -139,6 +142,9 @@ fn reference_architecture(fields: &Value) -> ArchitectureConfig {
 /// sum of their distances to float64; ours is measured here, the reference's is taken to be as long, and rounding
 /// differs by chance from run to run, hence twice the sum.
 fn check_gradients(folder: &Path, config: &LearnerConfig, parameters: &mut Parameters, first: &Batch) {
+    if !golden_gradients(folder) {
+        return;
+    }
     let found = gradients(TchBackend::new(config.arch.forward_dtype()), config, parameters, first);
     let exact = gradients(TchBackend::float64(), config, parameters, first);
     let relative = |left: &Tensor, right: &Tensor| max_abs_diff(left, right) / right.abs().max().double_value(&[]);
@@ -153,6 +159,23 @@ fn check_gradients(folder: &Path, config: &LearnerConfig, parameters: &mut Param
             folder.display()
         );
     }
+}
+
+/// Whether the case has gradients: one of each architecture and loss, the others were left out for their size.
+fn golden_gradients(folder: &Path) -> bool {
+    let case = folder.file_name().unwrap().to_str().unwrap();
+    let found = folder.join("grads_step1.safetensors.gz").exists();
+    let expected = [
+        "hrm_att_stablemax",
+        "transformers_baseline_stablemax",
+        "trm_att_softmax",
+        "trm_att_stablemax",
+        "trm_hier6_att_stablemax",
+        "trm_mlpt_stablemax",
+        "trm_singlez_att_stablemax",
+    ];
+    assert_eq!(found, expected.contains(&case), "{case}");
+    found
 }
 
 fn gradients(
@@ -175,6 +198,12 @@ fn gradients(
 }
 
 fn check_carry(folder: &Path, learner: &Learner, tolerance: &Tolerance) {
+    let has_carry = folder.join("carry_after_step5.safetensors.gz").exists();
+    // One case of each architecture; the others were left out for their size.
+    assert!(has_carry || matches!(learner.config.arch, ArchitectureConfig::Trm(_)), "{}", folder.display());
+    if !has_carry {
+        return;
+    }
     let expected = tensors(&folder.join("carry_after_step5.safetensors"));
     let current = &learner.carry.current;
     assert_eq!(current.inputs, integers(&expected["current_data.inputs"]));
@@ -212,6 +241,10 @@ cases!(
     trm_att_noemb_stablemax,
     trm_att_bf16_stablemax,
     trm_att_freeze_weights,
+    trm_singlez_att_stablemax,
+    trm_hier6_att_stablemax,
+    hrm_att_stablemax,
+    transformers_baseline_stablemax,
 );
 
 /// The reference's optimizer, six updates of one tensor; each is a handful of float32 roundings.

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use exporter::runtime::{self, SessionOptions};
@@ -38,6 +39,8 @@ pub struct Case {
 pub struct Outputs {
     pub preds: Vec<i64>,
     pub q_halt: Vec<f32>,
+    /// Empty where the architecture does not use it.
+    pub q_continue: Vec<f32>,
     pub logits: Vec<f32>,
     pub state: Vec<Vec<f32>>,
 }
@@ -54,7 +57,7 @@ pub fn case_names() -> Vec<String> {
         .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert!(names.len() >= 14, "golden cases are missing: {names:?}");
+    assert!(names.len() == 23, "golden cases are missing: {names:?}");
     names
 }
 
@@ -63,10 +66,12 @@ impl Case {
         let directory = fixtures().join(name);
         let document: Value = serde_json::from_slice(&fs::read(directory.join("config.json")).unwrap()).unwrap();
         let manifest = manifest(&document);
-        let weights = WeightFile::open(&directory.join("weights.safetensors")).unwrap();
+        let weights = WeightFile::open(&directory.join("step_1")).unwrap();
         let checkpoint = Checkpoint::from_parts(manifest, weights, &directory).unwrap();
 
-        let bytes = fs::read(directory.join("io.safetensors")).unwrap();
+        let packed = fs::File::open(directory.join("io.safetensors.gz")).unwrap();
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
         let io = SafeTensors::deserialize(&bytes).unwrap();
         let golden: BTreeMap<_, _> = io.iter().map(|(name, view)| (name.to_owned(), values(&view))).collect();
         let whole = |name: &str| golden[name].iter().map(|&value| value as i64).collect::<Vec<_>>();
@@ -112,6 +117,7 @@ impl Case {
 pub struct Graph {
     session: Session,
     state_names: &'static [&'static str],
+    uses_q_continue: bool,
     hidden_size: usize,
     puzzle_emb_len: usize,
 }
@@ -122,6 +128,7 @@ impl Graph {
         Self {
             session: runtime::open_bytes(bytes, &options).unwrap(),
             state_names: arch.state_names(),
+            uses_q_continue: arch.uses_q_continue(),
             hidden_size: arch.hidden_size(),
             puzzle_emb_len: arch.puzzle_emb_len(),
         }
@@ -153,6 +160,7 @@ impl Graph {
         Outputs {
             preds: outputs[names::PREDS].try_extract_tensor::<i64>().unwrap().1.to_vec(),
             q_halt: floats(names::Q_HALT_LOGITS),
+            q_continue: if self.uses_q_continue { floats(names::Q_CONTINUE_LOGITS) } else { Vec::new() },
             logits: floats(names::LOGITS),
             state: match state {
                 Some(_) => self.state_names.iter().map(|name| floats(&names::state_output(name))).collect(),
@@ -185,6 +193,7 @@ pub fn slice_step(outputs: &Outputs, batch: usize, steps: usize, step: usize) ->
     Outputs {
         preds: take(&outputs.preds, batch, steps, step),
         q_halt: take(&outputs.q_halt, batch, steps, step),
+        q_continue: take(&outputs.q_continue, batch, steps, step),
         logits: take(&outputs.logits, batch, steps, step),
         state: Vec::new(),
     }

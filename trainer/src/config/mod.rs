@@ -127,6 +127,12 @@ impl PretrainConfig {
         let config: Self = serde_json::from_str(&text).map_err(|e| TrainError::state(saved, e.to_string()))?;
         let mut tree = tree::ConfigTree::new(config.to_tree());
         for change in overrides {
+            if let Some(other) = tree::architecture_name(&change.key, &change.value)
+                && other != config.arch.name()
+            {
+                let problem = format!("is {} in the run and cannot become {other}; start a new run", config.arch.name());
+                return Err(TrainError::setting("arch", problem));
+            }
             tree.set(&change.key, change.value.clone())?;
         }
         Self::from_tree(tree)

@@ -35,8 +35,9 @@ impl ConfigTree {
 
     /// Sets `key` (`arch.mlp_t`) to `value`.
     pub(super) fn set(&mut self, key: &str, value: Value) -> Result<(), TrainError> {
-        if let Some(name) = architecture_name(key, &value) {
-            return self.check_architecture(name);
+        if architecture_name(key, &value).is_some() {
+            // The tree was made for the architecture that the last of these settings chooses.
+            return Ok(());
         }
         if key == "evaluators" && value != Value::Array(Vec::new()) {
             return Err(TrainError::setting(
@@ -64,19 +65,6 @@ impl ConfigTree {
         for (key, value) in table {
             let full = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
             self.merge(&full, value)?;
-        }
-        Ok(())
-    }
-
-    /// The architecture was chosen when the tree was made, by a run that is resumed or by the last override.
-    fn check_architecture(&self, name: &str) -> Result<(), TrainError> {
-        let chosen = self.root["arch"]["name"].as_str().unwrap_or_default();
-        if !ArchitectureConfig::NAMES.contains(&name) {
-            return Err(no_architecture(name));
-        }
-        if name != chosen {
-            let problem = format!("is `{chosen}` here and cannot become `{name}` as well; a run has one architecture");
-            return Err(TrainError::setting("arch", problem));
         }
         Ok(())
     }

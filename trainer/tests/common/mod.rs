@@ -4,25 +4,52 @@
 #![allow(dead_code, reason = "every test binary uses its part of the helpers")]
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use datasets::batch::Batch;
+use models::checkpoint::WeightFile;
 use models::{ArchitectureConfig, ModelDims};
+use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+use trainer::parameters::Parameters;
 
 /// `tests/fixtures/{name}` of the workspace.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
 }
 
-/// All tensors of a safetensors file, without the wrappers' name prefixes.
+/// All tensors of the safetensors file `path`, which may be stored as `{path}.gz`, without the wrappers' name prefixes.
 pub(crate) fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
-    Tensor::read_safetensors(path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        .into_iter()
-        .map(|(name, tensor)| (name.replace("_orig_mod.", "").trim_start_matches("model.").to_owned(), tensor))
+    let bytes = std::fs::read(path).unwrap_or_else(|_| {
+        let packed = path.with_extension("safetensors.gz");
+        let file = std::fs::File::open(&packed).unwrap_or_else(|error| panic!("{}: {error}", packed.display()));
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    file.iter()
+        .map(|(name, view)| {
+            let size: Vec<i64> = view.shape().iter().map(|&extent| extent as i64).collect();
+            let tensor = Tensor::from_data_size(view.data(), &size, kind_of(view.dtype()));
+            (name.replace("_orig_mod.", "").trim_start_matches("model.").to_owned(), tensor)
+        })
         .collect()
+}
+
+fn kind_of(dtype: Dtype) -> Kind {
+    match dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::I32 => Kind::Int,
+        Dtype::I64 => Kind::Int64,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::BOOL => Kind::Bool,
+        other => panic!("the fixtures hold no {other:?}"),
+    }
 }
 
 /// A JSON file.
@@ -33,6 +60,16 @@ pub(crate) fn json(path: &Path) -> Value {
 /// The architecture `name` with the config that the reference builds from `fields`.
 pub(crate) fn architecture(name: &str, fields: &Value) -> ArchitectureConfig {
     ArchitectureConfig::from_reference(name, fields.as_object().unwrap()).unwrap()
+}
+
+/// The model whose weights `torch.save` wrote to `path`.
+pub(crate) fn published(path: &Path, arch: &ArchitectureConfig, dims: &ModelDims) -> Parameters {
+    let weights = WeightFile::open(path).unwrap();
+    Parameters::new(arch, dims, Device::Cpu, |spec| {
+        weights.check(spec)?;
+        weights.values(&spec.name)
+    })
+    .unwrap()
 }
 
 /// Row-major float32 values, whatever the tensor's type.
