@@ -17,13 +17,8 @@ use crate::{ExportOptions, Flavor, GraphKind, export};
 
 /// The published Sudoku models' structure, smaller, and every other architecture, with all the ways that each can go.
 fn architectures() -> Vec<ArchitectureConfig> {
-    let trm = TrmConfig {
-        hidden_size: 32,
-        num_heads: 4,
-        puzzle_emb_ndim: 32,
-        puzzle_emb_len: 2,
-        ..TrmConfig::default()
-    };
+    let trm =
+        TrmConfig { hidden_size: 32, num_heads: 4, puzzle_emb_ndim: 32, puzzle_emb_len: 2, ..TrmConfig::default() };
     let mlp = TrmConfig { mlp_t: true, pos_encodings: PosEncodings::None, ..trm.clone() };
     let learned = TrmConfig { pos_encodings: PosEncodings::Learned, no_ACT_continue: false, ..trm.clone() };
     let hrm = HrmConfig { hidden_size: 32, num_heads: 4, puzzle_emb_ndim: 32, ..HrmConfig::default() };

@@ -164,9 +164,9 @@ impl<W> Lstm<W> {
                 let read = layers.iter().fold(hidden.clone(), |x, layer| backend.lstm(&x, layer));
                 backend.residual_rms_norm(&hidden, &backend.linear(&read, pass_proj), self.rms_norm_eps)
             }
-            Network::Residual(layers) => layers.iter().fold(hidden, |x, (layer, norm)| {
-                backend.layer_norm(&backend.add(&x, &backend.lstm(&x, layer)), norm)
-            }),
+            Network::Residual(layers) => layers
+                .iter()
+                .fold(hidden, |x, (layer, norm)| backend.layer_norm(&backend.add(&x, &backend.lstm(&x, layer)), norm)),
         });
         self.frame.output(backend, &z_H, std::slice::from_ref(&z_H))
     }

@@ -1,8 +1,8 @@
 //! What every architecture's config comes down to for whoever runs a model: widths, positions, halting.
 //! Owns the checks that configs share; leaves fields, defaults and further checks to the architectures' files.
 
-use crate::config::{ForwardDtype, HaltingRule, ModelDims, PosEncodings, QHeadInput};
 use crate::ModelError;
+use crate::config::{ForwardDtype, HaltingRule, ModelDims, PosEncodings, QHeadInput};
 
 /// The view of a config that does not depend on its architecture.
 #[derive(Debug, Clone, PartialEq)]

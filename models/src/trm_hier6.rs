@@ -36,8 +36,7 @@ pub(crate) fn validate_own(config: &TrmConfig) -> Result<(), ModelError> {
 }
 
 impl<W> TrmHier6<W> {
-    pub(crate) const STATE_NAMES: [&'static str; LATENTS + 1] =
-        ["z_H", "z_L1", "z_L2", "z_L3", "z_L4", "z_L5", "z_L6"];
+    pub(crate) const STATE_NAMES: [&'static str; LATENTS + 1] = ["z_H", "z_L1", "z_L2", "z_L3", "z_L4", "z_L5", "z_L6"];
 
     pub(crate) fn new(
         config: &TrmConfig,

@@ -12,7 +12,9 @@ use models::checkpoint::{
     HostTensor, PlannedTensor, PuzzleEmbeddings, REFERENCE_PREFIX, WEIGHTS_FILE, publish, stream_tensors, write,
     write_folder, write_state_dict, write_tensors,
 };
-use models::{ArchitectureConfig, Checkpoint, ForwardDtype, Initializer, Manifest, ModelDims, ParameterKind, TrmConfig};
+use models::{
+    ArchitectureConfig, Checkpoint, ForwardDtype, Initializer, Manifest, ModelDims, ParameterKind, TrmConfig,
+};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 

@@ -113,9 +113,8 @@ impl Reasoner {
         let lm_loss = self.loss_type.per_position(&logits, &labels) / scores.divisor.unsqueeze(-1);
         let lm_loss = lm_loss.sum_dim_intlist(-1, false, None::<Kind>);
         let q_halt_loss = q_loss(&q_halt, &scores.all_right);
-        let q_continue_loss = self
-            .q_continue_target(carry, &inputs, &output.state, halting)
-            .map(|target| q_loss(&q_continue, &target));
+        let q_continue_loss =
+            self.q_continue_target(carry, &inputs, &output.state, halting).map(|target| q_loss(&q_continue, &target));
         let rows = RowScores {
             right: to_vec(&scores.right),
             labelled: to_vec(&scores.labelled),

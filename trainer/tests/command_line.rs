@@ -95,7 +95,10 @@ fn mistakes_on_the_line_are_named() {
         ("pretrain generator.size=5 max_steps=1", "5"),
         ("pretrain generator.size=4", "max_steps: is unset"),
         ("pretrain", "data_paths: is empty"),
-        ("pretrain generator.size=4 max_steps=1 arch.num_heads=7", "arch.num_heads: is 7, must divide hidden_size 512"),
+        (
+            "pretrain generator.size=4 max_steps=1 arch.num_heads=7",
+            "arch.num_heads: is 7, which gives heads of odd width 73 at hidden_size 512",
+        ),
         ("pretrain generator.size=4 max_steps=1 device=cuda", "device: is cuda, but libtorch sees no CUDA device"),
         ("pretrain generator.size=4 max_steps=1 load_checkpoint=gone", "gone/manifest.json"),
         ("eval --checkpoint gone", "gone/manifest.json"),
@@ -174,7 +177,7 @@ fn damaged_and_lying_checkpoints_are_refused_within_bounds() {
     let good = trained(folder.path(), 2);
     let damages: [Damage; 16] = [
         (&cut(0), "model.safetensors"),
-        (&cut(5), "no intact safetensors file"),
+        (&cut(5), "is neither a safetensors file nor one that torch.save wrote"),
         (&cut(4_000), "no intact safetensors file"),
         (&|checkpoint| header(checkpoint, u64::MAX, b""), "no intact safetensors file"),
         (

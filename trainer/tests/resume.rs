@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use datasets::sudoku::SudokuShape;
 use models::Checkpoint;
+use process::kills::{assert_kills_leave_no_trace, assert_same_rows, fresh, resume};
 use process::{Running, assert_same_content, content, metrics, refuse, succeed, tiny, tiny_model, words, write_data};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -37,80 +36,9 @@ fn from_folder(data: &Path) -> Vec<String> {
     [tiny_model(), settings, vec![format!("data_paths=[{}]", data.display())]].concat()
 }
 
-fn fresh(settings: &[String], run: &str) -> Vec<String> {
-    [&words("pretrain"), settings, &[format!("checkpoint_path={run}")]].concat()
-}
-
-fn resume(run: &str) -> [String; 2] {
-    ["pretrain".into(), format!("resume={run}")]
-}
-
-/// Kills the run `name` again and again and lets it end; tells whether it was killed often enough.
-fn train_with_kills(folder: &Path, name: &str, settings: &[String], rng: &mut ChaCha8Rng) -> bool {
-    let mut arguments = fresh(settings, name);
-    let mut kills = 0;
-    while kills < KILLS {
-        let mut running = Running::start(folder, &arguments);
-        running.read_lines(rng.random_range(1..7));
-        thread::sleep(Duration::from_micros(rng.random_range(0..20_000)));
-        if !running.kill() {
-            break;
-        }
-        kills += 1;
-        let last = folder.join(name).join("last");
-        if last.exists() {
-            Checkpoint::open(&last).unwrap();
-        }
-        arguments = resume(name).into();
-    }
-    succeed(folder, &resume(name));
-    kills == KILLS
-}
-
-fn assert_kills_leave_no_trace(settings: &[String], expected_steps: u64) {
-    let folder = TempDir::new().unwrap();
-    // The settings of a run name its folder, and are compared, too: both runs are called the same.
-    let (undisturbed, killed) = (folder.path().join("undisturbed"), folder.path().join("killed"));
-    fs::create_dir(&undisturbed).unwrap();
-    succeed(&undisturbed, &fresh(settings, "run"));
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let often_enough = (0..ATTEMPTS).any(|_| {
-        // Nothing is there at the first attempt.
-        let _ = fs::remove_dir_all(&killed);
-        fs::create_dir(&killed).unwrap();
-        train_with_kills(&killed, "run", settings, &mut rng)
-    });
-    assert!(often_enough, "the runs always ended before they could be killed");
-
-    assert_same_content(&undisturbed.join("run"), &killed.join("run"));
-    let last = Checkpoint::open(killed.join("run/last")).unwrap();
-    assert_eq!(last.manifest.step, expected_steps);
-    assert_same_rows(&undisturbed.join("run"), &killed.join("run"), expected_steps);
-}
-
-/// Each step once and none left out; what does not depend on the clock or on where an interval was cut is equal.
-fn assert_same_rows(expected: &Path, found: &Path, steps: u64) {
-    let (expected, found) = (metrics(expected), metrics(found));
-    let names = |rows: &[(u64, String, String, f64)]| -> Vec<(u64, String, String)> {
-        rows.iter().map(|(step, phase, metric, _)| (*step, phase.clone(), metric.clone())).collect()
-    };
-    assert_eq!(names(&expected), names(&found));
-    let losses = |phase: &str| -> Vec<u64> {
-        let rows = found.iter().filter(|(_, of, metric, _)| of == phase && metric == "lm_loss");
-        rows.map(|(step, ..)| *step).collect()
-    };
-    assert_eq!(losses("train"), (1..=steps).filter(|step| step % 2 == 0).collect::<Vec<_>>());
-    assert_eq!(losses("eval").last(), Some(&steps));
-    for (expected, found) in expected.iter().zip(&found) {
-        if expected.1 == "eval" || expected.2 == "lr" {
-            assert_eq!(expected, found);
-        }
-    }
-}
-
 #[test]
 fn kills_leave_no_trace_in_a_generated_bfloat16_run() {
-    assert_kills_leave_no_trace(&generated(), 40);
+    assert_kills_leave_no_trace(&generated(), 40, KILLS);
 }
 
 #[test]
@@ -118,7 +46,7 @@ fn kills_leave_no_trace_in_a_run_on_a_folder_with_puzzle_embedding() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     write_data(&data, 64, 20, SudokuShape::FOUR);
-    assert_kills_leave_no_trace(&from_folder(&data), 40);
+    assert_kills_leave_no_trace(&from_folder(&data), 40, KILLS);
 }
 
 #[test]

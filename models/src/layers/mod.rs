@@ -148,12 +148,7 @@ impl<W> Rope<W> {
         Some(Rc::new(Self::new(source, tokens, head_dim, attention.rope_theta)))
     }
 
-    fn new(
-        source: &mut impl ParameterSource<Weight = W>,
-        tokens: usize,
-        head_dim: usize,
-        theta: f64,
-    ) -> Self {
+    fn new(source: &mut impl ParameterSource<Weight = W>, tokens: usize, head_dim: usize, theta: f64) -> Self {
         let half = head_dim / 2;
         // float32 at the same points as the reference, whose angles are rounded before the cosine is taken.
         let frequencies: Vec<f32> =

@@ -130,7 +130,8 @@ impl PretrainConfig {
             if let Some(other) = tree::architecture_name(&change.key, &change.value)
                 && other != config.arch.name()
             {
-                let problem = format!("is {} in the run and cannot become {other}; start a new run", config.arch.name());
+                let problem =
+                    format!("is {} in the run and cannot become {other}; start a new run", config.arch.name());
                 return Err(TrainError::setting("arch", problem));
             }
             tree.set(&change.key, change.value.clone())?;
@@ -240,10 +241,7 @@ impl PretrainConfig {
 
 /// The architecture that files and overrides choose, the last of them first: as in Hydra the choice comes before all
 /// other settings, wherever it stands, because it decides which keys there are.
-fn chosen_architecture(
-    files: &[tree::ConfigFile],
-    overrides: &[Override],
-) -> Result<ArchitectureConfig, TrainError> {
+fn chosen_architecture(files: &[tree::ConfigFile], overrides: &[Override]) -> Result<ArchitectureConfig, TrainError> {
     let by_override = overrides.iter().rev().find_map(|change| tree::architecture_name(&change.key, &change.value));
     let by_file = || files.iter().rev().find_map(tree::ConfigFile::architecture_name);
     let name = by_override.or_else(by_file).unwrap_or(ArchitectureConfig::NAMES[0]);

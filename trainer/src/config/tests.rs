@@ -81,7 +81,8 @@ fn every_architecture_has_its_own_keys_and_the_references_defaults() {
         assert_eq!(arch(&[&format!("arch={name}")]).unwrap(), ArchitectureConfig::default_of(name).unwrap());
     }
     // The choice comes first wherever it stands, and the last choice counts.
-    let ArchitectureConfig::Hrm(hrm) = arch(&["arch.H_layers=2", "arch=trm", "arch=hrm", "arch.hidden_size=64"]).unwrap()
+    let ArchitectureConfig::Hrm(hrm) =
+        arch(&["arch.H_layers=2", "arch=trm", "arch=hrm", "arch.hidden_size=64"]).unwrap()
     else {
         panic!("no HRM");
     };
@@ -90,9 +91,15 @@ fn every_architecture_has_its_own_keys_and_the_references_defaults() {
     assert_eq!(arch(&[name, "arch.act_inference=True"]).unwrap().name(), "transformers_baseline");
     assert_eq!(arch(&["arch=lstm", "arch.hidden_size=32"]).unwrap().puzzle_emb_ndim(), 0);
     let message = |overrides: &[&str]| arch(overrides).unwrap_err().to_string();
-    assert_eq!(message(&["arch=lstm", "arch.num_layer=2"]), "arch.num_layer: is no known key; did you mean `arch.num_layers`?");
+    assert_eq!(
+        message(&["arch=lstm", "arch.num_layer=2"]),
+        "arch.num_layer: is no known key; did you mean `arch.num_layers`?"
+    );
     assert!(message(&["arch=lstm", "arch.H_cycles=2"]).starts_with("arch.H_cycles: is no known key"));
-    assert!(message(&["arch=hrmm"]).ends_with("there are trm, trm_singlez, trm_hier6, hrm, transformers_baseline, lstm, transformer"));
+    assert!(
+        message(&["arch=hrmm"])
+            .ends_with("there are trm, trm_singlez, trm_hier6, hrm, transformers_baseline, lstm, transformer")
+    );
 }
 
 #[test]
@@ -103,7 +110,10 @@ fn a_file_may_choose_the_architecture() {
     let config = PretrainConfig::resolve(&[path.clone()], &[]).unwrap();
     assert!(matches!(&config.arch, ArchitectureConfig::Hrm(hrm) if hrm.H_layers == 3), "{:?}", config.arch);
     let overridden = PretrainConfig::resolve(&[path], &["arch=lstm".parse().unwrap()]).unwrap_err().to_string();
-    assert!(overridden.ends_with("hrm.toml: arch.H_layers: is no known key; did you mean `arch.num_layers`?"), "{overridden}");
+    assert!(
+        overridden.ends_with("hrm.toml: arch.H_layers: is no known key; did you mean `arch.num_layers`?"),
+        "{overridden}"
+    );
 }
 
 #[test]

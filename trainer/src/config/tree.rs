@@ -111,7 +111,10 @@ pub(super) fn architecture_name<'v>(key: &str, value: &'v Value) -> Option<&'v s
 }
 
 pub(super) fn no_architecture(name: &str) -> TrainError {
-    TrainError::setting("arch", format!("`{name}` is no architecture; there are {}", ArchitectureConfig::NAMES.join(", ")))
+    TrainError::setting(
+        "arch",
+        format!("`{name}` is no architecture; there are {}", ArchitectureConfig::NAMES.join(", ")),
+    )
 }
 
 fn collect_keys(prefix: &str, value: &Value, keys: &mut Vec<String>) {

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its part of the helpers")]
 
+pub mod kills;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
