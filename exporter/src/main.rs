@@ -1,101 +1,37 @@
-//! The command `exporter`: a checkpoint in, an ONNX file out, checked by running it.
-//! Owns the command line; everything it does is in the library.
+//! The command `exporter`: published weights in, checkpoints and ONNX files out.
+//! Owns the choice of subcommand; everything else is in `cli` and in the library.
 
-use std::path::PathBuf;
+mod cli;
 
-use anyhow::{Context, Result};
-use clap::{ArgGroup, Parser, ValueEnum};
-use exporter::runtime::{self, SessionOptions};
-use exporter::{ExportOptions, ExportedGraph, Flavor, GraphKind, check, export};
-use models::Checkpoint;
-use models::checkpoint::write_file_atomically;
-use sha2::{Digest, Sha256};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::cli::export::{self, ExportArguments};
 
 /// Writes a checkpoint's model as an ONNX graph.
 ///
 /// The step graph computes one supervision step, with the recursion state as input and output: it is what `server`
 /// runs. The unrolled graph computes a fixed number of steps from fresh states: it needs nothing but an ONNX runtime.
 #[derive(Debug, Parser)]
-#[command(version)]
-#[command(group = ArgGroup::new("graph").required(true).args(["halt_steps", "step"]))]
-struct Arguments {
-    /// Folder with manifest.json and model.safetensors.
-    #[arg(long, value_name = "DIR")]
-    checkpoint: PathBuf,
-
-    /// Unroll this many supervision steps into one graph.
-    #[arg(long, value_name = "STEPS")]
-    halt_steps: Option<usize>,
-
-    /// Export one supervision step.
-    #[arg(long)]
-    step: bool,
-
-    /// File to write.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-
-    /// Operators to use.
-    #[arg(long, value_enum, default_value_t = FlavorName::Fused)]
-    flavor: FlavorName,
-
-    /// Make the logits an output too.
-    #[arg(long)]
-    logits: bool,
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    export: Option<ExportArguments>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FlavorName {
-    /// ONNX Runtime's fused operators: fastest there, on CPU and CUDA.
-    Fused,
-    /// Standard operators only: any runtime.
-    Portable,
-}
-
-impl Arguments {
-    fn options(&self) -> ExportOptions {
-        ExportOptions {
-            graph: match self.halt_steps {
-                Some(halt_steps) => GraphKind::Unrolled { halt_steps },
-                None => GraphKind::Step,
-            },
-            flavor: match self.flavor {
-                FlavorName::Fused => Flavor::Fused,
-                FlavorName::Portable => Flavor::Portable,
-            },
-            logits: self.logits,
-        }
-    }
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a checkpoint's model as an ONNX graph; may be left out.
+    Export(ExportArguments),
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    // Before the work: without ONNX Runtime the result could not be checked.
-    runtime::load()?;
-    let checkpoint = Checkpoint::open(&arguments.checkpoint)?;
-    let exported = export(&checkpoint, &arguments.options())?;
-    let mut session = runtime::open_bytes(&exported.bytes, &SessionOptions::default())?;
-    check::run_once(&mut session).context("the graph was not written: it fails its own check")?;
-    write_file_atomically(&arguments.out, &exported.bytes)?;
-    print!("{}", report(&arguments, &exported));
-    Ok(())
-}
-
-fn report(arguments: &Arguments, exported: &ExportedGraph) -> String {
-    let summary = &exported.summary;
-    let mut lines = vec![
-        format!("wrote {}, which ran in ONNX Runtime", arguments.out.display()),
-        format!("  sha256   {}", hex(&Sha256::digest(&exported.bytes))),
-        format!("  bytes    {}", summary.bytes),
-        format!("  nodes    {}, {} initializers, opset {}", summary.nodes, summary.initializers, summary.opset),
-    ];
-    lines.extend(summary.inputs.iter().map(|input| format!("  input    {input}")));
-    lines.extend(summary.outputs.iter().map(|output| format!("  output   {output}")));
-    let kernels: Vec<String> = summary.kernels.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    lines.push(format!("  kernels  {}", kernels.join(", ")));
-    lines.join("\n") + "\n"
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    let Cli { command, export } = Cli::parse();
+    match command.or(export.map(Command::Export)) {
+        Some(Command::Export(arguments)) => export::run(&arguments),
+        // Not reached: without a subcommand, clap insists on the arguments of `export`.
+        None => Ok(()),
+    }
 }

@@ -61,8 +61,11 @@ impl TensorLayout {
         rows
     }
 
-    /// Bytes of all elements of the file `bytes` in row-major order.
-    pub(super) fn gather(&self, bytes: &[u8]) -> Vec<u8> {
+    /// Bytes of all elements in row-major order, out of the file `bytes` that the layout belongs to.
+    ///
+    /// # Panics
+    /// When `bytes` is shorter than the file that was looked at.
+    pub fn gather(&self, bytes: &[u8]) -> Vec<u8> {
         let mut packed = Vec::with_capacity(self.byte_count());
         self.for_each_run(|offset, count, stride| {
             let size = self.element_bytes();

@@ -1,0 +1,3 @@
+//! What the command `exporter` does, one file per subcommand; leaves the doing to the library.
+
+pub(crate) mod export;
