@@ -5,6 +5,7 @@ pub mod arc;
 pub mod batch;
 pub mod builder;
 mod dihedral;
+pub mod endless;
 mod error;
 #[cfg(test)]
 #[path = "../tests/common/fixtures.rs"]

@@ -24,7 +24,7 @@ enum Command {
     /// Build a published dataset from its puzzle list.
     #[command(subcommand)]
     Build(cli::build::Build),
-    /// Generate new puzzles with unique solutions: as a dataset folder, a CSV, or lines on standard output.
+    /// Generate new puzzles with their solutions: as a dataset folder, a CSV, or lines on standard output.
     #[command(subcommand)]
     Generate(cli::generate::Generate),
     /// Show what a dataset folder holds.

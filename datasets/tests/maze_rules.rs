@@ -5,11 +5,11 @@ use datasets::maze::{Cell, Maze, MazeError, MazeScore, MazeShape, PathFlaw, pars
 
 /// Lines without their common margin.
 fn tokens(lines: &[&str]) -> Vec<i32> {
-    parse_cells(&lines.join("\n")).unwrap().1.into_iter().map(Cell::token).collect()
+    parse_cells(&lines.join("\n")).expect("cells").1.into_iter().map(Cell::token).collect()
 }
 
 fn check(maze: &[&str], answer: &[&str]) -> Result<usize, PathFlaw> {
-    Maze::parse(&maze.join("\n")).unwrap().check_path(&tokens(answer))
+    Maze::parse(&maze.join("\n")).expect("a maze").check_path(&tokens(answer))
 }
 
 const MAZE: [&str; 5] = [

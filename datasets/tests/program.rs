@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::{assert_same_folder, errors, fixture, names, program, run};
+use datasets::maze::Maze;
 use datasets::sudoku::{Board, SudokuShape, solve};
 
 fn text(path: &Path) -> &str {
@@ -175,6 +176,51 @@ fn generated_lists_and_folders_are_usable() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("task arc"));
     let output = run(&["show", text(folder.path())]);
     assert!(!output.status.success() && errors(&output).contains("found neither"), "{}", errors(&output));
+}
+
+/// Mazes as drawings, as lines, as a list that can be built, as a folder that can be shown.
+#[test]
+fn generated_mazes_are_usable_in_every_form() {
+    let generate = |arguments: &[&str]| {
+        let output = run(&[&["generate", "maze", "--size", "9", "--count", "4", "--seed", "6"], arguments].concat());
+        assert!(output.status.success(), "{}", errors(&output));
+        String::from_utf8(output.stdout).expect("ASCII")
+    };
+    let lines = generate(&["--lines", "--shortest-paths", "unique"]);
+    let mazes: Vec<Maze> = lines.lines().map(|line| Maze::parse(line).expect("a maze")).collect();
+    assert_eq!((mazes.len(), mazes[0].shape().side()), (4, 9));
+    let drawings = generate(&["--shortest-paths", "unique"]);
+    let drawn: Vec<Maze> =
+        drawings.trim_end_matches('\n').split("\n\n").map(|text| text.parse().expect("a maze")).collect();
+    assert_eq!(drawn, mazes);
+    assert!(mazes.iter().all(|maze| maze.shortest_path_count() == 1 && maze.path_length() >= Some(18)));
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for split in ["train", "test"] {
+        generate(&["--style", "perfect", "--csv", text(&folder.path().join(format!("{split}.csv")))]);
+    }
+    let built = folder.path().join("built");
+    let output = run(&["build", "maze", "--source-dir", text(folder.path()), "--output-dir", text(&built), "--aug"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    let generated = folder.path().join("generated");
+    generate(&["--output-dir", text(&generated), "--test-count", "3"]);
+    for (path, set) in [(&built, "[32, 81] uint8, 32 puzzles in 4 groups"), (&generated, "[4, 81] uint8")] {
+        let output = run(&["show", text(path), "--index", "3"]);
+        let shown = String::from_utf8(output.stdout).expect("ASCII");
+        assert!(output.status.success() && shown.contains(set) && shown.contains("task maze-9x9"), "{shown}");
+    }
+    for (arguments, message) in [
+        (&["--size", "41"][..], "size: expected 5 to 40 cells per side, found 41"),
+        (&["--style", "perfect", "--shortest-paths", "several"], "shortest_paths: expected any or unique"),
+        (&["--style", "spiral"], "perfect, loops or random-walls"),
+        (
+            &["--size", "5", "--min-length", "17", "--max-attempts", "100"],
+            "no 5x5 maze with a shortest path of 17 cells",
+        ),
+    ] {
+        let output = run(&[&["generate", "maze"], arguments].concat());
+        assert!(!output.status.success() && errors(&output).contains(message), "{}", errors(&output));
+    }
 }
 
 /// Answers every request from `pages`, else 404; ends with the test.

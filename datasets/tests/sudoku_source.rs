@@ -1,7 +1,8 @@
 //! The endless training source: the same examples on every machine, from any position, on any rank.
 
+use datasets::endless::PREFETCH_EXAMPLES;
 use datasets::sudoku::{
-    Board, GeneratedSource, GeneratorOptions, PREFETCH_EXAMPLES, PuzzleRequest, SudokuShape, generate, held_out, solve,
+    Board, GeneratedSource, GeneratorOptions, PuzzleRequest, SudokuShape, generate, held_out, solve,
 };
 use datasets::{Batch, IGNORE_LABEL_ID, SourcePosition, TrainingSource};
 

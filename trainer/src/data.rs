@@ -42,7 +42,7 @@ impl TrainingData {
                 "generated {0}x{0} Sudoku, minimal plus {1}-{2} clues, seed {3}",
                 options.size, options.extra_clues.0, options.extra_clues.1, options.seed
             );
-            let source = GeneratedSource::new(options, rank, world_size).map_err(DatasetError::from)?;
+            let source = GeneratedSource::new(options, rank, world_size)?;
             let total_steps = config.max_steps.unwrap_or_default();
             return Ok(Self {
                 source: Box::new(source),

@@ -226,7 +226,9 @@ fn close_other_ways(maze: &mut Maze, path: &[usize]) {
         // One move nearer to the goal, but not on the path. (Unreached cells are never nearer.)
         let others: Vec<usize> =
             maze.shape().neighbours(cell).filter(|&other| other != next && to_goal[other] < to_goal[cell]).collect();
-        others.into_iter().for_each(|other| maze.wall_up(other));
+        for other in others {
+            maze.wall_up(other);
+        }
     }
 }
 

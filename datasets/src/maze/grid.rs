@@ -153,6 +153,12 @@ impl Maze {
         self.cells.iter().map(|cell| cell.token()).collect()
     }
 
+    /// The maze as a drawing, a text line per row, ending in a newline.
+    pub fn to_grid(&self) -> String {
+        let line = |row: &[Cell]| row.iter().map(|cell| cell.character()).chain(['\n']).collect::<String>();
+        self.cells.chunks(self.shape.side()).map(line).collect()
+    }
+
     /// The cells of the answer that marks `path`; start and goal among its cells keep their own tokens.
     ///
     /// # Panics

@@ -116,7 +116,7 @@ impl Corridors {
 
     fn closed(shape: MazeShape, rng: &mut PuzzleRng) -> Self {
         let mut line = || {
-            let first = if rng.coin() { 1 } else { 0 };
+            let first = usize::from(rng.coin());
             (first, (shape.side() - first).div_ceil(2))
         };
         let (rows, columns) = (line(), line());

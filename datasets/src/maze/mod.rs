@@ -9,6 +9,7 @@ mod path;
 mod rules;
 mod score;
 mod shape;
+mod source;
 
 pub use error::{MazeError, PathFlaw};
 pub use generator::{DEFAULT_MAX_ATTEMPTS, MazeRequest, ShortestPaths, SolvedMaze, draw_maze};
@@ -16,3 +17,4 @@ pub use grid::{Cell, Maze, parse_cells};
 pub use layout::MazeStyle;
 pub use score::{MazeScore, score};
 pub use shape::MazeShape;
+pub use source::{MazeExamples, MazeOptions, MazeSource, generate, held_out};

@@ -117,18 +117,4 @@ pub enum SudokuError {
         /// What to change in the request.
         advice: &'static str,
     },
-
-    /// The operating system refused a thread for the generator.
-    #[error("cannot start the puzzle generator's thread: {reason}; free some processes or raise the limit (ulimit -u)")]
-    GeneratorThread {
-        /// The operating system's answer.
-        reason: String,
-    },
-
-    /// The background thread that draws puzzles is gone.
-    #[error("the puzzle generator's thread stopped unexpectedly at example {example}; resume from the last checkpoint")]
-    GeneratorStopped {
-        /// Global index of the example that was due.
-        example: u64,
-    },
 }

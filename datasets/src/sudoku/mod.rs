@@ -23,5 +23,5 @@ pub use held_out::{HeldOutPuzzle, held_out};
 pub use rules::{Contradiction, Unit};
 pub use shape::SudokuShape;
 pub use solver::{DEFAULT_GUESS_BUDGET, Solutions, Verdict, solve, solve_with_budget};
-pub use source::{GeneratedSource, GeneratorOptions, PREFETCH_EXAMPLES};
+pub use source::{GeneratedSource, GeneratorOptions, SudokuExamples};
 pub use symmetry::Symmetry;
