@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use datasets::builder::generated::GeneratedMazes;
 use datasets::maze::{DEFAULT_MAX_ATTEMPTS, MazeRequest, MazeShape, MazeStyle, ShortestPaths, SolvedMaze};
 
-use super::Output;
+use super::Destination;
 
 /// Flags of `datasets generate maze`.
 #[derive(Args)]
@@ -31,7 +31,7 @@ pub(crate) struct Maze {
     #[arg(long, conflicts_with = "output")]
     lines: bool,
     #[command(flatten)]
-    output: Output,
+    output: Destination,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

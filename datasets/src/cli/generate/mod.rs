@@ -34,7 +34,7 @@ impl Generate {
 
 /// What puzzles are written to.
 #[derive(Args)]
-struct Output {
+struct Destination {
     /// Number of puzzles (of the training split with --output-dir).
     #[arg(long, default_value_t = 10)]
     count: u64,
@@ -56,7 +56,7 @@ struct Output {
     csv: Option<PathBuf>,
 }
 
-impl Output {
+impl Destination {
     /// Writes the folder or the file, or prints each puzzle.
     fn write<P: NumberedPuzzles>(self, puzzles: P, print: impl Fn(&P::Puzzle) -> String) -> anyhow::Result<()> {
         match (self.output_dir, self.csv) {

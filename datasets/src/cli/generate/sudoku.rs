@@ -5,7 +5,7 @@ use clap::Args;
 use datasets::builder::generated::GeneratedPuzzles;
 use datasets::sudoku::{PuzzleRequest, SudokuShape};
 
-use super::Output;
+use super::Destination;
 
 /// Flags of `datasets generate sudoku`.
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub(crate) struct Sudoku {
     #[arg(long, default_value_t = PuzzleRequest::minimal(SudokuShape::NINE).max_attempts)]
     max_attempts: u32,
     #[command(flatten)]
-    output: Output,
+    output: Destination,
 }
 
 impl Sudoku {
