@@ -45,6 +45,15 @@ pub enum DatasetError {
         found: String,
     },
 
+    /// A file of ARC tasks holds something else.
+    #[error("{}: {problem}", path.display())]
+    ArcFile {
+        /// The JSON file or the folder of such files.
+        path: PathBuf,
+        /// Task, pair and cell, what was expected there and what was found.
+        problem: String,
+    },
+
     /// An argument lies outside its domain.
     #[error("{name}: expected {expected}, found {found}")]
     Argument {

@@ -7,9 +7,14 @@ mod canvas;
 mod error;
 mod grid;
 mod hash;
+mod json;
+mod reader;
+mod task;
 
 pub use augmentation::{Augmentation, COLOURS, ColourMap, PUZZLE_ID_SEPARATOR, inverse_aug};
 pub use canvas::{CANVAS_SIDE, COLOUR_OFFSET, EOS_TOKEN, PAD_TOKEN, Placement, SEQ_LEN, VOCAB_SIZE, crop, encode};
 pub use error::ArcError;
 pub use grid::{Grid, MAX_SIDE};
 pub use hash::{Digest, grid_hash, puzzle_hash};
+pub use reader::{TaskSource, TaskSubset, read_tasks};
+pub use task::{ArcPair, ArcTask};

@@ -171,7 +171,7 @@ pub fn build<P: NumberedPuzzles>(
         let metadata = config.puzzles.metadata(writer.groups());
         writer.finish(&metadata)?;
     }
-    dataset.identifiers(&["<blank>"])?;
+    dataset.identifiers(["<blank>"])?;
     dataset.publish()
 }
 

@@ -57,7 +57,7 @@ pub fn build(config: &MazeBuild, mut progress: impl FnMut(BuildProgress)) -> Res
         let metadata = metadata(shape, writer.groups());
         writer.finish(&metadata)?;
     }
-    dataset.identifiers(&["<blank>"])?;
+    dataset.identifiers(["<blank>"])?;
     dataset.publish()
 }
 

@@ -72,7 +72,7 @@ pub fn build(config: &SudokuBuild, mut progress: impl FnMut(BuildProgress)) -> R
         let metadata = metadata(SHAPE, writer.groups());
         writer.finish(&metadata)?;
     }
-    dataset.identifiers(&["<blank>"])?;
+    dataset.identifiers(["<blank>"])?;
     dataset.publish()
 }
 

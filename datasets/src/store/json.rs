@@ -12,24 +12,48 @@ use serde_json::ser::Formatter;
 
 use crate::DatasetError;
 
-/// Parses a JSON file of at most `max_bytes`; what lies beyond is never read.
+/// Parses a JSON file of at most `max_bytes`.
 pub(super) fn read<T: DeserializeOwned>(path: &Path, max_bytes: u64) -> Result<T, DatasetError> {
+    let text = read_bounded(path, max_bytes)?;
+    serde_json::from_slice(&text).map_err(|error| DatasetError::format(path, "valid JSON", error.to_string()))
+}
+
+/// The bytes of a JSON file of at most `max_bytes`; what lies beyond is never read.
+pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>, DatasetError> {
     let file = File::open(path).map_err(DatasetError::io("open", path))?;
     let mut text = Vec::new();
     file.take(max_bytes + 1).read_to_end(&mut text).map_err(DatasetError::io("read", path))?;
     if text.len() as u64 > max_bytes {
         return Err(DatasetError::format(path, format!("JSON of at most {max_bytes} bytes"), "a larger file"));
     }
-    serde_json::from_slice(&text).map_err(|error| DatasetError::format(path, "valid JSON", error.to_string()))
+    Ok(text)
 }
 
 /// The bytes of `json.dumps(value)`: ", " and ": " between items, ASCII only, floats as `repr` prints them.
 pub(crate) fn to_python_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    value
-        .serialize(&mut Serializer::with_formatter(&mut bytes, PythonFormatter))
-        .expect("plain structs and lists always serialize into memory");
+    write_python(&mut bytes, value).expect("plain structs and lists always serialize into memory");
     bytes
+}
+
+/// `json.dump(value, out)`.
+pub(super) fn write_python<T: Serialize + ?Sized>(out: impl Write, value: &T) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, PythonFormatter)).map_err(io::Error::from)
+}
+
+/// `json.dump(list(items), out)` of items that need not lie in memory together.
+pub(super) fn write_python_list<T: Serialize>(out: impl Write, items: impl IntoIterator<Item = T>) -> io::Result<()> {
+    use serde::Serializer as _;
+    Serializer::with_formatter(out, PythonFormatter).collect_seq(items).map_err(io::Error::from)
+}
+
+/// `json.dump(dict(entries), out)`.
+pub(super) fn write_python_map<K: Serialize, V: Serialize>(
+    out: impl Write,
+    entries: impl IntoIterator<Item = (K, V)>,
+) -> io::Result<()> {
+    use serde::Serializer as _;
+    Serializer::with_formatter(out, PythonFormatter).collect_map(entries).map_err(io::Error::from)
 }
 
 struct PythonFormatter;
@@ -52,6 +76,9 @@ impl Formatter for PythonFormatter {
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes());
+        }
         for character in fragment.chars() {
             if matches!(character, ' '..='~') {
                 writer.write_all(&[character as u8])?;

@@ -9,7 +9,7 @@ mod set;
 mod staging;
 mod writer;
 
-pub(crate) use json::to_python_bytes;
+pub(crate) use json::{read_bounded, to_python_bytes};
 pub use metadata::DatasetMetadata;
 pub use npy::DType;
 pub(crate) use npy_header::ArrayHeader;

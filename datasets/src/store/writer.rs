@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use super::json;
 use super::metadata::DatasetMetadata;
@@ -15,8 +17,12 @@ use crate::DatasetError;
 
 /// The one set that the reference's builders write.
 const SET: &str = "all";
+/// Names of all puzzle identifiers.
+pub(super) const IDENTIFIERS_FILE: &str = "identifiers.json";
+/// The original puzzles of the test split.
+const TEST_PUZZLES_FILE: &str = "test_puzzles.json";
 /// Everything that may lie at the root of a dataset folder; a folder with anything else is never replaced.
-const ROOT_ENTRIES: [&str; 4] = ["train", "test", "identifiers.json", "test_puzzles.json"];
+const ROOT_ENTRIES: [&str; 4] = ["train", "test", IDENTIFIERS_FILE, TEST_PUZZLES_FILE];
 
 /// A dataset under construction. Dropping it without [`publish`](Self::publish) leaves no trace.
 #[derive(Debug)]
@@ -43,9 +49,17 @@ impl DatasetWriter {
         SplitWriter::create(folder, seq_len, dtype)
     }
 
-    /// Writes `identifiers.json`: the name of every puzzle identifier.
-    pub fn identifiers(&self, names: &[&str]) -> Result<(), DatasetError> {
-        write_synced(&self.folder.path().join("identifiers.json"), &json::to_python_bytes(&names))
+    /// Writes `identifiers.json`: the name of every puzzle identifier, from 0 on.
+    pub fn identifiers<N: Serialize>(&self, names: impl IntoIterator<Item = N>) -> Result<(), DatasetError> {
+        write_synced(&self.folder.path().join(IDENTIFIERS_FILE), |out| json::write_python_list(out, names))
+    }
+
+    /// Writes `test_puzzles.json`: the original test puzzles by name, as their source spelled them.
+    pub fn test_puzzles<K: Serialize, V: Serialize>(
+        &self,
+        puzzles: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), DatasetError> {
+        write_synced(&self.folder.path().join(TEST_PUZZLES_FILE), |out| json::write_python_map(out, puzzles))
     }
 
     /// Makes the dataset visible at its target, replacing a former one in one step where the system can.
@@ -65,6 +79,7 @@ pub struct SplitWriter {
     seq_len: usize,
     inputs: NpyWriter,
     labels: NpyWriter,
+    /// Examples written.
     examples: i32,
     puzzle_indices: Vec<i32>,
     group_indices: Vec<i32>,
@@ -93,19 +108,36 @@ impl SplitWriter {
     /// When the tokens are not `seq_len`.
     pub fn example(&mut self, inputs: &[u8], labels: &[u8]) -> Result<(), DatasetError> {
         assert_eq!((inputs.len(), labels.len()), (self.seq_len, self.seq_len), "an example has seq_len tokens");
-        let Some(examples) = self.examples.checked_add(1) else {
-            let expected = format!("at most {} examples (indices are int32)", i32::MAX);
-            return Err(DatasetError::format(&self.folder, expected, "more"));
-        };
-        self.examples = examples;
+        self.count(1)?;
         self.inputs.extend(inputs)?;
         self.labels.extend(labels)
     }
 
-    /// Closes the current puzzle.
+    /// Appends many examples, `[examples, seq_len]` input and label tokens, to both files at once. Their puzzles are
+    /// told by [`puzzle`](Self::puzzle), before or after.
+    ///
+    /// # Panics
+    /// When the tokens are not whole examples, as many labels as inputs.
+    pub fn examples(&mut self, inputs: &[u8], labels: &[u8]) -> Result<(), DatasetError> {
+        assert!(inputs.len() == labels.len() && inputs.len().is_multiple_of(self.seq_len), "whole examples");
+        self.count(inputs.len() / self.seq_len)?;
+        let Self { inputs: input_file, labels: label_file, .. } = self;
+        let (inputs, labels) = rayon::join(|| input_file.extend(inputs), || label_file.extend(labels));
+        inputs.and(labels)
+    }
+
+    /// Closes the current puzzle, which holds all examples since the last one.
     pub fn end_puzzle(&mut self, identifier: i32) {
         self.puzzle_indices.push(self.examples);
         self.puzzle_identifiers.push(identifier);
+    }
+
+    /// Adds a puzzle of so many examples, whether or not they are written yet.
+    pub fn puzzle(&mut self, examples: usize, identifier: i32) -> Result<(), DatasetError> {
+        let end = i32::try_from(examples).ok().and_then(|examples| self.indexed().checked_add(examples));
+        self.puzzle_indices.push(end.ok_or_else(|| self.too_many())?);
+        self.puzzle_identifiers.push(identifier);
+        Ok(())
     }
 
     /// Closes the current group.
@@ -118,10 +150,20 @@ impl SplitWriter {
         self.group_indices.len() - 1
     }
 
+    /// Puzzles closed so far.
+    pub fn puzzles(&self) -> usize {
+        self.puzzle_identifiers.len()
+    }
+
     /// Writes the index arrays and `dataset.json`; `metadata.sets` names the one set, `all`.
+    ///
+    /// # Panics
+    /// When the puzzles do not end where the examples end.
     pub fn finish(self, metadata: &DatasetMetadata) -> Result<(), DatasetError> {
-        self.inputs.finish()?;
-        self.labels.finish()?;
+        assert_eq!(self.indexed(), self.examples, "every example belongs to a puzzle");
+        let (inputs, labels) = (self.inputs, self.labels);
+        let (inputs, labels) = rayon::join(|| inputs.finish(), || labels.finish());
+        inputs.and(labels)?;
         for (field, values) in [
             ("puzzle_identifiers", &self.puzzle_identifiers),
             ("puzzle_indices", &self.puzzle_indices),
@@ -131,7 +173,23 @@ impl SplitWriter {
             writer.extend_i32(values)?;
             writer.finish()?;
         }
-        write_synced(&self.folder.join("dataset.json"), &metadata.to_json_bytes())
+        write_synced(&self.folder.join("dataset.json"), |out| out.write_all(&metadata.to_json_bytes()))
+    }
+
+    fn count(&mut self, examples: usize) -> Result<(), DatasetError> {
+        let sum = i32::try_from(examples).ok().and_then(|examples| self.examples.checked_add(examples));
+        self.examples = sum.ok_or_else(|| self.too_many())?;
+        Ok(())
+    }
+
+    /// Examples that belong to puzzles.
+    fn indexed(&self) -> i32 {
+        self.puzzle_indices.last().copied().unwrap_or(0)
+    }
+
+    fn too_many(&self) -> DatasetError {
+        let expected = format!("at most {} examples (indices are int32)", i32::MAX);
+        DatasetError::format(&self.folder, expected, "more")
     }
 }
 
@@ -158,7 +216,9 @@ fn check_target(target: &Path, overwrite: bool) -> Result<(), DatasetError> {
     if overwrite { Ok(()) } else { Err(DatasetError::AlreadyExists { path: target.to_owned() }) }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DatasetError> {
-    let mut file = File::create_new(path).map_err(DatasetError::io("create", path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(DatasetError::io("write", path))
+fn write_synced(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), DatasetError> {
+    let mut out = BufWriter::new(File::create_new(path).map_err(DatasetError::io("create", path))?);
+    write(&mut out)
+        .and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all())
+        .map_err(DatasetError::io("write", path))
 }

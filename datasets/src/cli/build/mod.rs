@@ -1,14 +1,21 @@
 //! `datasets build`: published puzzle lists become dataset folders.
 //! Owns the choice of task and the progress bar; leaves flags to one file per task and building to [`datasets::builder`].
 
+mod arc;
 mod maze;
 mod sudoku;
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use datasets::builder::BuildProgress;
+use datasets::builder::arc::ArcProgress;
 use indicatif::ProgressBar;
 
 use super::{UPDATE_EVERY, progress_bar};
+
+/// Time between two looks of a spinner.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Datasets that can be built.
 #[derive(Subcommand)]
@@ -17,16 +24,18 @@ pub(crate) enum Build {
     Sudoku(sudoku::Sudoku),
     /// Maze-Hard, or mazes of any one size: byte for byte what the reference's builder makes after np.random.seed(SEED).
     Maze(maze::Maze),
+    /// ARC-AGI: byte for byte what the reference's builder makes of the same tasks and seed.
+    Arc(arc::Arc),
 }
 
 impl Build {
     /// Builds and says what was built.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let mut bars = Bars::default();
-        let progress = |progress| bars.update(progress);
         let built = match self {
-            Self::Sudoku(arguments) => arguments.run(progress),
-            Self::Maze(arguments) => arguments.run(progress),
+            Self::Sudoku(arguments) => arguments.run(|progress| bars.update(progress)),
+            Self::Maze(arguments) => arguments.run(|progress| bars.update(progress)),
+            Self::Arc(arguments) => arguments.run(|progress| bars.update_arc(progress)),
         }?;
         bars.finish();
         eprintln!("{built}");
@@ -51,11 +60,28 @@ impl Bars {
         if !is_fetching && !done.is_multiple_of(UPDATE_EVERY) && total != Some(done) {
             return;
         }
-        let label = format!("{verb} {}", split.name());
+        self.show(&format!("{verb} {}", split.name()), done, total, is_fetching);
+    }
+
+    fn update_arc(&mut self, progress: ArcProgress) {
+        match progress {
+            ArcProgress::Augmenting(done, total) => self.show("augmenting", done as u64, Some(total as u64), false),
+            ArcProgress::Writing(split, done, total) => {
+                self.show(&format!("writing {}", split.name()), done as u64, Some(total as u64), false);
+            }
+            ArcProgress::Syncing(split) => self.show(&format!("syncing {}", split.name()), 0, None, false),
+        }
+    }
+
+    fn show(&mut self, label: &str, done: u64, total: Option<u64>, bytes: bool) {
         if self.current.as_ref().is_none_or(|(current, _)| *current != label) {
             self.finish();
-            let bar = progress_bar(&label, total, is_fetching);
-            self.current = Some((label, bar));
+            let bar = progress_bar(label, total, bytes);
+            // Where a stage has no steps to report, the clock turns the spinner.
+            if total.is_none() && !bytes {
+                bar.enable_steady_tick(TICK);
+            }
+            self.current = Some((label.to_owned(), bar));
         }
         if let Some((_, bar)) = &self.current {
             bar.set_position(done);
