@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use common::{assert_same_folder, fixture, names};
 use datasets::DatasetError;
-use datasets::arc::{TaskSource, read_tasks};
+use datasets::arc::{Digest, TaskSource, read_tasks};
 use datasets::builder::arc::{ArcBuild, ArcReport, build};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 fn config(output: &Path, num_aug: usize) -> ArcBuild {
     ArcBuild {
@@ -81,7 +81,7 @@ fn larger_builds_have_the_reference_s_digests() {
         assert_eq!(files.len(), 14);
         for (name, expected) in files {
             let bytes = fs::read(config.output_dir.join(name)).expect(name);
-            let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = Digest(Sha256::digest(&bytes).into()).to_string();
             assert_eq!(expected["file_sha256"], digest, "{name}, seed {seed}");
         }
     }
