@@ -118,6 +118,19 @@ fn broken_folders_are_named_with_their_fault() {
     message(&folder);
 }
 
+/// Header lengths whose bytes are the marks of a pickle (0x80 0x02) and of a web page (`<`).
+#[test]
+fn no_header_length_is_taken_for_another_format() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("x.safetensors");
+    for length in [60, 640, 1152] {
+        let header = format!("{:<length$}", r#"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#);
+        let bytes = [&(length as u64).to_le_bytes()[..], header.as_bytes(), &1.5_f32.to_le_bytes()].concat();
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(WeightFile::open(&path).unwrap().values("x").unwrap(), [1.5]);
+    }
+}
+
 #[test]
 fn two_names_for_one_tensor_are_refused() {
     let temporary = tempfile::tempdir().unwrap();

@@ -34,6 +34,13 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Vec<(String, TensorLayou
 
 /// What a file evidently is, if not safetensors.
 fn no_safetensors(bytes: &[u8]) -> Option<String> {
+    // First, because the length of a header may look like any of the marks below.
+    if bytes.get(8) == Some(&b'{') {
+        let length = bytes.first_chunk().map_or(0, |&length| u64::from_le_bytes(length));
+        let problem = "copy or download it again";
+        return (length > MAX_HEADER_BYTES)
+            .then(|| format!("is no intact safetensors file (its header claims {length} bytes); {problem}"));
+    }
     let kind = if bytes.is_empty() {
         "an empty file; copy or download it again"
     } else if bytes.starts_with(b"version https://git-lfs") {
@@ -45,12 +52,7 @@ fn no_safetensors(bytes: &[u8]) -> Option<String> {
     } else if bytes.get(257..262) == Some(b"ustar") {
         "a tar archive, as torch.save wrote it before PyTorch 0.2; load it there and save it again"
     } else {
-        return match bytes.first_chunk().map(|&length| u64::from_le_bytes(length)) {
-            Some(length) if bytes.get(8) == Some(&b'{') => (length > MAX_HEADER_BYTES).then(|| {
-                format!("is no intact safetensors file (its header claims {length} bytes); copy or download it again")
-            }),
-            _ => Some("is neither a safetensors file nor one that torch.save wrote; copy or download it again".into()),
-        };
+        "neither a safetensors file nor one that torch.save wrote; copy or download it again"
     };
     Some(format!("is {kind}"))
 }

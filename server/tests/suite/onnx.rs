@@ -10,7 +10,7 @@ use server::onnx::OnnxStepModel;
 use server::registry::{EngineLimits, Registry, SudokuModel};
 use server::sudoku::tokens_of;
 
-use crate::random_checkpoint::{write_random, write_with_table};
+use crate::random_checkpoint::{architectures, write_architecture, write_random, write_with_table};
 
 const LIMITS: EngineLimits = EngineLimits { slots: 8, queue_capacity: 64, max_steps_limit: 64 };
 
@@ -44,11 +44,24 @@ fn assert_close(left: &Answer, right: &Answer) {
 fn answers_do_not_depend_on_refilled_slots_or_batch_mates() {
     let folder = tempfile::tempdir().unwrap();
     let directory = write_random(folder.path(), "random", SudokuShape::FOUR);
-    let puzzles = puzzles(4, 20);
+    check_company(&directory, 20);
+}
+
+#[test]
+fn every_architecture_gives_the_same_answers_in_any_company() {
+    let folder = tempfile::tempdir().unwrap();
+    for (index, arch) in architectures().into_iter().enumerate() {
+        println!("{arch:?}");
+        check_company(&write_architecture(folder.path(), &index.to_string(), SudokuShape::FOUR, &[], arch), 10);
+    }
+}
+
+fn check_company(directory: &Path, count: usize) {
+    let puzzles = puzzles(4, count);
     let options = session_options(1, None);
 
-    let alone = SudokuModel::load(&directory, &options, EngineLimits { slots: 1, ..LIMITS }).unwrap();
-    let together = SudokuModel::load(&directory, &options, LIMITS).unwrap();
+    let alone = SudokuModel::load(directory, &options, EngineLimits { slots: 1, ..LIMITS }).unwrap();
+    let together = SudokuModel::load(directory, &options, LIMITS).unwrap();
     // Different budgets free slots at different times, so that states move between rows and batch sizes.
     let requests: Vec<Request> =
         puzzles.iter().enumerate().map(|(index, tokens)| fixed(tokens, 1 + index * 3 % 4)).collect();

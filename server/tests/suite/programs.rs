@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use datasets::sudoku::SudokuShape;
 use serde_json::Value;
 
-use crate::random_checkpoint::write_random;
+use crate::random_checkpoint::{architectures, write_architecture, write_random};
 
 fn speedrun(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_speedrun-inference"));
@@ -54,6 +54,19 @@ fn speedrun_measures_reports_and_shows_a_puzzle() {
     assert!(report["command"].as_str().unwrap().starts_with("speedrun-inference sudoku --checkpoint"));
     let page = std::fs::read_to_string(out.join("report.md")).unwrap();
     assert!(page.starts_with("# Sudoku 4x4: model `random`") && page.contains("| exact accuracy (raw)"), "{page}");
+}
+
+#[test]
+fn speedrun_runs_every_architecture() {
+    let folder = tempfile::tempdir().unwrap();
+    for (index, arch) in architectures().into_iter().enumerate() {
+        let name = format!("{}-{index}", arch.name());
+        let checkpoint = write_architecture(folder.path(), &name, SudokuShape::FOUR, &[], arch);
+        let output = speedrun(&["--checkpoint", text(&checkpoint), "--count", "5", "--no-show"]);
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(stdout.contains(&format!("model    {name}: ")) && stdout.contains("exact accuracy (raw)"), "{stdout}");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use datasets::sudoku::SudokuShape;
 use models::checkpoint::{HostTensor, write};
 use models::{
-    ArchitectureConfig, Initializer, Manifest, ModelDims, ParameterKind, PosEncodings, QHeadInput, TrmConfig,
+    ArchitectureConfig, HrmConfig, Initializer, LstmConfig, Manifest, ModelDims, ParameterKind, PosEncodings,
+    QHeadInput, TransformerConfig, TransformersBaselineConfig, TrmConfig,
 };
 
 /// Writes `{parent}/{name}`: a tiny TRM with MLP mixing for boards of `shape`.
@@ -35,8 +36,50 @@ pub(crate) fn write_with_table(
         ..TrmConfig::default()
     };
     change(&mut config);
-    let num_puzzle_identifiers = table.len().checked_div(config.puzzle_emb_ndim).unwrap_or(1);
-    let arch = ArchitectureConfig::Trm(config);
+    write_architecture(parent, name, shape, table, ArchitectureConfig::Trm(config))
+}
+
+/// Small configs of every architecture, without puzzle embedding.
+pub(crate) fn architectures() -> Vec<ArchitectureConfig> {
+    let trm =
+        TrmConfig { hidden_size: 32, num_heads: 2, L_layers: 1, H_cycles: 2, L_cycles: 2, ..TrmConfig::default() };
+    let trm = TrmConfig { puzzle_emb_ndim: 0, halt_max_steps: 4, ..trm };
+    let halts_early =
+        HrmConfig { H_layers: 1, L_layers: 1, puzzle_emb_ndim: 0, halt_max_steps: 4, ..HrmConfig::default() };
+    let lstm = LstmConfig { hidden_size: 32, num_layers: 2, num_passes: 2, halt_max_steps: 4, ..LstmConfig::default() };
+    vec![
+        ArchitectureConfig::TrmSinglez(trm.clone()),
+        ArchitectureConfig::TrmHier6(trm.clone()),
+        ArchitectureConfig::Hrm(HrmConfig { hidden_size: 32, num_heads: 2, ..halts_early }),
+        ArchitectureConfig::TransformersBaseline(TransformersBaselineConfig {
+            hidden_size: 32,
+            num_heads: 5,
+            H_layers: 2,
+            puzzle_emb_ndim: 0,
+            halt_max_steps: 4,
+            ..TransformersBaselineConfig::default()
+        }),
+        ArchitectureConfig::Lstm(LstmConfig { residual: true, ..lstm.clone() }),
+        ArchitectureConfig::Lstm(lstm),
+        ArchitectureConfig::Transformer(TransformerConfig {
+            hidden_size: 32,
+            num_layers: 2,
+            halt_max_steps: 4,
+            ..TransformerConfig::default()
+        }),
+        ArchitectureConfig::Trm(trm),
+    ]
+}
+
+/// Writes `{parent}/{name}`: an untrained model of `arch`, with the rows of a puzzle-embedding `table` where it has one.
+pub(crate) fn write_architecture(
+    parent: &Path,
+    name: &str,
+    shape: SudokuShape,
+    table: &[f32],
+    arch: ArchitectureConfig,
+) -> PathBuf {
+    let num_puzzle_identifiers = table.len().checked_div(arch.puzzle_emb_ndim()).unwrap_or(1);
     let dims = ModelDims { vocab_size: shape.vocab_size(), seq_len: shape.cells(), num_puzzle_identifiers };
     let initializer = Initializer::new(7);
     let tensors = arch.parameter_specs(&dims).unwrap().into_iter().map(|spec| {
