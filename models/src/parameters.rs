@@ -120,7 +120,7 @@ impl Initializer {
         }
     }
 
-    fn stream(&self, spec: &ParameterSpec) -> ChaCha8Rng {
+    fn stream(self, spec: &ParameterSpec) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(stream_of(&spec.name));
         rng

@@ -167,7 +167,7 @@ fn copy_into(path: &Path, file: &WeightFile, name: &str, target: &Tensor) -> Res
             ),
         ));
     }
-    let source = Tensor::f_from_data_size(&*bytes, &size, target.kind())?;
+    let source = Tensor::f_from_data_size(&bytes, &size, target.kind())?;
     tch::no_grad(|| target.shallow_clone().f_copy_(&source))?;
     Ok(())
 }

@@ -228,7 +228,7 @@ fn act_inference_scores_a_row_when_it_halts() {
     let all_steps = evaluate_with(&parameters);
     // Halting is worth more than going on from the first step on.
     let bias = parameters.get("inner.q_head.bias").unwrap().shallow_clone();
-    tch::no_grad(|| bias.get(0).fill_(1.0));
+    let _ = tch::no_grad(|| bias.get(0).fill_(1.0));
     parameters.weights_changed();
     let first_step = evaluate_with(&parameters);
     assert!((all_steps.steps - 4.0).abs() < 1e-12 && (first_step.steps - 1.0).abs() < 1e-12, "{first_step:?}");

@@ -26,7 +26,7 @@ pub fn write(
     })
 }
 
-/// As [`write`], for weights that are not in memory: `fill` puts the weight file, and whatever else, into the folder that
+/// As [`write()`], for weights that are not in memory: `fill` puts the weight file, and whatever else, into the folder that
 /// it is given.
 ///
 /// # Errors

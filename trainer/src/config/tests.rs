@@ -107,7 +107,7 @@ fn a_file_may_choose_the_architecture() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hrm.toml");
     std::fs::write(&path, "data_paths = [\"x\"]\n[arch]\nname = \"hrm\"\nH_layers = 3\n").unwrap();
-    let config = PretrainConfig::resolve(&[path.clone()], &[]).unwrap();
+    let config = PretrainConfig::resolve(std::slice::from_ref(&path), &[]).unwrap();
     assert!(matches!(&config.arch, ArchitectureConfig::Hrm(hrm) if hrm.H_layers == 3), "{:?}", config.arch);
     let overridden = PretrainConfig::resolve(&[path], &["arch=lstm".parse().unwrap()]).unwrap_err().to_string();
     assert!(
