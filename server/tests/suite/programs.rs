@@ -62,7 +62,9 @@ fn speedrun_runs_every_architecture() {
     for (index, arch) in architectures().into_iter().enumerate() {
         let name = format!("{}-{index}", arch.name());
         let checkpoint = write_architecture(folder.path(), &name, SudokuShape::FOUR, &[], arch);
-        let output = speedrun(&["--checkpoint", text(&checkpoint), "--count", "5", "--no-show"]);
+        let out = folder.path().join(format!("{name}-report"));
+        let arguments = ["--checkpoint", text(&checkpoint), "--count", "5", "--no-show", "--out", text(&out)];
+        let output = speedrun(&arguments);
         let stdout = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(stdout.contains(&format!("model    {name}: ")) && stdout.contains("exact accuracy (raw)"), "{stdout}");
