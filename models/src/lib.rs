@@ -11,6 +11,7 @@ mod config;
 mod error;
 mod frame;
 mod hrm;
+pub mod import;
 mod layers;
 mod lstm;
 mod outline;

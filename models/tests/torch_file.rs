@@ -240,6 +240,10 @@ fn other_files_are_named_for_what_they_are() {
     assert!(refusal(b"hello, these are no weights").contains("is neither a safetensors file nor"));
     assert!(refusal(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat()).contains("its header claims 18446744073709551615"));
     assert!(refusal(&[&40_u64.to_le_bytes()[..], b"{}"].concat()).contains("is no intact safetensors file"));
+    // A header of 640 bytes: its length begins like a pickle.
+    let header = format!(r#"{{"t":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}{}"#, " ".repeat(640));
+    let (_folder, path) = written(&[&640_u64.to_le_bytes()[..], &header.as_bytes()[..640], &[0; 4]].concat());
+    assert_eq!(WeightFile::open(&path).unwrap().values("t").unwrap(), [0.0]);
     let folder = tempfile::tempdir().unwrap();
     let message = WeightFile::open(folder.path()).unwrap_err().to_string();
     assert!(message.contains("is no file; give the file that holds the weights"), "{message}");

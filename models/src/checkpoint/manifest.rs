@@ -48,6 +48,20 @@ pub struct Manifest {
     /// Results of the last evaluation, by metric name.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
+    /// Where the weights come from, if they were not trained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportRecord>,
+}
+
+/// The file that imported weights come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRecord {
+    /// File, or repository, file and revision.
+    pub source: String,
+    /// Hex sha256 of that file.
+    pub sha256: String,
+    /// For each setting, where its value comes from.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Manifest {
@@ -63,6 +77,7 @@ impl Manifest {
             weights: WeightsKind::Raw,
             git_commit: None,
             metrics: BTreeMap::new(),
+            import: None,
         }
     }
 

@@ -19,7 +19,7 @@ pub use safetensors::Dtype;
 
 pub use host_tensor::HostTensor;
 pub use layout::TensorLayout;
-pub use manifest::{Manifest, WeightsKind};
+pub use manifest::{ImportRecord, Manifest, WeightsKind};
 pub use publish::{REFERENCE_PREFIX, publish, write_state_dict};
 pub use puzzle_table::{PuzzleEmbeddings, TableResize};
 pub use stream::{PlannedTensor, TensorSink, stream_tensors};

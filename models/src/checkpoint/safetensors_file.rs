@@ -32,14 +32,16 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Vec<(String, TensorLayou
     tensors.iter().map(place).collect()
 }
 
-/// What a file evidently is, if not safetensors.
+/// What a file evidently is, if not safetensors: eight bytes of length and then a `{`. The length may begin like
+/// anything, so the brace decides first.
 fn no_safetensors(bytes: &[u8]) -> Option<String> {
-    // First, because the length of a header may look like any of the marks below.
-    if bytes.get(8) == Some(&b'{') {
-        let length = bytes.first_chunk().map_or(0, |&length| u64::from_le_bytes(length));
-        let problem = "copy or download it again";
-        return (length > MAX_HEADER_BYTES)
-            .then(|| format!("is no intact safetensors file (its header claims {length} bytes); {problem}"));
+    if let Some(&length) = bytes.first_chunk()
+        && bytes.get(8) == Some(&b'{')
+    {
+        let length = u64::from_le_bytes(length);
+        return (length > MAX_HEADER_BYTES).then(|| {
+            format!("is no intact safetensors file (its header claims {length} bytes); copy or download it again")
+        });
     }
     let kind = if bytes.is_empty() {
         "an empty file; copy or download it again"
