@@ -15,6 +15,7 @@ mod recurrent;
 pub mod runtime;
 #[cfg(test)]
 mod structure_tests;
+pub mod verify;
 
 use std::collections::BTreeMap;
 
@@ -65,6 +66,25 @@ impl Flavor {
         match self {
             Self::Fused => "fused",
             Self::Portable => "portable",
+        }
+    }
+}
+
+/// Type of a graph's weights and activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// IEEE single precision.
+    Float32,
+}
+
+impl Precision {
+    /// Every precision that graphs are exported in.
+    pub const ALL: [Self; 1] = [Self::Float32];
+
+    /// `float32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
         }
     }
 }

@@ -3,10 +3,14 @@
 
 mod cli;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::cli::export::{self, ExportArguments};
+use crate::cli::safetensors::{self, SafetensorsArguments};
+use crate::cli::verify::{self, VerifyArguments};
 
 /// Writes a checkpoint's model as an ONNX graph.
 ///
@@ -25,13 +29,20 @@ struct Cli {
 enum Command {
     /// Write a checkpoint's model as an ONNX graph; may be left out.
     Export(ExportArguments),
+    /// Write the weights under the reference's names, for Python.
+    Safetensors(SafetensorsArguments),
+    /// Run a checkpoint through every backend and compare.
+    Verify(VerifyArguments),
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let Cli { command, export } = Cli::parse();
     match command.or(export.map(Command::Export)) {
-        Some(Command::Export(arguments)) => export::run(&arguments),
+        Some(Command::Export(arguments)) => export::run(&arguments)?,
+        Some(Command::Safetensors(arguments)) => safetensors::run(&arguments)?,
+        Some(Command::Verify(arguments)) => return verify::run(&arguments),
         // Not reached: without a subcommand, clap insists on the arguments of `export`.
-        None => Ok(()),
+        None => {}
     }
+    Ok(ExitCode::SUCCESS)
 }

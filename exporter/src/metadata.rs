@@ -9,7 +9,7 @@ use ort::session::Session;
 use ort::value::{Outlet, TensorElementType};
 use serde::de::DeserializeOwned;
 
-use crate::{ElementType, ExportError, ExportOptions, Flavor, GraphKind, RuntimeError, TensorInfo, names};
+use crate::{ElementType, ExportError, ExportOptions, Flavor, GraphKind, Precision, RuntimeError, TensorInfo, names};
 
 /// Version of the entries that this code writes and reads.
 const FORMAT_VERSION: u32 = 1;
@@ -23,6 +23,8 @@ pub struct GraphMetadata {
     pub graph: GraphKind,
     /// Which operators.
     pub flavor: Flavor,
+    /// Type of weights and activations.
+    pub precision: Precision,
     /// Whether the logits are an output.
     pub logits: bool,
     /// Name and config of the architecture.
@@ -51,6 +53,7 @@ impl GraphMetadata {
         Self {
             graph: options.graph,
             flavor: options.flavor,
+            precision: Precision::Float32,
             logits: options.logits,
             arch: manifest.arch.clone(),
             dims: manifest.dims,
@@ -125,7 +128,7 @@ impl GraphMetadata {
         }
         properties.extend([
             ("flavor", self.flavor.name().to_owned()),
-            ("precision", "float32".to_owned()),
+            ("precision", self.precision.name().to_owned()),
             ("logits", self.logits.to_string()),
             ("arch", json(&self.arch)),
             ("dims", json(&self.dims)),
@@ -178,12 +181,18 @@ fn from_properties(lookup: impl Fn(&str) -> Option<String>) -> Result<GraphMetad
         "portable" => Flavor::Portable,
         other => return Err(problem("flavor", format!("is `{other}`, expected `fused` or `portable`"))),
     };
+    let precision = entry("precision")?;
+    let precision = Precision::ALL.into_iter().find(|known| known.name() == precision).ok_or_else(|| {
+        let known = Precision::ALL.map(Precision::name).join("`, `");
+        problem("precision", format!("is `{precision}`, expected `{known}`"))
+    })?;
     let arch: ArchitectureConfig = parse("arch", &entry("arch")?)?;
     let dims: ModelDims = parse("dims", &entry("dims")?)?;
     arch.validate(&dims).map_err(|error| problem("arch", error.to_string()))?;
     Ok(GraphMetadata {
         graph,
         flavor,
+        precision,
         logits: parse("logits", &entry("logits")?)?,
         arch,
         dims,

@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::backend::{Activation, TchBackend, Weight};
+use crate::data::EvaluationData;
 use crate::parameters::Parameters;
 
 /// Type that everything is computed in.
@@ -68,6 +69,21 @@ impl ForwardInputs {
             None => vec![0; rows as usize],
         };
         Ok(Self { tokens: integers(path, "inputs", inputs)?, puzzle_identifiers })
+    }
+
+    /// The first `rows` puzzles of the test split of the dataset folder `data`.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn of_folder(data: &Path, rows: usize) -> Result<Self, TrainError> {
+        let (mut tokens, mut puzzle_identifiers) = (Vec::new(), Vec::new());
+        for batch in EvaluationData::folders(vec![data.to_owned()], BATCH, Some(rows)).batches()? {
+            let batch = batch?;
+            let real = batch.real_rows;
+            tokens.extend(batch.inputs[..real * batch.seq_len].iter().map(|&token| i64::from(token)));
+            puzzle_identifiers.extend(batch.puzzle_identifiers[..real].iter().map(|&identifier| i64::from(identifier)));
+        }
+        Ok(Self { tokens, puzzle_identifiers })
     }
 
     /// `rows` generated puzzles of the checkpoint's task that no training seed draws.

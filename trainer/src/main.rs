@@ -83,9 +83,12 @@ enum Command {
         /// Safetensors file with `inputs` `[rows, seq_len]` and, where needed, `puzzle_identifiers` `[rows]`
         #[arg(long, value_name = "FILE")]
         inputs: Option<PathBuf>,
-        /// In place of a file: this many generated puzzles that no training seed draws
+        /// In place of a file: the first so many puzzles of a data set, or generated ones that no training seed draws
         #[arg(long)]
         rows: Option<usize>,
+        /// Folder in the reference's format that `--rows` takes the puzzles from
+        #[arg(long, value_name = "DIR", requires = "rows")]
+        data: Option<PathBuf>,
         /// Safetensors file to write: the inputs, and `step{n}.logits`, `.q_halt_logits`, `.preds` for every step
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -148,7 +151,7 @@ fn main() -> anyhow::Result<ExitCode> {
             println!("{}", out.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Forward { checkpoint, inputs, rows, out, steps, precision, plain, states, threads } => {
+        Command::Forward { checkpoint, inputs, rows, data, out, steps, precision, plain, states, threads } => {
             set_threads(threads);
             let checkpoint = Checkpoint::open(&checkpoint)?;
             let arch = &checkpoint.manifest.arch;
@@ -161,9 +164,11 @@ fn main() -> anyhow::Result<ExitCode> {
                 plain,
                 state_rows: states,
             };
-            let (inputs, origin) = match inputs {
-                Some(path) => (ForwardInputs::read(&path)?, path),
-                None => (ForwardInputs::held_out(&checkpoint, rows.unwrap_or(1))?, "generated puzzles".into()),
+            let rows = rows.unwrap_or(1);
+            let (inputs, origin) = match (inputs, data) {
+                (Some(path), _) => (ForwardInputs::read(&path)?, path),
+                (None, Some(data)) => (ForwardInputs::of_folder(&data, rows)?, data),
+                (None, None) => (ForwardInputs::held_out(&checkpoint, rows)?, "generated puzzles".into()),
             };
             forward(&checkpoint, &inputs, &origin, &options, &out)?;
             println!("{}", out.display());
