@@ -89,9 +89,12 @@ fn play_trainer(case: &Case, folder: &Path, change: impl Fn(&str, &mut Vec<f32>)
     tensors.insert("puzzle_identifiers".to_owned(), HostTensor::int32(&[rows], &identifiers));
     write_tensors(&folder.join("puzzles.safetensors"), &tensors).unwrap();
     for step in 1..=2 {
-        for (name, shape) in
-            [("logits", vec![rows, dims.seq_len, dims.vocab_size]), ("q_halt_logits", vec![rows]), ("z_H", vec![0]), ("z_L", vec![0])]
-        {
+        for (name, shape) in [
+            ("logits", vec![rows, dims.seq_len, dims.vocab_size]),
+            ("q_halt_logits", vec![rows]),
+            ("z_H", vec![0]),
+            ("z_L", vec![0]),
+        ] {
             let name = format!("step{step}.{name}");
             let mut values = if shape == [0] { Vec::new() } else { case.golden(&name).unwrap().to_vec() };
             change(&name, &mut values);
@@ -123,8 +126,21 @@ fn broken_rows(folder: &Path, backend: &str) -> Vec<u64> {
 fn a_backend_that_strays_from_the_reference_is_found_and_fails_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let case = prepare("trm_att_rope_pel16", folder.path());
-    let arguments =
-        ["verify", "--checkpoint", "run", "--rows", "4", "--steps", "2", "--inputs", "puzzles.safetensors", "--trainer", "./played", "--json", "report.json"];
+    let arguments = [
+        "verify",
+        "--checkpoint",
+        "run",
+        "--rows",
+        "4",
+        "--steps",
+        "2",
+        "--inputs",
+        "puzzles.safetensors",
+        "--trainer",
+        "./played",
+        "--json",
+        "report.json",
+    ];
 
     play_trainer(&case, folder.path(), |_, _| {});
     let output = exporter(folder.path(), &arguments);
@@ -153,14 +169,15 @@ fn what_is_missing_or_malformed_is_named() {
     play_trainer(&case, folder.path(), |_, _| {});
     fs::write(folder.path().join("junk"), b"junk").unwrap();
     let dims = &case.checkpoint.manifest.dims;
-    let strange = BTreeMap::from([("inputs".to_owned(), HostTensor::int32(&[1, dims.seq_len], &vec![99; dims.seq_len]))]);
+    let strange =
+        BTreeMap::from([("inputs".to_owned(), HostTensor::int32(&[1, dims.seq_len], &vec![99; dims.seq_len]))]);
     write_tensors(&folder.path().join("strange.safetensors"), &strange).unwrap();
     for (arguments, says) in [
         (&["--trainer", "gone"][..], "gone: is no file"),
         (&["--data", "somewhere"], "somewhere: is read by the program `trainer`, which was not found"),
         (&["--trainer", "./played", "--inputs", "junk"], "junk: is no intact safetensors file"),
         (&["--inputs", "strange.safetensors"], "strange.safetensors: token 99 is none of the model's 0.."),
-        (&["--trainer", "./played", "--steps", "3"], "holds no tensor `step3.logits`"),
+        (&["--trainer", "./played", "--steps", "3"], "played: its outputs are not those of this release's trainer"),
         (&["--trainer", "/bin/false"], "/bin/false: `trainer forward` ended with"),
     ] {
         let output = exporter(folder.path(), &[&["verify", "--checkpoint", "run"], arguments].concat());
@@ -182,7 +199,17 @@ fn state_dicts_are_written_with_the_prefix_and_table_asked_for() {
     assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
     assert!(names("wrapped.safetensors").iter().all(|name| name.starts_with("_orig_mod.model.inner.")));
 
-    let arguments = ["safetensors", "--checkpoint", "run", "--out", "bare.safetensors", "--prefix", "", "--num-puzzle-identifiers", "3"];
+    let arguments = [
+        "safetensors",
+        "--checkpoint",
+        "run",
+        "--out",
+        "bare.safetensors",
+        "--prefix",
+        "",
+        "--num-puzzle-identifiers",
+        "3",
+    ];
     let output = exporter(folder.path(), &arguments);
     assert!(output.status.success() && text(&output.stderr).contains("3 are needed"), "{}", text(&output.stderr));
     let bytes = fs::read(folder.path().join("bare.safetensors")).unwrap();

@@ -82,7 +82,8 @@ impl Trainer {
                 state: states.collect::<Result<_, VerifyError>>()?,
             })
         };
-        (1..=job.options.steps).map(step_of).collect()
+        let found: Result<_, VerifyError> = (1..=job.options.steps).map(step_of).collect();
+        found.map_err(|error| self.unexpected(&error))
     }
 
     /// The first puzzles of the dataset folder `data`, or generated ones that no training seed draws.
@@ -99,7 +100,7 @@ impl Trainer {
             options.extend(["--data".as_ref(), data.as_os_str()]);
         }
         let outputs = self.call(&folder, job, &options)?;
-        VerifyInputs::read(name, &outputs, &job.checkpoint.manifest.dims)
+        VerifyInputs::read(name, &outputs, &job.checkpoint.manifest.dims).map_err(|error| self.unexpected(&error))
     }
 
     fn folder(&self) -> Result<TempDir, VerifyError> {
@@ -123,6 +124,10 @@ impl Trainer {
             return Err(self.failed(format!("`trainer forward` ended with {}: {}", output.status, said.trim())));
         }
         TensorFile::open(&out)
+    }
+
+    fn unexpected(&self, error: &VerifyError) -> VerifyError {
+        self.failed(format!("its outputs are not those of this release's trainer: {error}"))
     }
 
     fn failed(&self, problem: String) -> VerifyError {
