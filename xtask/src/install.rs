@@ -1,4 +1,5 @@
-//! Laying a native library out below `.native`: once, whole or not at all, with room on the disk checked beforehand.
+//! Laying a native library out below `.native`, or data below `data`: once, whole or not at all, with room on the disk
+//! checked beforehand.
 //! Which files make it up stands in `recipe`; how wheels arrive is `fetch`.
 
 use std::fmt::Write as _;
@@ -108,12 +109,12 @@ fn check_room(recipe: &Recipe, native: &Path, store: &Store) -> Result<()> {
     let free = free_bytes(native)?;
     ensure!(
         free >= needed,
-        "{} needs {} MiB of disk at {}, and {} MiB are free: make room, or set LIBTORCH and ORT_DYLIB_PATH to \
-         libraries that are already on this machine",
+        "{} needs {} MiB of disk at {}, and {} MiB are free: make room, or {}",
         recipe.name,
         needed >> 20,
         native.display(),
-        free >> 20
+        free >> 20,
+        recipe.instead
     );
     Ok(())
 }
@@ -160,8 +161,10 @@ fn flush(folder: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::fs::syncfs(File::open(folder)?)?;
     #[cfg(not(target_os = "linux"))]
-    for entry in fs::read_dir(folder.join("lib"))? {
-        File::open(entry?.path())?.sync_all()?;
+    for folder in [folder.to_owned(), folder.join("lib")] {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            File::open(entry?.path())?.sync_all()?;
+        }
     }
     Ok(())
 }
@@ -220,6 +223,7 @@ mod tests {
             parts: Vec::leak(vec![(wheel, picks)]),
             links: &[("lib/libx.so", "libx.so.1")],
             texts: &[("build-version", "1.0")],
+            instead: "do without",
         }
     }
 
@@ -281,7 +285,7 @@ mod tests {
         let (native, cache) = (root.path().join("native"), root.path().join("cache"));
         let recipe = Recipe { unpacked_bytes: 1 << 60, ..small_recipe(&cache) };
         let message = ensure_installed(&recipe, &native, &Store::cache(&cache)).unwrap_err().to_string();
-        assert!(message.contains("Small needs") && message.contains("make room"), "{message}");
+        assert!(message.contains("Small needs") && message.contains("make room, or do without"), "{message}");
         assert!(!native.join("small").exists());
     }
 

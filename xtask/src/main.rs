@@ -47,6 +47,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Setup(libraries) => set_up(&project, &libraries)?,
         Command::Doctor(libraries) => return Ok(doctor::examine(&project, &libraries)),
+        Command::DataArc => fetch_arc(&project)?,
         Command::Test => return checks::run(&project),
         Command::SpeedrunInference(arguments) => return Err(speedrun::run(&project, &arguments)),
         Command::Probe(library, path) => doctor::probe(library, Path::new(&path))?,
@@ -63,6 +64,15 @@ fn set_up(project: &Project, libraries: &[Library]) -> Result<()> {
     for &library in libraries {
         project.set_up(library)?;
         println!("{}={}", library.variable(), project.place(library).path.display());
+    }
+    Ok(())
+}
+
+fn fetch_arc(project: &Project) -> Result<()> {
+    let data = project.data();
+    install::ensure_installed(&recipe::ARC_TASKS, &data, &fetch::Store::from_environment(&data))?;
+    for file in ["arc-agi-1.json", "arc-agi-2.json"] {
+        println!("{}", data.join(recipe::ARC_TASKS.folder).join(file).display());
     }
     Ok(())
 }

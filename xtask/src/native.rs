@@ -50,6 +50,11 @@ impl Project {
         self.root.join(".native")
     }
 
+    /// Where data is laid out.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
     /// Where the library is according to the environment.
     pub(crate) fn place(&self, library: Library) -> Place {
         library.place(&self.root, env::var_os(library.variable()))

@@ -23,7 +23,7 @@ impl Pip {
     /// The first pip that answers.
     pub(crate) fn find() -> Result<Self> {
         COMMANDS.iter().find_map(|command| Self::try_command(command)).context(
-            "pip was not found, and the native libraries come from the Python package index: install it \
+            "pip was not found, and native libraries and ARC tasks come from the Python package index: install it \
              (Debian, Ubuntu: `apt-get install python3-pip`; Fedora: `dnf install python3-pip`; \
              macOS: `brew install python`), or set ORT_DYLIB_PATH and LIBTORCH to libraries of your own",
         )

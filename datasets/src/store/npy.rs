@@ -2,11 +2,12 @@
 //! Owns element decoding and size checks; leaves what rows mean to [`super::set`].
 
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
+use super::bulk_file::BulkFile;
 use super::npy_header::NpyHeader;
 use crate::DatasetError;
 
@@ -96,14 +97,25 @@ impl NpyArray {
         &self.header.shape
     }
 
-    /// All elements in C order.
-    pub(super) fn to_vec(&self) -> Vec<i64> {
+    /// All elements in C order, converted one by one.
+    pub(super) fn to_vec<T>(&self, convert: impl Fn(i64) -> T) -> Vec<T> {
         let data = &self.map[self.header.data_offset..];
         match self.header.dtype {
-            DType::UInt8 => data.iter().copied().map(i64::from).collect(),
-            DType::Int32 => data.as_chunks().0.iter().map(|&bytes| i64::from(i32::from_le_bytes(bytes))).collect(),
-            DType::Int64 => data.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
+            DType::UInt8 => data.iter().map(|&byte| convert(i64::from(byte))).collect(),
+            DType::Int32 => {
+                data.as_chunks().0.iter().map(|&bytes| convert(i64::from(i32::from_le_bytes(bytes)))).collect()
+            }
+            DType::Int64 => data.as_chunks().0.iter().map(|&bytes| convert(i64::from_le_bytes(bytes))).collect(),
         }
+    }
+
+    /// The stored bytes of one row of a 2-D array of `uint8`; `None` for wider elements.
+    pub(super) fn byte_row(&self, row: usize) -> Option<&[u8]> {
+        if self.header.dtype != DType::UInt8 {
+            return None;
+        }
+        let width = self.header.shape[1];
+        Some(&self.map[self.header.data_offset + row * width..][..width])
     }
 
     /// Appends one row of a 2-D array; 64-bit values outside 32 bits become the nearest 32-bit value.
@@ -128,7 +140,7 @@ impl NpyArray {
 #[derive(Debug)]
 pub(super) struct NpyWriter {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BulkFile,
     dtype: DType,
     /// Shape without the first dimension.
     row_shape: Vec<usize>,
@@ -137,15 +149,11 @@ pub(super) struct NpyWriter {
 
 impl NpyWriter {
     pub(super) fn create(path: &Path, dtype: DType, row_shape: &[usize]) -> Result<Self, DatasetError> {
-        let file = File::create_new(path).map_err(DatasetError::io("create", path))?;
-        let mut writer = Self {
-            path: path.to_owned(),
-            file: BufWriter::with_capacity(1 << 18, file),
-            dtype,
-            row_shape: row_shape.to_vec(),
-            elements: 0,
-        };
-        writer.write_header()?;
+        let file = BulkFile::create(path).map_err(DatasetError::io("create", path))?;
+        let mut writer = Self { path: path.to_owned(), file, dtype, row_shape: row_shape.to_vec(), elements: 0 };
+        // Room for the final header, which has the same length.
+        let header = writer.header();
+        writer.file.write_all(&header).map_err(DatasetError::io("write", path))?;
         Ok(writer)
     }
 
@@ -172,18 +180,15 @@ impl NpyWriter {
             .map_err(DatasetError::io("write", &self.path))
     }
 
-    /// Writes the final header and flushes the file to disk.
-    pub(super) fn finish(mut self) -> Result<(), DatasetError> {
-        self.file.seek(SeekFrom::Start(0)).map_err(DatasetError::io("write", &self.path))?;
-        self.write_header()?;
-        let file = self.file.into_inner().map_err(|error| DatasetError::io("write", &self.path)(error.into_error()))?;
-        file.sync_all().map_err(DatasetError::io("sync", &self.path))
+    /// Writes the final header and waits until the file is on disk.
+    pub(super) fn finish(self) -> Result<(), DatasetError> {
+        let header = self.header();
+        self.file.finish(&header).map_err(DatasetError::io("write", &self.path))
     }
 
-    fn write_header(&mut self) -> Result<(), DatasetError> {
+    fn header(&self) -> Vec<u8> {
         let rows = self.elements / self.row_shape.iter().product::<usize>().max(1);
         let shape: Vec<usize> = std::iter::once(rows).chain(self.row_shape.iter().copied()).collect();
-        let header = NpyHeader::bytes(self.dtype, &shape);
-        self.file.write_all(&header).map_err(DatasetError::io("write", &self.path))
+        NpyHeader::bytes(self.dtype, &shape)
     }
 }

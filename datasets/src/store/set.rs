@@ -147,6 +147,10 @@ impl PuzzleSet {
 
     /// Appends the `[seq_len]` input tokens of an example; a token outside the vocabulary is an error.
     pub fn append_input(&self, example: usize, out: &mut Vec<i32>) -> Result<(), DatasetError> {
+        if let Some(row) = self.inputs.byte_row(example).filter(|row| self.are_tokens(row)) {
+            out.extend(row.iter().map(|&token| i32::from(token)));
+            return Ok(());
+        }
         let start = out.len();
         self.inputs.append_row(example, out);
         let vocabulary = 0..self.vocab_size as i32;
@@ -158,6 +162,14 @@ impl PuzzleSet {
 
     /// Appends the `[seq_len]` labels of an example, ignored ones as [`IGNORE_LABEL_ID`].
     pub fn append_label(&self, example: usize, out: &mut Vec<i32>) -> Result<(), DatasetError> {
+        if let Some(row) = self.labels.byte_row(example).filter(|row| self.are_tokens(row)) {
+            match self.ignore_label_id.map(u8::try_from) {
+                Some(Ok(ignored)) => out
+                    .extend(row.iter().map(|&label| if label == ignored { IGNORE_LABEL_ID } else { i32::from(label) })),
+                _ => out.extend(row.iter().map(|&label| i32::from(label))),
+            }
+            return Ok(());
+        }
         let start = out.len();
         self.labels.append_row(example, out);
         if let Some(ignored) = self.ignore_label_id {
@@ -172,6 +184,11 @@ impl PuzzleSet {
             None => Ok(()),
             Some(position) => Err(self.bad_token(&self.labels, example, position, out[start + position])),
         }
+    }
+
+    /// Whether all bytes are below `vocab_size`; the maximum is looked for because that takes no branch per byte.
+    fn are_tokens(&self, row: &[u8]) -> bool {
+        usize::from(row.iter().fold(0, |highest, &token| highest.max(token))) < self.vocab_size
     }
 
     fn bad_token(&self, array: &NpyArray, example: usize, position: usize, token: i32) -> DatasetError {
@@ -207,8 +224,9 @@ fn open_boundaries(path: &Path, end: usize, items: &str) -> Result<Vec<usize>, D
         let expected = format!("at most {} indices for {end} {items}", end + 1);
         return Err(DatasetError::format(path, expected, array.shape()[0].to_string()));
     }
-    let values = array.to_vec();
-    let found = |index: usize| format!("{} at index {index}", values[index]);
+    // A negative number becomes too large a one, which no check lets pass.
+    let values = array.to_vec(|value| value as usize);
+    let found = |index: usize| format!("{} at index {index}", values[index] as i64);
     if values.first() != Some(&0) {
         let found = values.first().map_or("an empty array".to_owned(), |_| found(0));
         return Err(DatasetError::format(path, "0 at index 0", found));
@@ -217,11 +235,11 @@ fn open_boundaries(path: &Path, end: usize, items: &str) -> Result<Vec<usize>, D
         let expected = format!("strictly increasing indices (more than {} here)", values[index]);
         return Err(DatasetError::format(path, expected, found(index + 1)));
     }
-    if values[values.len() - 1] != end as i64 {
+    if values[values.len() - 1] != end {
         let expected = format!("the number of {items}, {end}, as last index");
         return Err(DatasetError::format(path, expected, found(values.len() - 1)));
     }
-    Ok(values.into_iter().map(|value| value as usize).collect())
+    Ok(values)
 }
 
 fn open_identifiers(path: &Path, puzzles: usize, metadata: &DatasetMetadata) -> Result<Vec<i32>, DatasetError> {
@@ -230,13 +248,14 @@ fn open_identifiers(path: &Path, puzzles: usize, metadata: &DatasetMetadata) -> 
         let expected = format!("{puzzles} identifiers, one per puzzle");
         return Err(DatasetError::format(path, expected, array.shape()[0].to_string()));
     }
-    let values = array.to_vec();
+    // What does not fit is out of range in any case: there are at most 2^31 - 1 identifiers.
+    let values = array.to_vec(|value| i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX }));
     let known = 0..metadata.num_puzzle_identifiers as i64;
-    if let Some(index) = values.iter().position(|value| !known.contains(value)) {
+    if let Some(index) = values.iter().position(|&value| !known.contains(&i64::from(value))) {
         let expected = format!("identifiers below num_puzzle_identifiers {}", metadata.num_puzzle_identifiers);
         return Err(DatasetError::format(path, expected, format!("{} at index {index}", values[index])));
     }
-    Ok(values.into_iter().map(|value| value as i32).collect())
+    Ok(values)
 }
 
 fn open_vector(path: &Path) -> Result<NpyArray, DatasetError> {

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde::Serialize;
 
@@ -122,8 +124,7 @@ impl SplitWriter {
         assert!(inputs.len() == labels.len() && inputs.len().is_multiple_of(self.seq_len), "whole examples");
         self.count(inputs.len() / self.seq_len)?;
         let Self { inputs: input_file, labels: label_file, .. } = self;
-        let (inputs, labels) = rayon::join(|| input_file.extend(inputs), || label_file.extend(labels));
-        inputs.and(labels)
+        at_once(|| input_file.extend(inputs), || label_file.extend(labels))
     }
 
     /// Closes the current puzzle, which holds all examples since the last one.
@@ -162,8 +163,7 @@ impl SplitWriter {
     pub fn finish(self, metadata: &DatasetMetadata) -> Result<(), DatasetError> {
         assert_eq!(self.indexed(), self.examples, "every example belongs to a puzzle");
         let (inputs, labels) = (self.inputs, self.labels);
-        let (inputs, labels) = rayon::join(|| inputs.finish(), || labels.finish());
-        inputs.and(labels)?;
+        at_once(|| inputs.finish(), || labels.finish())?;
         for (field, values) in [
             ("puzzle_identifiers", &self.puzzle_identifiers),
             ("puzzle_indices", &self.puzzle_indices),
@@ -191,6 +191,18 @@ impl SplitWriter {
         let expected = format!("at most {} examples (indices are int32)", i32::MAX);
         DatasetError::format(&self.folder, expected, "more")
     }
+}
+
+/// Does two things that wait for the disk, on threads of their own so that no worker of the processor waits with them.
+fn at_once(
+    one: impl FnOnce() -> Result<(), DatasetError> + Send,
+    other: impl FnOnce() -> Result<(), DatasetError>,
+) -> Result<(), DatasetError> {
+    thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        one.join().unwrap_or_else(|panic| resume_unwind(panic)).and(other)
+    })
 }
 
 /// Refuses a target that is not ours to replace.

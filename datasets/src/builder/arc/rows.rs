@@ -2,6 +2,9 @@
 //! the training split. Owns chunks that are drawn in order, rendered in parallel and written while the next ones are
 //! rendered; leaves files to [`crate::store`].
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use rayon::prelude::*;
 
 use super::plan::Plan;
@@ -89,8 +92,12 @@ impl Pipeline<'_, '_> {
     /// Writes what is rendered and renders what is drawn.
     fn advance(&mut self) -> Result<(), DatasetError> {
         let Self { writer, rows, rendered, room, .. } = self;
-        let (written, ()) = rayon::join(|| writer.examples(&rendered.inputs, &rendered.labels), || room.render(rows));
-        written?;
+        thread::scope(|scope| {
+            // Not one of rayon's threads: those render while this one waits for the disk.
+            let written = scope.spawn(|| writer.examples(&rendered.inputs, &rendered.labels));
+            room.render(rows);
+            written.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })?;
         self.written += self.rendered.inputs.len() / SEQ_LEN;
         self.rows.clear();
         std::mem::swap(&mut self.rendered, &mut self.room);
