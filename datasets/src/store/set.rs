@@ -224,14 +224,15 @@ fn open_boundaries(path: &Path, end: usize, items: &str) -> Result<Vec<usize>, D
         let expected = format!("at most {} indices for {end} {items}", end + 1);
         return Err(DatasetError::format(path, expected, array.shape()[0].to_string()));
     }
-    // A negative number becomes too large a one, which no check lets pass.
     let values = array.to_vec(|value| value as usize);
-    let found = |index: usize| format!("{} at index {index}", values[index] as i64);
+    // Stored values are signed; the checks below let none pass that is not an index.
+    let signed = |index: usize| values[index] as i64;
+    let found = |index: usize| format!("{} at index {index}", signed(index));
     if values.first() != Some(&0) {
         let found = values.first().map_or("an empty array".to_owned(), |_| found(0));
         return Err(DatasetError::format(path, "0 at index 0", found));
     }
-    if let Some(index) = values.windows(2).position(|pair| pair[0] >= pair[1]) {
+    if let Some(index) = (1..values.len()).position(|index| signed(index - 1) >= signed(index)) {
         let expected = format!("strictly increasing indices (more than {} here)", values[index]);
         return Err(DatasetError::format(path, expected, found(index + 1)));
     }
