@@ -9,12 +9,13 @@ use std::process::Command;
 
 /// Each package with what it may depend on, among the packages of this workspace and the bindings to native libraries.
 const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("datasets", &[]),
+    ("hub", &[]),
+    ("datasets", &["hub"]),
     ("models", &[]),
-    ("trainer", &["datasets", "models", "tch", "torch-sys"]),
-    ("exporter", &["models", "ort", "ort-sys"]),
-    ("server", &["datasets", "models", "exporter", "ort", "ort-sys"]),
-    ("integration-tests", &["datasets", "models", "trainer", "exporter", "server", "tch", "ort"]),
+    ("trainer", &["hub", "datasets", "models", "tch", "torch-sys"]),
+    ("exporter", &["hub", "models", "ort", "ort-sys"]),
+    ("server", &["hub", "datasets", "models", "exporter", "ort", "ort-sys"]),
+    ("integration-tests", &["hub", "datasets", "models", "trainer", "exporter", "server", "tch", "ort"]),
     ("xtask", &["ort-sys"]),
 ];
 

@@ -1,0 +1,253 @@
+//! The hub as the environment describes it, and the way of a file from there into the cache.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ureq::http::{Response, StatusCode};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use crate::cache::{RepositoryCache, is_commit};
+use crate::download::{Blob, download};
+use crate::{FetchError, FileReference, HubError};
+
+const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
+/// From the hub to its storage, and from a repository's old name to its new one.
+const MAX_REDIRECTS: usize = 6;
+/// Without a byte for so long, a connection is dead.
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// A hub: where it is, who asks, and where files are kept.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    endpoint: String,
+    cache: PathBuf,
+    token: Option<String>,
+    offline: bool,
+    agent: Agent,
+}
+
+impl Hub {
+    /// As `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN` (else the file that a login left in `HF_HOME`) and
+    /// `HF_HUB_OFFLINE` say, read as `huggingface_hub` reads them.
+    ///
+    /// # Errors
+    /// [`HubError::NoCache`] when there is no home folder either.
+    pub fn from_env() -> Result<Self, HubError> {
+        let said = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = folder("HF_HOME")
+            .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("huggingface")))
+            .or_else(|| Some(env::home_dir()?.join(".cache/huggingface")));
+        let cache = folder("HF_HUB_CACHE").or_else(|| Some(home.as_ref()?.join("hub"))).ok_or(HubError::NoCache)?;
+        let login = || Some(fs::read_to_string(home.as_ref()?.join("token")).ok()?.trim().to_owned());
+        let mut hub = Self::new(&said("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned()), &cache);
+        hub.token = said("HF_TOKEN").or_else(login).filter(|token| !token.is_empty());
+        hub.offline = said("HF_HUB_OFFLINE")
+            .is_some_and(|value| matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE"));
+        Ok(hub)
+    }
+
+    /// The hub at `endpoint`, asked by nobody in particular, with its files under `cache`.
+    pub fn new(endpoint: &str, cache: &Path) -> Self {
+        let agent = Agent::config_builder()
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            .timeout_connect(Some(Duration::from_secs(20)))
+            .timeout_recv_response(Some(SILENCE))
+            .timeout_per_read(Some(SILENCE))
+            .accept_encoding("identity")
+            // Redirects are followed here: they carry the hash, and the token must not follow them.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        Self { endpoint, cache: cache.to_owned(), token: None, offline: false, agent }
+    }
+
+    /// The same, asked by whoever has `token`.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
+    /// The same, without making any request.
+    #[must_use]
+    pub fn offline(self) -> Self {
+        Self { offline: true, ..self }
+    }
+
+    /// Where files are kept.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The local path of a file if it is here; no request is made.
+    pub fn cached(&self, reference: &FileReference) -> Option<PathBuf> {
+        RepositoryCache::new(&self.cache, reference).lookup(reference)
+    }
+
+    /// The local path of a file, fetched if the cache does not hold it. `progress` is told the bytes that are here and
+    /// their total if that is known.
+    ///
+    /// # Errors
+    /// [`HubError::Fetch`] when it is neither here nor to be had; what has arrived of it is kept and gone on from.
+    pub fn file(
+        &self,
+        reference: &FileReference,
+        mut progress: impl FnMut(u64, Option<u64>),
+    ) -> Result<PathBuf, HubError> {
+        let cache = RepositoryCache::new(&self.cache, reference);
+        if let Some(path) = cache.lookup(reference) {
+            return Ok(path);
+        }
+        let failed = |reason| self.failed(reference, reason);
+        if self.offline {
+            return Err(failed(FetchError::Offline { cache: cache.folder().to_owned() }));
+        }
+        let described = self.describe(reference).map_err(failed)?;
+        let blob = cache.blob(&described.etag);
+        if !blob.is_file() {
+            let _lock = cache.lock(&described.etag)?;
+            // Whoever held the lock may have fetched it.
+            if !blob.is_file() {
+                let wanted = Blob { path: blob, sha256: described.sha256, size: described.size };
+                let ask = |start| self.content(reference, &described.commit, start);
+                download(&wanted, ask, &mut progress)?.map_err(failed)?;
+            }
+        }
+        cache.publish(reference, &described.commit, &described.etag)
+    }
+
+    fn failed(&self, reference: &FileReference, reason: FetchError) -> HubError {
+        HubError::Fetch {
+            kind: reference.kind(),
+            file: reference.file().to_owned(),
+            repository: reference.repository().to_owned(),
+            endpoint: self.endpoint.clone(),
+            reason,
+        }
+    }
+
+    /// Asks what the file is, without its content.
+    fn describe(&self, reference: &FileReference) -> Result<Described, FetchError> {
+        let mut address = self.address(reference, reference.revision());
+        for _ in 0..MAX_REDIRECTS {
+            let response = self.ask("HEAD", &address, 0)?;
+            let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let status = response.status();
+            if let (Some(commit), Some(etag)) =
+                (header("x-repo-commit"), header("x-linked-etag").or_else(|| header("etag")))
+                && (status.is_success() || status.is_redirection())
+            {
+                let size = header("x-linked-size")
+                    .or_else(|| header("content-length").filter(|_| status.is_success()))
+                    .and_then(|size| size.parse().ok());
+                return Described::new(commit, etag, size);
+            }
+            address = next(&response, &address, reference)?;
+        }
+        Err(FetchError::Answer { problem: "it redirects without end".into() })
+    }
+
+    /// Asks for the content from byte `start` on.
+    fn content(&self, reference: &FileReference, commit: &str, start: u64) -> Result<Response<Body>, FetchError> {
+        let mut address = self.address(reference, commit);
+        for _ in 0..MAX_REDIRECTS {
+            let response = self.ask("GET", &address, start)?;
+            if response.status().is_success() || response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+                return Ok(response);
+            }
+            address = next(&response, &address, reference)?;
+        }
+        Err(FetchError::Answer { problem: "it redirects without end".into() })
+    }
+
+    fn address(&self, reference: &FileReference, revision: &str) -> String {
+        let escaped = |text: &str| text.replace(' ', "%20");
+        format!(
+            "{}/{}{}/resolve/{}/{}",
+            self.endpoint,
+            reference.kind().address_prefix(),
+            reference.repository(),
+            // A branch may be named feature/x; as part of a path its slash must not look like one.
+            escaped(revision).replace('/', "%2F"),
+            escaped(reference.file())
+        )
+    }
+
+    fn ask(&self, method: &str, address: &str, start: u64) -> Result<Response<Body>, FetchError> {
+        let request = if method == "HEAD" { self.agent.head(address) } else { self.agent.get(address) };
+        let request = match &self.token {
+            Some(token) if self.is_ours(address) => request.header("Authorization", format!("Bearer {token}")),
+            _ => request,
+        };
+        let request = if start > 0 { request.header("Range", format!("bytes={start}-")) } else { request };
+        request.call().map_err(|error| FetchError::NoConnection { reason: error.to_string() })
+    }
+
+    /// Whether an address belongs to the hub itself, and not to the storage that it sends us to.
+    fn is_ours(&self, address: &str) -> bool {
+        origin(address) == origin(&self.endpoint)
+    }
+}
+
+/// Where a redirect leads, or why the answer is a refusal.
+fn next(response: &Response<Body>, address: &str, reference: &FileReference) -> Result<String, FetchError> {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let revision = reference.revision().to_owned();
+    match (response.status().as_u16(), header("x-error-code")) {
+        (300..=399, _) => {}
+        (401, _) => return Err(FetchError::Unauthorized),
+        (403, _) => return Err(FetchError::Forbidden),
+        (404, Some("RepoNotFound")) => return Err(FetchError::NoRepository),
+        (404, Some("RevisionNotFound")) => return Err(FetchError::NoRevision { revision }),
+        (404, _) => return Err(FetchError::NoFile { revision }),
+        (200..=299, _) => return Err(FetchError::Answer { problem: "it names no commit and no ETag".into() }),
+        (status, _) => return Err(FetchError::Status { status }),
+    }
+    let target = header("location").ok_or(FetchError::Answer { problem: "a redirect leads nowhere".into() })?;
+    if target.starts_with('/') && !target.starts_with("//") {
+        return Ok(format!("{}{target}", origin(address)));
+    }
+    let secure = target.starts_with("https://");
+    if secure || target.starts_with("http://") && !address.starts_with("https://") {
+        return Ok(target.to_owned());
+    }
+    Err(FetchError::Answer { problem: "a redirect leads out of https".into() })
+}
+
+/// What the hub says about a file.
+struct Described {
+    commit: String,
+    /// Name of the blob.
+    etag: String,
+    /// For files of git LFS, whose `ETag` it is.
+    sha256: Option<String>,
+    size: Option<u64>,
+}
+
+impl Described {
+    fn new(commit: &str, etag: &str, size: Option<u64>) -> Result<Self, FetchError> {
+        if !is_commit(commit) {
+            return Err(FetchError::Answer { problem: "its commit is none".into() });
+        }
+        let etag = etag.trim_start_matches("W/").trim_matches('"').to_ascii_lowercase();
+        // It becomes a file's name: a git hash or a sha256, and from a mirror perhaps something else of that kind.
+        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if !(1..=128).contains(&etag.len()) || !etag.bytes().all(harmless) {
+            return Err(FetchError::Answer { problem: "its ETag is no hash".into() });
+        }
+        let sha256 = (etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| etag.clone());
+        Ok(Self { commit: commit.to_owned(), etag, sha256, size })
+    }
+}
+
+/// Scheme, host and port of an address.
+fn origin(address: &str) -> &str {
+    let after_scheme = address.find("://").map_or(0, |scheme| scheme + 3);
+    address[after_scheme..].find('/').map_or(address, |end| &address[..after_scheme + end])
+}
