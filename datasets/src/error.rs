@@ -73,20 +73,8 @@ pub enum DatasetError {
     },
 
     /// The hub could not deliver a source file.
-    #[error(
-        "cannot fetch {file} of dataset {repo} from {endpoint}: {reason}. Without a network, download the CSV files \
-         elsewhere and name their folder with --source-dir; a mirror is set with HF_ENDPOINT"
-    )]
-    Hub {
-        /// Repository on the hub.
-        repo: String,
-        /// File inside the repository.
-        file: String,
-        /// Base address that was asked.
-        endpoint: String,
-        /// What went wrong.
-        reason: String,
-    },
+    #[error("{0}. Without a network, download the CSV files elsewhere and name their folder with --source-dir")]
+    Hub(#[from] hub::HubError),
 
     /// The operating system refused a thread for the generator.
     #[error("cannot start the puzzle generator's thread: {reason}; free some processes or raise the limit (ulimit -u)")]

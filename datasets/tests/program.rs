@@ -223,6 +223,8 @@ fn generated_mazes_are_usable_in_every_form() {
     }
 }
 
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
 /// Answers every request from `pages`, else 404; ends with the test.
 fn serve(pages: HashMap<String, Vec<u8>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -237,8 +239,11 @@ fn serve(pages: HashMap<String, Vec<u8>>) -> String {
             let request = String::from_utf8_lossy(&request).into_owned();
             let path = request.split(' ').nth(1).unwrap_or_default();
             let (status, body) = pages.get(path).map_or(("404 Not Found", &[][..]), |body| ("200 OK", body));
-            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = stream.write_all(&[head.as_bytes(), body].concat());
+            let about = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{:x}-{}\"\r\n", path.len(), body.len());
+            let head =
+                format!("HTTP/1.1 {status}\r\n{about}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let sent = if request.starts_with("HEAD") { &[][..] } else { body };
+            let _ = stream.write_all(&[head.as_bytes(), sent].concat());
         }
     });
     address
@@ -246,13 +251,14 @@ fn serve(pages: HashMap<String, Vec<u8>>) -> String {
 
 #[test]
 fn lists_come_from_the_hub_and_stay_in_its_cache() {
-    let commit = "0123456789abcdef0123456789abcdef01234567";
     let list = |name: &str| fs::read(fixture("sources/sudoku").join(name)).expect("the list");
     let repository = "datasets/someone/puzzles";
     let endpoint = serve(HashMap::from([
-        (format!("/api/{repository}/revision/main"), format!("{{\"sha\": \"{commit}\", \"tags\": []}}").into_bytes()),
-        (format!("/{repository}/resolve/{commit}/train.csv"), list("train.csv")),
-        (format!("/{repository}/resolve/{commit}/test.csv"), list("test.csv")),
+        // What a file is, is asked of the branch; the file itself, of the commit.
+        (format!("/{repository}/resolve/main/train.csv"), list("train.csv")),
+        (format!("/{repository}/resolve/{COMMIT}/train.csv"), list("train.csv")),
+        (format!("/{repository}/resolve/main/test.csv"), list("test.csv")),
+        (format!("/{repository}/resolve/{COMMIT}/test.csv"), list("test.csv")),
     ]));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let home = folder.path().join("home");
@@ -272,8 +278,8 @@ fn lists_come_from_the_hub_and_stay_in_its_cache() {
     assert!(output.status.success(), "{}", errors(&output));
     assert_same_folder(&folder.path().join("first"), &fixture("sudoku_plain"));
     let cache = home.join("hub/datasets--someone--puzzles");
-    assert_eq!(fs::read_to_string(cache.join("refs/main")).expect("the reference"), commit);
-    assert_eq!(names(&cache.join("snapshots").join(commit)), ["test.csv", "train.csv"]);
+    assert_eq!(fs::read_to_string(cache.join("refs/main")).expect("the reference"), COMMIT);
+    assert_eq!(names(&cache.join("snapshots").join(COMMIT)), ["test.csv", "train.csv"]);
 
     let output = build("second", "someone/puzzles", &[("HF_HUB_OFFLINE", "1")]);
     assert!(output.status.success(), "{}", errors(&output));
@@ -282,7 +288,7 @@ fn lists_come_from_the_hub_and_stay_in_its_cache() {
     let output = build("third", "someone/other", &[("HF_ENDPOINT", &endpoint)]);
     let message = errors(&output);
     assert!(
-        message.contains("cannot fetch train.csv of dataset someone/other") && message.contains("404"),
+        message.contains("cannot fetch dataset file train.csv of someone/other") && message.contains("404"),
         "{message}"
     );
     let output = build("third", "someone/other", &[("HF_ENDPOINT", "http://127.0.0.1:9")]);

@@ -9,6 +9,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::cli::export::{self, ExportArguments};
+use crate::cli::import::{self, ImportArguments};
+use crate::cli::registry;
 use crate::cli::safetensors::{self, SafetensorsArguments};
 use crate::cli::verify::{self, VerifyArguments};
 
@@ -33,6 +35,10 @@ enum Command {
     Safetensors(SafetensorsArguments),
     /// Run a checkpoint through every backend and compare.
     Verify(VerifyArguments),
+    /// Make a checkpoint out of published weights: torch.save or safetensors, from disk or from the hub.
+    Import(ImportArguments),
+    /// List the published checkpoints and data sets that have short names.
+    Registry,
 }
 
 fn main() -> Result<ExitCode> {
@@ -41,6 +47,8 @@ fn main() -> Result<ExitCode> {
         Some(Command::Export(arguments)) => export::run(&arguments)?,
         Some(Command::Safetensors(arguments)) => safetensors::run(&arguments)?,
         Some(Command::Verify(arguments)) => return verify::run(&arguments),
+        Some(Command::Import(arguments)) => import::run(&arguments)?,
+        Some(Command::Registry) => registry::run(),
         // Not reached: without a subcommand, clap insists on the arguments of `export`.
         None => {}
     }

@@ -128,7 +128,7 @@ impl Hub {
             file: reference.file().to_owned(),
             repository: reference.repository().to_owned(),
             endpoint: self.endpoint.clone(),
-            reason,
+            reason: Box::new(reason),
         }
     }
 

@@ -29,7 +29,7 @@ pub enum HubError {
         /// Address that was asked.
         endpoint: String,
         /// Why not.
-        reason: FetchError,
+        reason: Box<FetchError>,
     },
     /// The cache cannot be read or written.
     #[error("{}: cannot {action}: {source}", path.display())]

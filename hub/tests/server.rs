@@ -139,7 +139,7 @@ fn model(text: &str) -> FileReference {
 
 fn reason(error: HubError) -> FetchError {
     match error {
-        HubError::Fetch { reason, .. } => reason,
+        HubError::Fetch { reason, .. } => *reason,
         other => panic!("{other}"),
     }
 }

@@ -3,7 +3,6 @@
 
 pub mod arc;
 pub mod generated;
-pub mod hub;
 pub mod maze;
 pub mod puzzle_csv;
 mod puzzle_list;

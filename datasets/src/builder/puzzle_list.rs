@@ -1,9 +1,10 @@
 //! What the builders of published puzzle lists share: where the lists are, subsampling, progress.
-//! Owns the reference's draw of a subsample; leaves rows to [`super::puzzle_csv`] and fetching to [`super::hub`].
+//! Owns the reference's draw of a subsample; leaves rows to [`super::puzzle_csv`] and fetching to [`hub`].
 
 use std::path::PathBuf;
 
-use super::hub;
+use hub::{FileReference, Hub, RepositoryKind};
+
 use crate::DatasetError;
 use crate::numpy::LegacyGenerator;
 use crate::store::Split;
@@ -38,9 +39,11 @@ impl PuzzleListSource {
         let file = format!("{}.csv", split.name());
         match self {
             Self::Folder(folder) => Ok(folder.join(file)),
-            Self::Hub(repository) => hub::dataset_file(repository, &file, |bytes, total| {
-                progress(BuildProgress::Fetching(split, bytes, total));
-            }),
+            Self::Hub(repository) => {
+                let reference = FileReference::new(RepositoryKind::Dataset, repository, &file, "main")?;
+                let told = |bytes, total| progress(BuildProgress::Fetching(split, bytes, total));
+                Ok(Hub::from_env()?.file(&reference, told)?)
+            }
         }
     }
 }

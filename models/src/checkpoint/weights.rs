@@ -226,17 +226,30 @@ impl WeightFile {
         Ok(hex)
     }
 
-    /// Compares the file with the checksums that it holds; safetensors has none.
+    /// Compares the file with the checksums that it holds; safetensors has none. It is read in pieces.
     ///
     /// # Errors
-    /// When the file was damaged after it was written.
+    /// When the file was damaged after it was written, or the disk fails.
     pub fn verify_checksums(&self) -> Result<(), ModelError> {
-        match self.format {
-            WeightFormat::Safetensors => Ok(()),
-            WeightFormat::Torch => {
-                torch_file::verify(&self.bytes).map_err(|e| ModelError::format(&self.path, e.to_string()))
+        if self.format == WeightFormat::Safetensors {
+            return Ok(());
+        }
+        let checksums = torch_file::checksums(&self.bytes);
+        for checksum in checksums.map_err(|e| ModelError::format(&self.path, e.to_string()))? {
+            let mut found = rawzip::Crc32::new();
+            self.read(checksum.range, PIECE_BYTES, |bytes| {
+                found.update(bytes);
+                Ok(())
+            })?;
+            if found.checksum() != checksum.crc32 {
+                let problem = format!(
+                    "the checksum of {:?} does not hold, so the file changed after it was written; copy or download it again",
+                    checksum.entry
+                );
+                return Err(ModelError::format(&self.path, problem));
             }
         }
+        Ok(())
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use console::Term;
-use datasets::builder::hub;
 use datasets::sudoku::SudokuShape;
+use exporter::import::{self, ImportOptions};
 use exporter::runtime;
+use hub::{FileReference, Hub, RepositoryKind, registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use server::RuntimeFacts;
 use server::config::session_options;
@@ -46,6 +47,10 @@ struct SudokuArgs {
     /// Default: the shipped model for --size.
     #[arg(long, value_name = "DIR|OWNER/NAME")]
     checkpoint: Option<PathBuf>,
+    /// Published weights to use instead: `hub` for the published Sudoku model, a short name (see `exporter registry`), a
+    /// file of torch.save or safetensors, or owner/name/file[@revision] on the hub. Imported into the hub's cache once.
+    #[arg(long, value_name = "hub|NAME|FILE|OWNER/NAME/FILE", conflicts_with = "checkpoint")]
+    weights: Option<String>,
     /// Folder whose subfolders are the shipped models.
     #[arg(long, env = "TRM_MODELS_DIR", value_name = "DIR")]
     models_dir: Option<PathBuf>,
@@ -178,6 +183,11 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
 }
 
 fn checkpoint(args: &SudokuArgs) -> Result<PathBuf> {
+    if let Some(weights) = &args.weights {
+        return imported(weights).context(
+            "the published weights cannot be used; the shipped model needs no network: leave --weights out to use it",
+        );
+    }
     if let Some(named) = &args.checkpoint {
         let id = named.to_string_lossy();
         // A folder of that name comes first; `owner/name` without one is a repository of the hub.
@@ -188,20 +198,41 @@ fn checkpoint(args: &SudokuArgs) -> Result<PathBuf> {
     Ok(model::shipped_for(shape, args.models_dir.as_deref())?)
 }
 
+/// The checkpoint folder, in the hub's cache, of weights in the reference's form.
+fn imported(weights: &str) -> Result<PathBuf> {
+    let name = match weights {
+        "hub" => registry::model_for_task("sudoku").context("no Sudoku model is published")?.name,
+        name => name,
+    };
+    let hub = Hub::from_env()?;
+    let bar = progress_bar(0, format!("fetching {name}"));
+    let found = import::find(name, &ImportOptions::default(), &hub, told(&bar))?;
+    bar.finish_and_clear();
+    println!("weights  {}", found.source);
+    Ok(import::in_cache(&found, &hub)?)
+}
+
 /// The folder, in the hub's cache, of a model repository that holds a checkpoint in our form.
 fn from_hub(repository: &str) -> Result<PathBuf> {
+    let hub = Hub::from_env()?;
     let bar = progress_bar(0, format!("fetching {repository}"));
     let fetch = |file| {
-        hub::model_file(repository, file, |bytes, total| {
-            bar.set_length(total.unwrap_or(bytes));
-            bar.set_position(bytes);
-        })
-        .with_context(|| format!("{repository}: no such folder here, and {file} cannot be had from the hub"))
+        let reference = FileReference::new(RepositoryKind::Model, repository, file, "main")?;
+        hub.file(&reference, told(&bar))
+            .with_context(|| format!("{repository}: no such folder here, and {file} cannot be had from the hub"))
     };
     let manifest = fetch(models::checkpoint::MANIFEST_FILE)?;
     fetch(models::checkpoint::WEIGHTS_FILE)?;
     bar.finish_and_clear();
     Ok(manifest.parent().unwrap_or(&manifest).to_owned())
+}
+
+/// Shows a download's bytes.
+fn told(bar: &ProgressBar) -> impl FnMut(u64, Option<u64>) {
+    |bytes, total| {
+        bar.set_length(total.unwrap_or(bytes));
+        bar.set_position(bytes);
+    }
 }
 
 fn check_size(args: &SudokuArgs, card: &ModelCard, shape: SudokuShape) -> Result<()> {
@@ -220,10 +251,8 @@ fn puzzle_set(args: &SudokuArgs, shape: SudokuShape) -> Result<PuzzleSet> {
         SourceArgs { puzzles: Some(path), .. } => puzzle_set::from_file(shape, path, limit)?,
         SourceArgs { source_repo: Some(repository), .. } => {
             let bar = progress_bar(0, format!("fetching test.csv of {repository}"));
-            let path = hub::dataset_file(repository, "test.csv", |bytes, total| {
-                bar.set_length(total.unwrap_or(bytes));
-                bar.set_position(bytes);
-            })?;
+            let reference = FileReference::new(RepositoryKind::Dataset, repository, "test.csv", "main")?;
+            let path = Hub::from_env()?.file(&reference, told(&bar))?;
             bar.finish_and_clear();
             puzzle_set::from_csv(shape, &path, &format!("test.csv of {repository}"), limit)?
         }

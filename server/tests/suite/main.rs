@@ -5,8 +5,14 @@
 mod countdown;
 mod engine;
 mod http;
+#[path = "../../../exporter/tests/common/hub_server.rs"]
+mod hub_server;
 mod onnx;
 mod oracle;
 mod programs;
+mod published;
 mod puzzle_sets;
 mod random_checkpoint;
+#[allow(dead_code, reason = "shared with tests that use other parts")]
+#[path = "../../../models/tests/common/torch_save.rs"]
+mod torch_save;
