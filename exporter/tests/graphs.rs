@@ -174,6 +174,8 @@ fn metadata_comes_back_and_graphs_pass_their_check() {
             weights: found.weights,
             git_commit: found.git_commit,
             metrics: found.metrics,
+            // Graphs name the checkpoint by its hash; where that came from stands in the checkpoint.
+            import: None,
         };
         assert_eq!(returned, checkpoint.manifest);
     }
