@@ -1,4 +1,4 @@
-//! Program `datasets`: builds, generates and shows puzzle datasets.
+//! Program `datasets`: builds, generates and shows puzzle datasets, and scores predictions on them.
 //! Owns arguments, progress bars and exit codes; leaves the work to the library of the same name.
 
 mod cli;
@@ -29,6 +29,8 @@ enum Command {
     Generate(cli::generate::Generate),
     /// Show what a dataset folder holds.
     Show(cli::show::Show),
+    /// Score predictions: votes over augmentations and passes, pass@K, accuracies with their intervals.
+    Score(cli::score::Score),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Build(build) => build.run(),
         Command::Generate(generate) => generate.run(),
         Command::Show(show) => show.run(),
+        Command::Score(score) => score.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -43,6 +43,15 @@ impl Task {
             _ => None,
         }
     }
+
+    /// `(vocab_size, seq_len)` of the task's examples.
+    pub fn dims(self) -> (usize, usize) {
+        match self {
+            Self::Sudoku(shape) => (shape.vocab_size(), shape.cells()),
+            Self::Maze(shape) => (MazeShape::VOCAB_SIZE, shape.cells()),
+            Self::Arc => (arc::VOCAB_SIZE, arc::SEQ_LEN),
+        }
+    }
 }
 
 impl Display for Task {
@@ -109,6 +118,8 @@ mod tests {
         let mazes = [5, 30, 40].map(|side| Task::Maze(MazeShape::from_side(side).expect("a side")));
         for task in sudoku.into_iter().chain(mazes).chain([Task::Arc]) {
             assert_eq!(task.to_string().parse(), Ok(task));
+            let (vocab_size, seq_len) = task.dims();
+            assert_eq!(Task::infer(vocab_size, seq_len), Some(task));
         }
         assert_eq!(Task::Sudoku(SudokuShape::NINE).to_string(), "sudoku");
         assert_eq!("maze-30x30".parse(), Ok(Task::Maze(MazeShape::HARD)));

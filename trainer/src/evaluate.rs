@@ -4,6 +4,7 @@
 
 use datasets::batch::Batch;
 use serde::Serialize;
+use tch::{Kind, Tensor};
 
 use crate::TrainError;
 use crate::act::{Halting, Reasoner};
@@ -43,29 +44,62 @@ pub fn evaluate(
     batches: impl Iterator<Item = Result<Batch, TrainError>>,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation, TrainError> {
-    let halting = if arch.act_inference() { Halting::ByRule } else { Halting::AtLimit };
     let mut sums = StepMetrics::default();
     for batch in batches {
         let batch = batch?;
-        let mut carry = Carry::empty(arch, batch.rows(), batch.seq_len, parameters.device());
-        carry.admit(&batch);
-        carry.halted.fill(true);
-        let mut thinking = vec![true; batch.rows()];
-        for _ in 0..arch.halt_max_steps() {
-            let act = reasoner.step_without_gradient(&mut carry, parameters, halting);
-            sums.merge(&StepMetrics::of(&carry, &act.rows, |row| thinking[row] && carry.halted[row]));
-            thinking.iter_mut().zip(&carry.halted).for_each(|(thinking, halted)| *thinking &= !halted);
-            if !thinking.contains(&true) {
-                break;
-            }
-        }
+        sums.merge(&answer(reasoner, arch, parameters, &batch).metrics);
         progress(batch.real_rows);
     }
     Ok(Evaluation::of(&sums))
 }
 
+/// What the model says to a batch, each row at the step that counts.
+#[derive(Debug)]
+pub(crate) struct BatchAnswer {
+    /// Sums over the rows.
+    pub(crate) metrics: StepMetrics,
+    /// `[rows, seq_len]` int64 predictions, on the model's device.
+    pub(crate) preds: Tensor,
+    /// `[rows]` halting logits.
+    pub(crate) q_halt: Vec<f32>,
+}
+
+/// Lets the model think about a batch until every row has halted.
+pub(crate) fn answer(
+    reasoner: &Reasoner,
+    arch: &models::ArchitectureConfig,
+    parameters: &Parameters,
+    batch: &Batch,
+) -> BatchAnswer {
+    let halting = if arch.act_inference() { Halting::ByRule } else { Halting::AtLimit };
+    let device = parameters.device();
+    let mut carry = Carry::empty(arch, batch.rows(), batch.seq_len, device);
+    carry.admit(batch);
+    carry.halted.fill(true);
+    let mut thinking = vec![true; batch.rows()];
+    let mut answer = BatchAnswer {
+        metrics: StepMetrics::default(),
+        preds: Tensor::zeros([batch.rows() as i64, batch.seq_len as i64], (Kind::Int64, device)),
+        q_halt: vec![0.0; batch.rows()],
+    };
+    while thinking.contains(&true) {
+        let act = reasoner.step_without_gradient(&mut carry, parameters, halting);
+        let halts: Vec<bool> = thinking.iter().zip(&carry.halted).map(|(&thinking, &halted)| thinking && halted).collect();
+        answer.metrics.merge(&StepMetrics::of(&carry, &act.rows, |row| halts[row]));
+        if halts.contains(&true) {
+            let rows = Tensor::from_slice(&halts).to_device(device).unsqueeze(-1);
+            answer.preds = act.preds.where_self(&rows, &answer.preds);
+            for row in (0..halts.len()).filter(|&row| halts[row]) {
+                answer.q_halt[row] = act.rows.q_halt[row];
+            }
+        }
+        thinking.iter_mut().zip(&halts).for_each(|(thinking, halts)| *thinking &= !halts);
+    }
+    answer
+}
+
 impl Evaluation {
-    fn of(sums: &StepMetrics) -> Self {
+    pub(crate) fn of(sums: &StepMetrics) -> Self {
         let count = sums.count.max(1.0);
         Self {
             count: sums.count as u64,

@@ -4,6 +4,7 @@
 //! to `models`, and everything about puzzles and files of examples to `datasets`.
 
 pub mod act;
+pub mod answers;
 pub mod backend;
 pub mod carry;
 pub mod config;

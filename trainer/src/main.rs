@@ -5,6 +5,7 @@
 //! trainer pretrain generator.size=4 max_steps=1000 arch.hidden_size=64 run_name=on-a-laptop
 //! trainer pretrain resume=checkpoints/first
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
+//! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors
 //! trainer forward --checkpoint checkpoints/first/best --rows 16 --precision float64 --out outputs.safetensors
 //! trainer publish --checkpoint checkpoints/first/best --out models/shipped/first
 //! ```
@@ -15,15 +16,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use datasets::Task;
+use datasets::scoring::{BoardScorer, ScoreReport, Scorer, SymmetricCopies};
 use datasets::sudoku::{GeneratorOptions, SudokuShape};
 use indicatif::ProgressBar;
 use models::{Checkpoint, ForwardDtype};
+use serde::Serialize;
 use serde_json::Value;
 use trainer::act::Reasoner;
+use trainer::answers::{AnswerSink, evaluate_copies};
 use trainer::config::{DeviceKind, Override, PretrainConfig};
 use trainer::data::EvaluationData;
-use trainer::evaluate::evaluate;
+use trainer::evaluate::Evaluation;
 use trainer::forward::{ForwardInputs, ForwardOptions, Precision, forward};
 use trainer::losses::LossType;
 use trainer::parameters::Parameters;
@@ -109,32 +114,44 @@ enum Command {
         threads: usize,
     },
     /// Evaluate a checkpoint on a test split, or on generated puzzles that no training seed draws
-    Eval {
-        /// Checkpoint folder
-        #[arg(long)]
-        checkpoint: PathBuf,
-        /// Folder in the reference's format; without it, generated held-out puzzles
-        #[arg(long)]
-        data: Option<PathBuf>,
-        /// Most puzzles to evaluate (all of a folder, 1000 generated ones)
-        #[arg(long)]
-        count: Option<usize>,
-        /// Clues revealed on top of minimal generated puzzles
-        #[arg(long, default_value_t = 0)]
-        extra_clues: usize,
-        /// Rows of a batch
-        #[arg(long, default_value_t = 64)]
-        batch_size: usize,
-        /// Where to compute: cpu or cuda
-        #[arg(long, default_value = "cpu", value_parser = parse_device)]
-        device: DeviceKind,
-        /// Threads; 0 takes all cores
-        #[arg(long, default_value_t = 0)]
-        threads: usize,
-        /// Print JSON instead of a line
-        #[arg(long)]
-        json: bool,
-    },
+    Eval(EvalArguments),
+}
+
+#[derive(Args)]
+struct EvalArguments {
+    /// Checkpoint folder
+    #[arg(long)]
+    checkpoint: PathBuf,
+    /// Folder in the reference's format; without it, generated held-out puzzles
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Most puzzles to evaluate (all of a folder, 1000 generated ones)
+    #[arg(long)]
+    count: Option<usize>,
+    /// Clues revealed on top of minimal generated puzzles
+    #[arg(long, default_value_t = 0)]
+    extra_clues: usize,
+    /// Rows of a batch
+    #[arg(long, default_value_t = 64)]
+    batch_size: usize,
+    /// Predict on this many symmetric copies of every Sudoku or maze (the puzzle itself among them), undo, and vote
+    #[arg(long, default_value_t = 1, value_name = "K")]
+    augmentations: usize,
+    /// Seed of the symmetries
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    augmentation_seed: u64,
+    /// Write all predictions as safetensors, for `datasets score`
+    #[arg(long, value_name = "FILE")]
+    save_predictions: Option<PathBuf>,
+    /// Where to compute: cpu or cuda
+    #[arg(long, default_value = "cpu", value_parser = parse_device)]
+    device: DeviceKind,
+    /// Threads; 0 takes all cores
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Print JSON instead of a line
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -174,14 +191,8 @@ fn main() -> anyhow::Result<ExitCode> {
             println!("{}", out.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Eval { checkpoint, data, count, extra_clues, batch_size, device, threads, json } => {
-            set_threads(threads);
-            let checkpoint = Checkpoint::open(&checkpoint)?;
-            let data = match data {
-                Some(path) => EvaluationData::folders(vec![path], batch_size, count),
-                None => held_out(&checkpoint, extra_clues, count.unwrap_or(1_000), batch_size)?,
-            };
-            run_eval(&checkpoint, &data, device, json)?;
+        Command::Eval(arguments) => {
+            run_eval(&arguments)?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -245,7 +256,14 @@ fn held_out(
     Ok(EvaluationData::held_out(&options, count, batch_size)?)
 }
 
-fn run_eval(checkpoint: &Checkpoint, data: &EvaluationData, kind: DeviceKind, json: bool) -> anyhow::Result<()> {
+fn run_eval(arguments: &EvalArguments) -> anyhow::Result<()> {
+    set_threads(arguments.threads);
+    let checkpoint = Checkpoint::open(&arguments.checkpoint)?;
+    let batch_size = arguments.batch_size;
+    let data = match &arguments.data {
+        Some(path) => EvaluationData::folders(vec![path.clone()], batch_size, arguments.count),
+        None => held_out(&checkpoint, arguments.extra_clues, arguments.count.unwrap_or(1_000), batch_size)?,
+    };
     let manifest = &checkpoint.manifest;
     if let Some(dims) = data.dims()?
         && (dims.seq_len, dims.vocab_size) != (manifest.dims.seq_len, manifest.dims.vocab_size)
@@ -258,17 +276,61 @@ fn run_eval(checkpoint: &Checkpoint, data: &EvaluationData, kind: DeviceKind, js
             manifest.dims.vocab_size
         );
     }
-    let parameters = Parameters::from_checkpoint(checkpoint, device(kind)?)?;
+    let task = Task::infer(manifest.dims.vocab_size, manifest.dims.seq_len)
+        .with_context(|| format!("no known task has vocab_size {}", manifest.dims.vocab_size))?;
+    let copies = SymmetricCopies::new(task, arguments.augmentations, arguments.augmentation_seed)?;
+    let mut sink = AnswerSink::default();
+    if let Some(path) = &arguments.save_predictions {
+        sink = sink.with_file(path, data.rows()?, manifest.dims.seq_len, &copies)?;
+    }
+    if let Some(scorer) = scorer(task, arguments, &data)? {
+        sink = sink.with_votes(scorer);
+    }
+    let parameters = Parameters::from_checkpoint(&checkpoint, device(arguments.device)?)?;
     let reasoner = Reasoner::new(&manifest.arch, &manifest.dims, &parameters, LossType::default())?;
-    let bar = ProgressBar::new(data.rows()? as u64);
-    let found = evaluate(&reasoner, &manifest.arch, &parameters, data.batches()?, |rows| bar.inc(rows as u64))?;
+    let bar = ProgressBar::new((data.rows()? * copies.count()) as u64);
+    let batches = data.batches()?;
+    let found = evaluate_copies(&reasoner, &manifest.arch, &parameters, batches, &copies, &mut sink, |rows| {
+        bar.inc(rows as u64);
+    })?;
     bar.finish_and_clear();
-    if json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+    let votes = sink.finish(&arguments.checkpoint.display().to_string())?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&EvalOutput { evaluation: &found, votes: votes.as_ref() })?);
     } else {
         println!("{}", summary(&found));
+        for accuracy in votes.iter().flat_map(|votes| &votes.accuracies).filter(|accuracy| accuracy.k.is_some()) {
+            let (low, high) = accuracy.share.interval;
+            println!("{} {:.4} [{low:.4}, {high:.4}] of {}", accuracy.name, accuracy.share.accuracy, accuracy.trials);
+        }
     }
     Ok(())
+}
+
+/// What `--json` prints: the evaluation's fields, and the votes where there are any.
+#[derive(Serialize)]
+struct EvalOutput<'a> {
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    votes: Option<&'a ScoreReport>,
+}
+
+/// Who counts votes: for ARC always (its datasets hold augmented puzzles), elsewhere where there are copies.
+fn scorer(task: Task, arguments: &EvalArguments, data: &EvaluationData) -> anyhow::Result<Option<Scorer>> {
+    match (&arguments.data, task) {
+        (Some(path), Task::Arc) => Ok(Some(Scorer::open(path)?)),
+        (None, Task::Arc) => Ok(None),
+        _ if arguments.augmentations == 1 => Ok(None),
+        (Some(path), _) => Ok(Some(Scorer::open(path)?)),
+        (None, _) => {
+            let mut scorer = BoardScorer::new(task)?;
+            for batch in data.batches()? {
+                scorer.add_batch(&batch?);
+            }
+            Ok(Some(Scorer::Board(Box::new(scorer))))
+        }
+    }
 }
 
 fn parse_dtype(text: &str) -> Result<ForwardDtype, String> {

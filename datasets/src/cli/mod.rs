@@ -3,6 +3,8 @@
 
 pub(crate) mod build;
 pub(crate) mod generate;
+pub(crate) mod score;
+mod score_table;
 pub(crate) mod show;
 
 use indicatif::{ProgressBar, ProgressStyle};

@@ -75,24 +75,23 @@ pub(super) struct RowSums {
 }
 
 impl BoardScorer {
-    /// A scorer for puzzles of this form, which are added afterwards.
+    /// A scorer for puzzles of a task, which are added afterwards.
     ///
     /// # Errors
-    /// When the metadata belongs to ARC or to no known task.
-    pub fn new(metadata: &DatasetMetadata) -> Result<Self, DatasetError> {
-        let task = Task::infer(metadata.vocab_size, metadata.seq_len).filter(|task| *task != Task::Arc);
-        let Some(task) = task else {
-            let found = format!("vocab_size {} and seq_len {}", metadata.vocab_size, metadata.seq_len);
-            return Err(DatasetError::argument("task", "the shape of a Sudoku or a maze", found));
-        };
-        Ok(Self {
-            metadata: metadata.clone(),
-            task,
-            seq_len: metadata.seq_len,
-            vocab_size: metadata.vocab_size,
-            puzzles: IndexMap::new(),
-            sums: RowSums::default(),
-            allow_duplicates: false,
+    /// When the task is ARC.
+    pub fn new(task: Task) -> Result<Self, DatasetError> {
+        let (vocab_size, seq_len) = task.dims();
+        Self::with_metadata(DatasetMetadata {
+            pad_id: 0,
+            ignore_label_id: Some(0),
+            blank_identifier_id: 0,
+            vocab_size,
+            seq_len,
+            num_puzzle_identifiers: 1,
+            total_groups: 0,
+            mean_puzzle_examples: 1.0,
+            total_puzzles: 0,
+            sets: Vec::new(),
         })
     }
 
@@ -102,7 +101,7 @@ impl BoardScorer {
     /// When the folder is unreadable, of another task, or holds one puzzle with two answers.
     pub fn open(folder: &Path) -> Result<Self, DatasetError> {
         let split = DatasetSplit::open(folder, Split::Test)?;
-        let mut scorer = Self::new(split.metadata())?;
+        let mut scorer = Self::with_metadata(split.metadata().clone())?;
         let (mut input, mut label) = (Vec::new(), Vec::new());
         for set in split.sets() {
             scorer.puzzles.reserve(set.examples());
@@ -118,6 +117,23 @@ impl BoardScorer {
             }
         }
         Ok(scorer)
+    }
+
+    fn with_metadata(metadata: DatasetMetadata) -> Result<Self, DatasetError> {
+        let task = Task::infer(metadata.vocab_size, metadata.seq_len).filter(|task| *task != Task::Arc);
+        let Some(task) = task else {
+            let found = format!("vocab_size {} and seq_len {}", metadata.vocab_size, metadata.seq_len);
+            return Err(DatasetError::argument("task", "the shape of a Sudoku or a maze", found));
+        };
+        Ok(Self {
+            task,
+            seq_len: metadata.seq_len,
+            vocab_size: metadata.vocab_size,
+            metadata,
+            puzzles: IndexMap::new(),
+            sums: RowSums::default(),
+            allow_duplicates: false,
+        })
     }
 
     /// The dataset's shape, which its predictions must have.

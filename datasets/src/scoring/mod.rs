@@ -13,6 +13,7 @@ pub mod difficulty;
 mod interval;
 mod packed;
 pub mod predictions;
+mod ratings;
 mod report;
 mod scorer;
 
@@ -22,5 +23,6 @@ pub use ballot::{Tally, VoteRule, halting_probability};
 pub use board::{BoardScorer, BoardVerdict};
 pub use copies::SymmetricCopies;
 pub use interval::{Share, wilson_interval, wilson_interval_of_share};
+pub use ratings::read_ratings;
 pub use report::{Accuracy, Bucket, Coverage, Criterion, DEFAULT_PASS_KS, ReportOptions, ScoreReport, Unit};
 pub use scorer::Scorer;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
+use super::staging::write_file;
 use crate::DatasetError;
 
 /// Parses a JSON file of at most `max_bytes`.
@@ -27,6 +28,18 @@ pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Datas
         return Err(DatasetError::format(path, format!("JSON of at most {max_bytes} bytes"), "a larger file"));
     }
     Ok(text)
+}
+
+/// Writes a value as indented JSON, whole or not at all.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DatasetError> {
+    write_file(path, |out| {
+        let failed = |error: serde_json::Error| DatasetError::io("write", path)(error.into());
+        serde_json::to_writer_pretty(&mut *out, value).map_err(failed)?;
+        out.write_all(b"\n").map_err(DatasetError::io("write", path))
+    })
 }
 
 /// The bytes of `json.dumps(value)`: ", " and ": " between items, ASCII only, floats as `repr` prints them.

@@ -10,6 +10,7 @@ mod set;
 mod staging;
 mod writer;
 
+pub use json::write_json;
 pub(crate) use json::{read_bounded, to_python_bytes};
 pub use metadata::DatasetMetadata;
 pub use npy::DType;

@@ -3,21 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use datasets::scoring::wilson_interval;
+pub use datasets::scoring::Share;
+use datasets::scoring::difficulty::{BucketKey, Spans, guesses_bucket};
 use serde::{Deserialize, Serialize};
 
 use super::measure::{EngineRun, RawOutcome};
 use super::puzzle_set::EvaluationPuzzle;
 use crate::sudoku::tokens_of;
-
-/// A share of puzzles with its Wilson 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Share {
-    /// Successes / puzzles; 0 without puzzles.
-    pub accuracy: f64,
-    /// Lower and upper bound.
-    pub interval: (f64, f64),
-}
 
 /// Accuracies of a group of puzzles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,14 +62,15 @@ pub struct EngineScore {
 pub fn score_raw(puzzles: &[EvaluationPuzzle], outcomes: &[RawOutcome]) -> RawScore {
     let judged: Vec<Judged> = puzzles.iter().zip(outcomes).map(Judged::new).collect();
     let total = judged.len().max(1) as f64;
+    let givens = Spans::new(judged.iter().map(|judged| judged.givens as u64));
     let steps: Vec<usize> = outcomes.iter().filter_map(|outcome| outcome.first_verified).collect();
     RawScore {
         overall: group("all".into(), judged.iter()),
         token_accuracy: judged.iter().map(|judged| judged.correct_cells).sum::<f64>() / total,
         q_halt_accuracy: judged.iter().filter(|judged| judged.q_is_right).count() as f64 / total,
         mean_verified_step: (!steps.is_empty()).then(|| steps.iter().sum::<usize>() as f64 / steps.len() as f64),
-        by_guesses: grouped(&judged, |judged| guesses_bucket(judged.guesses)),
-        by_givens: grouped(&judged, givens_bucket(&judged)),
+        by_guesses: grouped(&judged, |judged| guesses_bucket(u64::from(judged.guesses))),
+        by_givens: grouped(&judged, |judged| givens.bucket(judged.givens as u64)),
     }
 }
 
@@ -134,38 +127,16 @@ fn group<'j>(label: String, judged: impl Iterator<Item = &'j Judged> + Clone) ->
 }
 
 /// Groups in the order of their buckets' numbers.
-fn grouped(judged: &[Judged], bucket: impl Fn(&Judged) -> (usize, String)) -> Vec<Group> {
-    let mut groups: BTreeMap<(usize, String), Vec<&Judged>> = BTreeMap::new();
+fn grouped(judged: &[Judged], bucket: impl Fn(&Judged) -> BucketKey) -> Vec<Group> {
+    let mut groups: BTreeMap<BucketKey, Vec<&Judged>> = BTreeMap::new();
     for one in judged {
         groups.entry(bucket(one)).or_default().push(one);
     }
-    groups.into_iter().map(|((_, label), members)| group(label, members.iter().copied())).collect()
-}
-
-fn guesses_bucket(guesses: u32) -> (usize, String) {
-    match guesses {
-        0 => (0, "0".into()),
-        1..=3 => (1, "1–3".into()),
-        4..=10 => (2, "4–10".into()),
-        _ => (3, "11+".into()),
-    }
-}
-
-/// One bucket for each number of givens while these are few, else spans of five.
-fn givens_bucket(judged: &[Judged]) -> impl Fn(&Judged) -> (usize, String) + use<> {
-    let distinct: std::collections::BTreeSet<usize> = judged.iter().map(|judged| judged.givens).collect();
-    let span = if distinct.len() <= 12 { 1 } else { 5 };
-    move |judged| {
-        let low = judged.givens / span * span;
-        (low, if span == 1 { low.to_string() } else { format!("{low}–{}", low + span - 1) })
-    }
+    groups.into_iter().map(|(key, members)| group(key.label, members.iter().copied())).collect()
 }
 
 fn share(successes: usize, total: usize) -> Share {
-    Share {
-        accuracy: successes as f64 / total.max(1) as f64,
-        interval: wilson_interval(successes as u64, total as u64),
-    }
+    Share::of(successes as u64, total as u64)
 }
 
 /// Nearest-rank percentile in milliseconds of sorted durations.
@@ -176,6 +147,7 @@ fn percentile(sorted: &[Duration], quantile: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use datasets::scoring::wilson_interval;
     use datasets::sudoku::{Board, SudokuShape, solve};
 
     use super::*;
@@ -217,7 +189,7 @@ mod tests {
         let labels = |groups: &[Group]| -> Vec<(String, usize)> {
             groups.iter().map(|group| (group.label.clone(), group.puzzles)).collect()
         };
-        assert_eq!(labels(&score.by_guesses), [("0".into(), 1), ("1–3".into(), 2), ("11+".into(), 1)]);
+        assert_eq!(labels(&score.by_guesses), [("0".into(), 1), ("1–3".into(), 2), ("11–30".into(), 1)]);
         assert_eq!(labels(&score.by_givens), [("1".into(), 1), ("2".into(), 2), ("3".into(), 1)]);
     }
 
