@@ -48,8 +48,7 @@ fn sample() -> PredictionRows {
 
 fn read(path: &Path) -> Result<PredictionRows, String> {
     let file = PredictionFile::open(path, &metadata()).map_err(|error| error.to_string())?;
-    let mut all =
-        PredictionRows { first_row: 0, ..rows_without(&sample()) };
+    let mut all = PredictionRows { first_row: 0, ..rows_without(&sample()) };
     for chunk in file {
         let chunk = chunk.map_err(|error| error.to_string())?;
         assert_eq!(chunk.first_row, all.len());
@@ -137,8 +136,7 @@ fn write_safetensors(path: &Path, arrays: &[Array]) {
 
 fn npy_bytes((_, descr, shape, data): &Array) -> Vec<u8> {
     let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
-    let header =
-        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({},), }}\n", shape.join(", "));
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({},), }}\n", shape.join(", "));
     [&b"\x93NUMPY\x01\x00"[..], &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat()
 }
 

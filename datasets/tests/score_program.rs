@@ -83,11 +83,16 @@ fn ranks_and_passes_of_arc_vote_together_or_apart() {
     let output = score(&["--json", text(&path("all.json")), "--submission", text(&path("submission.json"))]);
     assert!(output.status.success(), "{}", errors(&output));
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
-    for says in ["arc: 108 rows", "6 test pairs", "pass@1000 %", "count_then_mean_q", "q_weighted", "task (5)", "test pair (6)"] {
+    for says in
+        ["arc: 108 rows", "6 test pairs", "pass@1000 %", "count_then_mean_q", "q_weighted", "task (5)", "test pair (6)"]
+    {
         assert!(table.contains(says), "{says:?} is not in\n{table}");
     }
     let scores = json(&path("all.json"));
-    assert_eq!((&scores["aggregated_voting"], scores["reports"].as_array().map(Vec::len)), (&Value::Bool(true), Some(1)));
+    assert_eq!(
+        (&scores["aggregated_voting"], scores["reports"].as_array().map(Vec::len)),
+        (&Value::Bool(true), Some(1))
+    );
     let report = &scores["reports"][0];
     assert_eq!(value(report, "ARC/pass@1"), Some(1.0), "equal votes, larger Q");
     assert_eq!(value(report, "ARC/pass@1/count"), Some(0.0), "equal votes, the first pass came first");
@@ -126,8 +131,17 @@ fn sudoku_and_maze_predictions_are_scored_by_their_dataset() {
         let (right, wrong, also, report) = (path("right"), path("wrong"), path("also_right"), path("report.json"));
         let ratings = fixture(list);
         let output = run(&[
-            "score", "--data", text(&data), "--predictions", text(&wrong), text(&right), text(&also), "--json",
-            text(&report), "--ratings", text(&ratings),
+            "score",
+            "--data",
+            text(&data),
+            "--predictions",
+            text(&wrong),
+            text(&right),
+            text(&also),
+            "--json",
+            text(&report),
+            "--ratings",
+            text(&ratings),
         ]);
         assert!(output.status.success(), "{}", errors(&output));
         let scores = json(&report);
@@ -184,7 +198,6 @@ fn mistakes_are_named_and_nothing_is_written() {
     }
     assert_eq!(names(folder.path()), before, "no report, no leftovers");
     let twice = path("twice");
-    let output =
-        run(&["score", "--data", text(&arc), "--predictions", text(&twice), "--allow-duplicate-rows"]);
+    let output = run(&["score", "--data", text(&arc), "--predictions", text(&twice), "--allow-duplicate-rows"]);
     assert!(output.status.success(), "{}", errors(&output));
 }

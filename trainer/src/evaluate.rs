@@ -84,7 +84,8 @@ pub(crate) fn answer(
     };
     while thinking.contains(&true) {
         let act = reasoner.step_without_gradient(&mut carry, parameters, halting);
-        let halts: Vec<bool> = thinking.iter().zip(&carry.halted).map(|(&thinking, &halted)| thinking && halted).collect();
+        let halts: Vec<bool> =
+            thinking.iter().zip(&carry.halted).map(|(&thinking, &halted)| thinking && halted).collect();
         answer.metrics.merge(&StepMetrics::of(&carry, &act.rows, |row| halts[row]));
         if halts.contains(&true) {
             let rows = Tensor::from_slice(&halts).to_device(device).unsqueeze(-1);

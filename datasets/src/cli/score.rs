@@ -1,6 +1,7 @@
 //! `datasets score`: what predictions are worth, as a table, as JSON, and as a Kaggle submission.
 //! Owns flags and files; leaves voting to [`datasets::scoring`] and the drawing of tables to [`super::score_table`].
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
@@ -91,9 +92,7 @@ impl Score {
         }
         let text: Vec<String> = reports.iter().map(score_table::drawn).collect();
         let mut out = io::stdout().lock();
-        out.write_all(text.join("\n").as_bytes())
-            .and_then(|()| out.flush())
-            .context("cannot write to standard output")
+        out.write_all(text.join("\n").as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
     }
 
     fn options(&self, scorer: &Scorer) -> anyhow::Result<ReportOptions> {
@@ -102,7 +101,7 @@ impl Score {
         pass_ks.dedup();
         let metadata = scorer.metadata();
         let ratings = match (&self.ratings, Task::infer(metadata.vocab_size, metadata.seq_len)) {
-            (None, _) => Default::default(),
+            (None, _) => HashMap::new(),
             (Some(_), None | Some(Task::Arc)) => bail!("--ratings: expected a Sudoku or maze dataset, found ARC"),
             (Some(path), Some(task)) => read_ratings(path, task)?,
         };

@@ -20,7 +20,11 @@ pub(crate) fn drawn(report: &ScoreReport) -> String {
     }
     let _ = writeln!(text, "\nEach prediction for itself:\n{}", single_table(&single));
     if !report.buckets.is_empty() {
-        let _ = writeln!(text, "\nBy difficulty (best candidate by votes, then mean Q):\n{}", bucket_table(&report.buckets));
+        let _ = writeln!(
+            text,
+            "\nBy difficulty (best candidate by votes, then mean Q):\n{}",
+            bucket_table(&report.buckets)
+        );
     }
     text
 }
@@ -100,7 +104,7 @@ fn bucket_table(buckets: &[Bucket]) -> Table {
 /// An empty table whose columns from `first_number` on are aligned to the right.
 fn table(header: impl Iterator<Item = String>, first_number: usize) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header(header);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
     for column in table.column_iter_mut().skip(first_number) {
         column.set_cell_alignment(CellAlignment::Right);
     }
