@@ -96,8 +96,10 @@ fn write_dataset(data: &std::path::Path, pairs: &[[Grid; 2]], names: &[String]) 
     };
     write_json(&data.join("test/dataset.json"), &metadata)?;
     write_json(&data.join("identifiers.json"), &names)?;
-    let lines = |grid: &Grid| grid.lines().map(<[u8]>::to_vec).collect::<Vec<_>>();
-    let task = |[input, output]: &[Grid; 2]| json!({"test": [{"input": lines(input), "output": lines(output)}]});
+    let task = |[input, output]: &[Grid; 2]| {
+        let pairs = json!([{"input": input, "output": output}]);
+        json!({"train": pairs, "test": pairs})
+    };
     let tasks: Map<String, Value> =
         pairs.iter().enumerate().map(|(index, pair)| (task_name(index), task(pair))).collect();
     write_json(&data.join("test_puzzles.json"), &tasks)?;

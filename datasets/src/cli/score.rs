@@ -20,14 +20,14 @@ pub(crate) struct Score {
     /// Dataset folder whose test split was predicted.
     #[arg(long, value_name = "FOLDER")]
     data: PathBuf,
-    /// Predictions (inputs, puzzle_identifiers, q_halt_logits, preds): each path is a pass over the test set, as a
+    /// Predictions (`inputs`, `puzzle_identifiers`, `q_halt_logits`, `preds`): each path is a pass over the test set, as a
     /// safetensors or .npz file, a folder of .npy arrays, or a folder of such parts, one per rank.
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     predictions: Vec<PathBuf>,
-    /// Let the passes vote together (the default, the reference's aggregated_voting=True).
+    /// Let the passes vote together (the default, the reference's `aggregated_voting=True`).
     #[arg(long, conflicts_with = "per_pass")]
     aggregate: bool,
-    /// Score each pass for itself (the reference's aggregated_voting=False).
+    /// Score each pass for itself (the reference's `aggregated_voting=False`).
     #[arg(long)]
     per_pass: bool,
     /// The K of pass@K.

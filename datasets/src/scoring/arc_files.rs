@@ -1,5 +1,5 @@
 //! The two files beside an ARC dataset's arrays: `test_puzzles.json` (answers) and `identifiers.json` (names).
-//! Owns bounded reading of both, names without keeping a string each; leaves votes to [`super::arc`].
+//! Owns names, without keeping a string each, and the index of test inputs; leaves tasks' JSON to [`crate::arc`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,17 +7,13 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use indexmap::IndexMap;
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 
 use super::arc::{ArcPair, ArcTask, TestInput};
 use super::packed::PackedGrid;
 use crate::DatasetError;
-use crate::arc::{Augmentation, Grid, inverse_aug};
+use crate::arc::{Augmentation, inverse_aug, read_tasks};
 
-/// Bound for `test_puzzles.json`: about 50 times the evaluation set of ARC-AGI-1.
-const MAX_PUZZLES_BYTES: u64 = 256 << 20;
 /// Bound for a name in `identifiers.json`; those of the reference's builder have 26 characters.
 const MAX_NAME_BYTES: u64 = 256;
 
@@ -28,18 +24,6 @@ pub(super) struct Puzzles {
     pub(super) input_index: HashMap<(u32, PackedGrid), u32>,
 }
 
-/// A task of the file; its training pairs are not needed.
-#[derive(Deserialize)]
-struct StoredTask {
-    test: Vec<StoredPair>,
-}
-
-#[derive(Deserialize)]
-struct StoredPair {
-    input: Vec<Vec<u8>>,
-    output: Vec<Vec<u8>>,
-}
-
 /// Reads the test pairs of all tasks, in the file's order.
 pub(super) fn read_test_puzzles(folder: &Path) -> Result<Puzzles, DatasetError> {
     let path = folder.join("test_puzzles.json");
@@ -47,31 +31,21 @@ pub(super) fn read_test_puzzles(folder: &Path) -> Result<Puzzles, DatasetError> 
         let expected = "the answers to vote on, which `datasets build arc` writes beside train/ and test/";
         return Err(DatasetError::format(&path, expected, "no such file"));
     }
-    let stored: IndexMap<String, StoredTask> =
-        serde_json::from_reader(open(&path, MAX_PUZZLES_BYTES)?).map_err(|error| bad_json(&path, &error))?;
     let mut puzzles = Puzzles { tasks: Vec::new(), inputs: Vec::new(), input_index: HashMap::new() };
-    for (name, task) in stored {
+    for task in read_tasks(&path)? {
         let index = puzzles.tasks.len() as u32;
         let mut pairs = Vec::with_capacity(task.test.len());
-        for (number, pair) in task.test.iter().enumerate() {
-            let grid = |rows: &Vec<Vec<u8>>, what: &str| {
-                let place = || format!("{what} of test pair {number} of task {name:?} to be a grid");
-                Grid::from_rows(rows).map_err(|error| DatasetError::format(&path, place(), error.to_string()))
-            };
-            let input = PackedGrid::new(&grid(&pair.input, "the input")?);
-            let label = PackedGrid::new(&grid(&pair.output, "the output")?);
+        for pair in &task.test {
+            let label = PackedGrid::new(&pair.output);
             let next = puzzles.inputs.len() as u32;
-            let input = *puzzles.input_index.entry((index, input)).or_insert(next);
+            let input = *puzzles.input_index.entry((index, PackedGrid::new(&pair.input))).or_insert(next);
             if input == next {
                 puzzles.inputs.push(TestInput::new());
             }
             puzzles.inputs[input as usize].add_label(label.clone());
             pairs.push(ArcPair { input, label });
         }
-        if pairs.is_empty() {
-            return Err(DatasetError::format(&path, format!("test pairs of task {name:?}"), "none"));
-        }
-        puzzles.tasks.push(ArcTask { name, pairs });
+        puzzles.tasks.push(ArcTask { name: task.id, pairs });
     }
     if puzzles.tasks.is_empty() {
         return Err(DatasetError::format(&path, "at least one task", "none"));
