@@ -319,8 +319,8 @@ struct EvalOutput<'a> {
 /// Who counts votes: for ARC always (its datasets hold augmented puzzles), elsewhere where there are copies.
 fn scorer(task: Task, arguments: &EvalArguments, data: &EvaluationData) -> anyhow::Result<Option<Scorer>> {
     match (&arguments.data, task) {
-        (Some(path), Task::Arc) => Ok(Some(Scorer::open(path)?)),
-        (None, Task::Arc) => Ok(None),
+        (Some(path), Task::Arc) if path.join("test_puzzles.json").is_file() => Ok(Some(Scorer::open(path)?)),
+        (_, Task::Arc) => Ok(None),
         _ if arguments.augmentations == 1 => Ok(None),
         (Some(path), _) => Ok(Some(Scorer::open(path)?)),
         (None, _) => {

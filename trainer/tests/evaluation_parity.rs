@@ -88,3 +88,23 @@ fn predictions_are_the_references() {
         }
     }
 }
+
+/// As measured on the reference with every Q logit at -5, where a fresh Q head stands: rows of padding pass for right and
+/// add BCE(-5, 1) each, but are not counted.
+#[test]
+fn padding_adds_to_the_halting_loss_and_to_no_count() {
+    let (arch, _) = model();
+    let parameters = Parameters::initialised(&arch, &DIMS, Device::Cpu, 7).unwrap();
+    let reasoner = Reasoner::new(&arch, &DIMS, &parameters, LossType::default()).unwrap();
+    for (real_rows, sum) in [(4, 0.026_861_190_795_898_438), (2, 10.026_861_190_795_898)] {
+        let mut labels = vec![2; 4 * DIMS.seq_len];
+        labels[real_rows * DIMS.seq_len..].fill(IGNORE_LABEL_ID);
+        let inputs = vec![1; 4 * DIMS.seq_len];
+        let batch = Batch { seq_len: DIMS.seq_len, inputs, labels, puzzle_identifiers: vec![0; 4], real_rows };
+        let found = evaluate(&reasoner, &arch, &parameters, std::iter::once(Ok(batch)), |_| {}).unwrap();
+        assert_eq!(found.count, real_rows as u64);
+        let difference = (found.q_halt_loss * real_rows as f64 - sum).abs();
+        // Four float32 terms, two of them 5: the reference adds them in float32.
+        assert!(difference <= 4.0 * 10.0 * f64::from(f32::EPSILON), "{real_rows} real rows: off by {difference:e}");
+    }
+}
