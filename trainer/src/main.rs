@@ -3,6 +3,7 @@
 //! ```text
 //! trainer pretrain data_paths="[data/sudoku]" arch.mlp_t=True arch.pos_encodings=none ema=True run_name=first
 //! trainer pretrain generator.size=4 max_steps=1000 arch.hidden_size=64 run_name=on-a-laptop
+//! trainer pretrain arch=hrm generator.size=4 max_steps=1000 arch.hidden_size=64 arch.num_heads=2 run_name=hrm
 //! trainer pretrain resume=checkpoints/first
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
 //! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors

@@ -214,24 +214,3 @@ fn every_crash_of_the_reference_works_or_is_refused_with_a_sentence() {
         check(case);
     }
 }
-
-/// Rows that halt early under `act_inference` are scored at the step at which they halt.
-#[test]
-fn act_inference_scores_a_row_when_it_halts() {
-    let config = TransformersBaselineConfig { act_inference: true, ..baseline() };
-    let arch = ArchitectureConfig::TransformersBaseline(config);
-    let mut parameters = Parameters::initialised(&arch, &DIMS, Device::Cpu, 7).unwrap();
-    let evaluate_with = |parameters: &Parameters| {
-        let reasoner = Reasoner::new(&arch, &DIMS, parameters, LossType::default()).unwrap();
-        evaluate(&reasoner, &arch, parameters, [batch(4)].into_iter().map(Ok), |_| {}).unwrap()
-    };
-    let all_steps = evaluate_with(&parameters);
-    // Halting is worth more than going on from the first step on.
-    let bias = parameters.get("inner.q_head.bias").unwrap().shallow_clone();
-    let _ = tch::no_grad(|| bias.get(0).fill_(1.0));
-    parameters.weights_changed();
-    let first_step = evaluate_with(&parameters);
-    assert!((all_steps.steps - 4.0).abs() < 1e-12 && (first_step.steps - 1.0).abs() < 1e-12, "{first_step:?}");
-    assert_eq!((all_steps.count, first_step.count), (4, 4));
-    assert!((all_steps.lm_loss - first_step.lm_loss).abs() > 1e-6);
-}
