@@ -44,7 +44,9 @@ pub(super) const DISTURBANCE: f32 = 8.0 / (1 << 24) as f32;
 /// Disturbed runs: a row that drifts off in one direction may lie across it by chance in one of them, hardly in all.
 pub(super) const DISTURBED_RUNS: u64 = 4;
 /// That factor, and what chance and other orders of summation add.
-const CHANCE: f64 = 8.0;
+const CHANCE: f64 = 4.0;
+/// The same for bfloat16, of which norms and sums are computed in float32: less of a step is rounded.
+const CHANCE_BFLOAT16: f64 = 1.0;
 /// Roundings' worth of the largest logit that a model may differ by which hardly feels the disturbance.
 const FLOOR: f64 = 128.0;
 /// The same where the whole type has but 256 of them.
@@ -113,8 +115,11 @@ impl<'a> Promise<'a> {
         let (carried, carried_margin) = self.yardstick.steps[step][row];
         let of = |arithmetic: Arithmetic, carried: f64| {
             let unit = arithmetic.unit_roundoff();
-            let amplified = CHANCE * carried * unit / Arithmetic::Float32.unit_roundoff();
-            let floor = if arithmetic == Arithmetic::BFloat16 { FLOOR_BFLOAT16 } else { FLOOR };
+            let (chance, floor) = match arithmetic {
+                Arithmetic::BFloat16 => (CHANCE_BFLOAT16, FLOOR_BFLOAT16),
+                Arithmetic::Float32 | Arithmetic::Float64 => (CHANCE, FLOOR),
+            };
+            let amplified = chance * carried * unit / Arithmetic::Float32.unit_roundoff();
             floor * unit * largest_logit + amplified
         };
         let both = |carried: f64| of(self.backend, carried) + of(self.reference, carried);
