@@ -13,6 +13,7 @@ mod fixtures;
 pub mod loader;
 pub mod maze;
 pub mod numpy;
+pub mod picture;
 mod random;
 pub mod scoring;
 pub mod store;

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use common::{assert_same_folder, errors, fixture, names, program, run};
@@ -221,6 +221,106 @@ fn generated_mazes_are_usable_in_every_form() {
         let output = run(&[&["generate", "maze"], arguments].concat());
         assert!(!output.status.success() && errors(&output).contains(message), "{}", errors(&output));
     }
+}
+
+/// Runs the program with files limited to 512 or 1,024 bytes, which is what a full disk looks like to it.
+fn run_with_full_disk(arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    // A signal that is ignored stays ignored in the program: writing fails instead of killing it.
+    command.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_datasets")]);
+    command.args(arguments).output().expect("a shell")
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = |name: &str| text(&folder.path().join(name)).to_owned();
+    let (sudoku, maze) = (fixture("sources/sudoku"), fixture("sources/maze"));
+    let dataset = fixture("maze_plain");
+    let cases: [&[&str]; 7] = [
+        &["build", "sudoku", "--source-dir", text(&sudoku), "--output-dir", &target("a")],
+        &["build", "maze", "--source-dir", text(&maze), "--output-dir", &target("b")],
+        &["generate", "maze", "--size", "20", "--style", "perfect", "--output-dir", &target("c"), "--test-count", "9"],
+        &["generate", "maze", "--size", "20", "--style", "perfect", "--csv", &target("d.csv")],
+        &["generate", "sudoku", "--csv", &target("e.csv")],
+        &["show", text(&dataset), "--png", &target("f.png")],
+        &["show", text(&dataset), "--gif", &target("g.gif")],
+    ];
+    for arguments in cases {
+        let output = run_with_full_disk(arguments);
+        let message = errors(&output);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(message.contains("cannot write") && message.contains("File too large"), "{arguments:?}: {message}");
+        assert!(message.contains(text(folder.path())), "the file is named: {message}");
+        assert!(names(folder.path()).is_empty(), "{arguments:?} left {:?}", names(folder.path()));
+    }
+    for task in ["sudoku", "maze"] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("the full device");
+        let output = program().args(["generate", task]).stdout(full).output().expect("the program starts");
+        let message = errors(&output);
+        assert!(!output.status.success() && message.contains("standard output"), "{message}");
+    }
+}
+
+#[test]
+fn examples_become_pictures_and_pictures_text() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = |name: &str| text(&folder.path().join(name)).to_owned();
+    let shown = |arguments: &[&str]| {
+        let output = program().arg("show").args(arguments).env_remove("NO_COLOR").output().expect("the program starts");
+        assert!(output.status.success(), "{arguments:?}: {}", errors(&output));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let (maze, arc, sudoku) = (fixture("maze_plain"), fixture("arc_aug8"), fixture("sudoku_plain"));
+    let [maze, arc, sudoku] = [&maze, &arc, &sudoku].map(|path| text(path));
+    let plain = shown(&[maze, "--png", &target("maze.png"), "--part", "question"]);
+    let read = shown(&[&target("maze.png")]);
+    assert!(plain.contains(&read) && read.lines().count() == 30, "the picture is the example's question:\n{read}");
+    let plain = shown(&[arc, "--split", "test", "--png", &target("arc.png"), "--part", "question"]);
+    let read = shown(&[&target("arc.png")]);
+    assert!(read.lines().all(|line| plain.contains(line.trim_end_matches('|'))), "{read}\nof\n{plain}");
+
+    // Pipes are plain, --color always is not, and NO_COLOR does not silence an outright wish.
+    assert!(!plain.contains('\x1b'));
+    for path in [maze, arc, sudoku] {
+        assert!(shown(&[path, "--color", "always"]).contains("\x1b["));
+    }
+
+    let trace = target("trace.json");
+    let list = fs::read_to_string(fixture("sources/sudoku").join("train.csv")).expect("the list");
+    let fields: Vec<&str> = list.lines().nth(1).expect("a row").split(',').collect();
+    let steps = [fields[1], fields[2]].map(|board| serde_json::json!({"step": 1, "answer": board, "q": 0.5}));
+    fs::write(&trace, serde_json::json!({"solution": fields[2], "trace": steps}).to_string()).expect("a file");
+    shown(&[sudoku, "--gif", &target("steps.gif"), "--trace", &trace, "--png", &target("last.png")]);
+    let gif = fs::read(target("steps.gif")).expect("the animation");
+    assert!(gif.starts_with(b"GIF89a") && gif.len() > 1000);
+
+    let first = fs::read_to_string(fixture("arc_aug8").join("test_puzzles.json")).expect("the tasks");
+    let tasks: serde_json::Value = serde_json::from_str(&first).expect("JSON");
+    let (name, task) = tasks.as_object().and_then(|tasks| tasks.iter().next()).expect("a task");
+    let attempts: Vec<_> = task["test"]
+        .as_array()
+        .expect("pairs")
+        .iter()
+        .map(|pair| serde_json::json!({"attempt_1": pair["output"], "attempt_2": [[0]]}))
+        .collect();
+    let submission = target("submission.json");
+    fs::write(&submission, serde_json::json!({name: attempts}).to_string()).expect("a file");
+    shown(&[arc, "--task", name, "--submission", &submission, "--png", &target("sheet.png")]);
+    assert!(fs::read(target("sheet.png")).expect("the sheet").starts_with(b"\x89PNG"));
+
+    fs::write(target("text.png"), "no picture").expect("a file");
+    fs::write(target("empty.json"), "{}").expect("a file");
+    for (arguments, message) in [
+        (&[&target("text.png")[..]][..], "text.png: no readable PNG"),
+        (&[arc, "--task", "unknown", "--png", &target("x.png")], "--task: expected one of the"),
+        (&[sudoku, "--gif", &target("x.gif"), "--trace", &target("empty.json")], "expected steps in \"trace\""),
+        (&[maze, "--gif", &target("x.gif"), "--trace", &trace], "step 1"),
+    ] {
+        let output = run(&[&["show"], arguments].concat());
+        assert!(!output.status.success() && errors(&output).contains(message), "{message}: {}", errors(&output));
+    }
+    assert!(!names(folder.path()).iter().any(|name| name.starts_with('x') || name.starts_with('.')));
 }
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

@@ -16,5 +16,6 @@ pub use metadata::DatasetMetadata;
 pub use npy::DType;
 pub(crate) use npy_header::ArrayHeader;
 pub use set::{DatasetSplit, PuzzleSet, Split};
-pub(crate) use staging::{StagedFile, write_file};
+pub(crate) use staging::StagedFile;
+pub use staging::write_file;
 pub use writer::{DatasetWriter, SplitWriter};

@@ -68,7 +68,7 @@ impl StagedFolder {
 }
 
 /// Writes a file beside `path`, syncs it and renames it into place; errors and kills leave `path` untouched.
-pub(crate) fn write_file<T>(
+pub fn write_file<T>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<T, DatasetError>,
 ) -> Result<T, DatasetError> {
