@@ -158,7 +158,7 @@ pub fn write(
 /// the same settings is imported once.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn in_cache(weights: &PublishedWeights, hub: &Hub) -> Result<PathBuf, WeightsError> {
     let sha256 = weights.file.sha256()?;
     let inference = infer(&weights.file, &weights.hints)?;

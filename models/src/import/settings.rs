@@ -36,12 +36,14 @@ pub enum SettingOrigin {
     Registry(String),
     /// Follows from the named other settings.
     Derived(&'static str),
-    /// Nothing says it: the reference's default, or what published models of this vocabulary have.
+    /// Nothing says it, and hardly any run differs there from the reference's default.
+    Default,
+    /// Nothing says it, and runs differ there: the reference's default, or what published models of this vocabulary have.
     Assumed(&'static str),
 }
 
 impl SettingOrigin {
-    /// Whether nothing says it, so that the user had better look.
+    /// Whether nothing says it where runs differ, so that the user had better look.
     pub fn is_assumed(&self) -> bool {
         matches!(self, Self::Assumed(_))
     }
@@ -56,6 +58,7 @@ impl fmt::Display for SettingOrigin {
             Self::Config(origin) => f.write_str(origin),
             Self::Registry(name) => write!(f, "registry entry {name}"),
             Self::Derived(from) => write!(f, "follows from {from}"),
+            Self::Default => f.write_str("the reference's default"),
             Self::Assumed(why) => write!(f, "assumed: {why}"),
         }
     }
@@ -70,6 +73,9 @@ const TASKS: [(usize, usize, &str); 6] = [
     (8, 36, "sudoku-6x6"),
     (18, 256, "sudoku-16x16"),
 ];
+
+/// Fields that recipes set differently, so that a default may well be wrong.
+const VARYING: [&str; 4] = ["H_cycles", "L_cycles", "halt_max_steps", "pos_encodings"];
 
 /// Finds out what model `file` holds.
 ///
@@ -147,7 +153,12 @@ impl Resolver<'_> {
         let (value, origin) = match self.tensors.fields.get(field) {
             Some(found) => (found.clone(), self.settled(field, found)?),
             None => self.asked(field).unwrap_or_else(|| {
-                (default.clone(), SettingOrigin::Assumed("the reference's default, nothing says otherwise"))
+                let origin = if VARYING.contains(&field) {
+                    SettingOrigin::Assumed("the reference's default, nothing says otherwise")
+                } else {
+                    SettingOrigin::Default
+                };
+                (default.clone(), origin)
             }),
         };
         self.note(field, value.clone(), origin);
