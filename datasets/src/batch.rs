@@ -10,7 +10,7 @@ use crate::store::DatasetMetadata;
 pub const IGNORE_LABEL_ID: i32 = -100;
 
 /// One batch of examples, row-major on the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Tokens per row.
     pub seq_len: usize,
@@ -57,6 +57,15 @@ pub trait TrainingSource: Send {
     /// # Errors
     /// When the underlying files fail.
     fn next_batch(&mut self, wanted: &[bool]) -> Result<Batch, crate::DatasetError>;
+
+    /// The same into the memory of a former batch: at ARC's size, fresh memory costs more than the examples.
+    ///
+    /// # Errors
+    /// As [`next_batch`](Self::next_batch); the content of `batch` then means nothing.
+    fn next_batch_into(&mut self, wanted: &[bool], batch: &mut Batch) -> Result<(), crate::DatasetError> {
+        *batch = self.next_batch(wanted)?;
+        Ok(())
+    }
 
     /// Position of the next example.
     fn position(&self) -> SourcePosition;

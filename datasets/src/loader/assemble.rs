@@ -11,23 +11,31 @@ pub(super) struct Pick {
     pub(super) puzzle: usize,
 }
 
-/// A batch of `rows` rows: the picked examples, then padding.
+/// Makes `batch` one of `rows` rows: the picked examples, then padding. Its memory is used again; after an error its
+/// content means nothing.
 pub(super) fn assemble(
     metadata: &DatasetMetadata,
     set: &PuzzleSet,
     picks: &[Pick],
     rows: usize,
-) -> Result<Batch, DatasetError> {
+    batch: &mut Batch,
+) -> Result<(), DatasetError> {
     let tokens = rows * metadata.seq_len;
-    let mut inputs = Vec::with_capacity(tokens);
-    let mut labels = Vec::with_capacity(tokens);
+    let Batch { inputs, labels, puzzle_identifiers, .. } = batch;
+    inputs.clear();
+    inputs.reserve_exact(tokens);
+    labels.clear();
+    labels.reserve_exact(tokens);
     for pick in picks {
-        set.append_input(pick.example, &mut inputs)?;
-        set.append_label(pick.example, &mut labels)?;
+        set.append_input(pick.example, inputs)?;
+        set.append_label(pick.example, labels)?;
     }
     inputs.resize(tokens, metadata.pad_id);
     labels.resize(tokens, IGNORE_LABEL_ID);
-    let mut puzzle_identifiers: Vec<i32> = picks.iter().map(|pick| set.puzzle_identifier(pick.puzzle)).collect();
+    puzzle_identifiers.clear();
+    puzzle_identifiers.extend(picks.iter().map(|pick| set.puzzle_identifier(pick.puzzle)));
     puzzle_identifiers.resize(rows, metadata.blank_identifier_id);
-    Ok(Batch { seq_len: metadata.seq_len, inputs, labels, puzzle_identifiers, real_rows: picks.len() })
+    batch.seq_len = metadata.seq_len;
+    batch.real_rows = picks.len();
+    Ok(())
 }

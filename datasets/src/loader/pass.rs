@@ -81,8 +81,8 @@ mod tests {
 
     use super::super::assemble::assemble;
     use super::*;
-    use crate::fixtures;
     use crate::store::{DatasetSplit, Split};
+    use crate::{Batch, fixtures};
 
     /// With the choice of examples seeded as the fixture's author seeded it (`np.random.seed(123)`, once), even the
     /// batches with several examples per puzzle equal the reference's.
@@ -116,7 +116,8 @@ mod tests {
                 }
                 if full_batches < 3 {
                     let local = &picks[rank * rows..(rank + 1) * rows];
-                    let batch = assemble(split.metadata(), set, local, rows).expect("valid tokens");
+                    let mut batch = Batch::default();
+                    assemble(split.metadata(), set, local, rows, &mut batch).expect("valid tokens");
                     for (field, values) in [
                         ("inputs", batch.inputs),
                         ("labels", batch.labels),

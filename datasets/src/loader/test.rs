@@ -27,13 +27,15 @@ pub struct TestBatches {
     options: LoaderOptions,
     set: usize,
     start: usize,
+    /// Memory for the next batch.
+    spare: Batch,
 }
 
 impl TestBatches {
     /// Opens a split (usually [`Split::Test`]) of every folder in `paths`.
     pub fn open(paths: &[PathBuf], split: Split, options: LoaderOptions) -> Result<Self, DatasetError> {
         options.validate()?;
-        Ok(Self { data: MergedDataset::open(paths, split)?, options, set: 0, start: 0 })
+        Ok(Self { data: MergedDataset::open(paths, split)?, options, set: 0, start: 0, spare: Batch::default() })
     }
 
     /// Shape and vocabulary of the examples.
@@ -44,6 +46,11 @@ impl TestBatches {
     /// Examples over all sets and ranks.
     pub fn total_examples(&self) -> usize {
         self.data.sets.iter().map(|(_, set)| set.examples()).sum()
+    }
+
+    /// Takes the memory of a batch that is done with: at ARC's size, fresh memory costs more than the examples.
+    pub fn recycle(&mut self, batch: TestBatch) {
+        self.spare = batch.batch;
     }
 
     /// Batches from the start to the end.
@@ -77,7 +84,8 @@ impl Iterator for TestBatches {
         }
         let global_rows = end - self.start;
         self.start = end;
-        let batch = assemble(&self.data.metadata, set, &picks, rows);
-        Some(batch.map(|batch| TestBatch { set: name.clone(), batch, global_rows }))
+        let mut batch = std::mem::take(&mut self.spare);
+        let assembled = assemble(&self.data.metadata, set, &picks, rows, &mut batch);
+        Some(assembled.map(|()| TestBatch { set: name.clone(), batch, global_rows }))
     }
 }

@@ -57,6 +57,12 @@ impl TrainingSource for FolderSource {
     }
 
     fn next_batch(&mut self, wanted: &[bool]) -> Result<Batch, DatasetError> {
+        let mut batch = Batch::default();
+        self.next_batch_into(wanted, &mut batch)?;
+        Ok(batch)
+    }
+
+    fn next_batch_into(&mut self, wanted: &[bool], batch: &mut Batch) -> Result<(), DatasetError> {
         let rows = self.options.local_batch_size();
         if wanted.len() != rows {
             let expected = format!("global_batch_size / world_size = {rows} rows");
@@ -67,7 +73,7 @@ impl TrainingSource for FolderSource {
             let picks = self.pass.sample(&set_of(&self.data, self.iteration).1, self.options.global_batch_size);
             if picks.len() == self.options.global_batch_size {
                 let start = self.options.rank * rows;
-                return assemble(&self.data.metadata, self.set(), &picks[start..start + rows], rows);
+                return assemble(&self.data.metadata, self.set(), &picks[start..start + rows], rows, batch);
             }
             self.iteration += 1;
             self.pass = start_pass(&self.data, &self.options, self.iteration);
