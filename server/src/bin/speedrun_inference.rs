@@ -48,7 +48,7 @@ struct SudokuArgs {
     #[arg(long, value_name = "DIR|OWNER/NAME")]
     checkpoint: Option<PathBuf>,
     /// Published weights to use instead: `hub` for the published Sudoku model, a short name (see `exporter registry`), a
-    /// file of torch.save or safetensors, or owner/name/file[@revision] on the hub. Imported into the hub's cache once.
+    /// file of torch.save or safetensors, or `owner/name/file[@revision]` on the hub. Imported into the hub's cache once.
     #[arg(long, value_name = "hub|NAME|FILE|OWNER/NAME/FILE", conflicts_with = "checkpoint")]
     weights: Option<String>,
     /// Folder whose subfolders are the shipped models.
