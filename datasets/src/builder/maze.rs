@@ -1,5 +1,5 @@
 //! The Maze-Hard dataset: the reference's `build_maze_dataset.py` with its NumPy stream, for mazes of any one size.
-//! Owns subsampling and the eight symmetric copies in the reference's order; leaves the list to [`super::puzzle_list`].
+//! Owns subsampling and the eight symmetric copies in the reference's order; leaves the list to `puzzle_list`.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! The Sudoku-Extreme dataset: the reference's `build_sudoku_dataset.py` with its NumPy stream.
 //! Owns selection, subsampling and augmentation in the reference's order; leaves the list to
-//! [`super::puzzle_list`].
+//! `puzzle_list`.
 
 use std::path::PathBuf;
 

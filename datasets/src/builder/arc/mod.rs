@@ -1,5 +1,5 @@
 //! The ARC datasets: the reference's `build_arc_dataset.py` with its NumPy stream, streamed to disk.
-//! Owns arguments, subsets and the order of stages; leaves augmentation to [`plan`] and tokens to [`rows`].
+//! Owns arguments, subsets and the order of stages; leaves augmentation to `plan` and tokens to `rows`.
 
 mod plan;
 mod rows;
