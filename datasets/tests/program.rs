@@ -394,6 +394,9 @@ fn lists_come_from_the_hub_and_stay_in_its_cache() {
     let output = build("third", "someone/other", &[("HF_ENDPOINT", "http://127.0.0.1:9")]);
     let message = errors(&output);
     assert!(message.contains("http://127.0.0.1:9") && message.contains("--source-dir"), "{message}");
+    // A short name stands for its repository.
+    let output = build("third", "sudoku-extreme", &[("HF_ENDPOINT", "http://127.0.0.1:9")]);
+    assert!(errors(&output).contains("train.csv of sapientinc/sudoku-extreme"), "{}", errors(&output));
     let output = build("third", "../../etc", &[("HF_ENDPOINT", &endpoint)]);
     assert!(errors(&output).contains("a name like owner/name"), "{}", errors(&output));
     assert_eq!(names(folder.path()), ["first", "home", "second"]);

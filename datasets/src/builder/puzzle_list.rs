@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use hub::{FileReference, Hub, RepositoryKind};
+use hub::{FileReference, Hub, RepositoryKind, registry};
 
 use crate::DatasetError;
 use crate::numpy::LegacyGenerator;
@@ -14,7 +14,7 @@ use crate::store::Split;
 pub enum PuzzleListSource {
     /// A local folder.
     Folder(PathBuf),
-    /// A dataset repository on the hub.
+    /// A dataset repository on the hub, or the short name of one in [`hub::registry`].
     Hub(String),
 }
 
@@ -40,7 +40,9 @@ impl PuzzleListSource {
         match self {
             Self::Folder(folder) => Ok(folder.join(file)),
             Self::Hub(repository) => {
-                let reference = FileReference::new(RepositoryKind::Dataset, repository, &file, "main")?;
+                let published = registry::dataset(repository).map(|set| (set.repository, set.revision));
+                let (repository, revision) = published.unwrap_or((repository, "main"));
+                let reference = FileReference::new(RepositoryKind::Dataset, repository, &file, revision)?;
                 let told = |bytes, total| progress(BuildProgress::Fetching(split, bytes, total));
                 Ok(Hub::from_env()?.file(&reference, told)?)
             }

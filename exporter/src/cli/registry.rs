@@ -19,7 +19,7 @@ fn text() -> String {
         lines.push(format!("    accuracy  {accuracy}"));
         lines.push(format!("    licence   {}", model.licence));
     }
-    lines.push("\ndata sets (datasets build … --source-repo REPOSITORY):".to_owned());
+    lines.push("\ndata sets (datasets build … --source-repo NAME):".to_owned());
     for set in DATASETS {
         lines.push(format!("\n  {}", set.name));
         lines.push(format!("    files     {}@{}: {}", set.repository, set.revision, set.files.join(", ")));

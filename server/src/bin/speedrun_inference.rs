@@ -101,7 +101,7 @@ struct SourceArgs {
     /// Text file with a puzzle a line, '.' or '0' for blanks; '#' starts a comment.
     #[arg(long, value_name = "FILE")]
     puzzles: Option<PathBuf>,
-    /// Data set repository on the hub whose test.csv is taken, such as sapientinc/sudoku-extreme.
+    /// Data set repository on the hub whose test.csv is taken, such as sapientinc/sudoku-extreme, or its short name.
     #[arg(long, value_name = "OWNER/NAME")]
     source_repo: Option<String>,
 }
@@ -251,7 +251,9 @@ fn puzzle_set(args: &SudokuArgs, shape: SudokuShape) -> Result<PuzzleSet> {
         SourceArgs { puzzles: Some(path), .. } => puzzle_set::from_file(shape, path, limit)?,
         SourceArgs { source_repo: Some(repository), .. } => {
             let bar = progress_bar(0, format!("fetching test.csv of {repository}"));
-            let reference = FileReference::new(RepositoryKind::Dataset, repository, "test.csv", "main")?;
+            let published = registry::dataset(repository).map(|set| (set.repository, set.revision));
+            let (repository, revision) = published.unwrap_or((repository, "main"));
+            let reference = FileReference::new(RepositoryKind::Dataset, repository, "test.csv", revision)?;
             let path = Hub::from_env()?.file(&reference, told(&bar))?;
             bar.finish_and_clear();
             puzzle_set::from_csv(shape, &path, &format!("test.csv of {repository}"), limit)?

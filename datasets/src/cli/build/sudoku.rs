@@ -14,7 +14,7 @@ pub(crate) struct Sudoku {
     /// Folder that the dataset appears in, once it is complete.
     #[arg(long, default_value = "data/sudoku-extreme-full")]
     output_dir: PathBuf,
-    /// Dataset repository on the Hugging Face hub that holds train.csv and test.csv.
+    /// Dataset repository on the Hugging Face hub that holds train.csv and test.csv, or its short name.
     #[arg(long, default_value = DEFAULT_REPOSITORY)]
     source_repo: String,
     /// Local folder with train.csv and test.csv (source,question,answer,rating), instead of the hub.
