@@ -41,7 +41,18 @@ enum Command {
     Registry,
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        // One sentence: a backtrace, which the environment may ask for, says nothing about the user's files.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
     let Cli { command, export } = Cli::parse();
     match command.or(export.map(Command::Export)) {
         Some(Command::Export(arguments)) => export::run(&arguments)?,
