@@ -9,10 +9,13 @@ use common::{assert_same_folder, fixture, names};
 use datasets::DatasetError;
 use datasets::builder::PuzzleListSource;
 use datasets::builder::sudoku::{SudokuBuild, build};
+use datasets::store::{DatasetSplit, Split};
+use datasets::sudoku::{Board, GeneratorOptions, SudokuShape, held_out};
 
 fn config(output: &Path) -> SudokuBuild {
     SudokuBuild {
         source: PuzzleListSource::Folder(fixture("sources/sudoku")),
+        shape: SudokuShape::NINE,
         output_dir: output.to_owned(),
         subsample_size: None,
         num_aug: 0,
@@ -137,4 +140,40 @@ fn selections_that_leave_no_puzzle_are_named() {
     assert!(error.to_string().contains("rating 100000 or more (--min-difficulty), found none"), "{error}");
     let error = build_quietly(&SudokuBuild { subsample_size: Some(0), ..config }).expect_err("no puzzle is wanted");
     assert!(error.to_string().contains("--subsample-size: expected at least 1 puzzle"), "{error}");
+}
+
+/// Lists of other sizes are built as well, and every augmented copy is a puzzle with its solution.
+#[test]
+fn boards_of_every_size_are_built_and_augmented_within_the_rules() {
+    for shape in SudokuShape::ALL {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = GeneratorOptions { size: shape.size(), ..GeneratorOptions::default() };
+        let puzzles = held_out(&options, 2).expect("two puzzles");
+        let rows = puzzles.iter().map(|one| format!("test,{},{},0\n", one.puzzle, one.solution));
+        let csv = "source,question,answer,rating\n".to_owned() + &rows.collect::<String>();
+        for name in ["train.csv", "test.csv"] {
+            fs::write(folder.path().join(name), &csv).expect("a list");
+        }
+        let target = folder.path().join("built");
+        let source = PuzzleListSource::Folder(folder.path().to_owned());
+        build_quietly(&SudokuBuild { source, shape, num_aug: 5, ..config(&target) }).expect("a dataset");
+        let cells = shape.cells();
+        let array = |name: &str| -> Vec<u8> {
+            let bytes = fs::read(target.join("train").join(name)).expect("an array");
+            let values = &bytes[bytes.len() - 12 * cells * 8..];
+            values.chunks_exact(8).map(|value| value[0]).collect()
+        };
+        let (inputs, labels) = (array("all__inputs.npy"), array("all__labels.npy"));
+        let board = |tokens: &[u8]| {
+            Board::from_cells(shape, tokens.iter().map(|token| token - 1).collect()).expect("cells of the board")
+        };
+        let mut distinct = std::collections::BTreeSet::new();
+        for (input, label) in inputs.chunks_exact(cells).zip(labels.chunks_exact(cells)) {
+            assert!(board(label).is_solution_of(&board(input)), "{shape:?}");
+            distinct.insert(input.to_vec());
+        }
+        assert_eq!(distinct.len(), 12, "{shape:?}: two puzzles and five copies of each");
+        let split = DatasetSplit::open(&target, Split::Train).expect("a readable split");
+        assert_eq!((split.metadata().seq_len, split.metadata().vocab_size), (cells, shape.vocab_size()));
+    }
 }

@@ -16,8 +16,6 @@ pub const DEFAULT_REPOSITORY: &str = "sapientinc/sudoku-extreme";
 /// Seed when none is given; the reference leaves NumPy unseeded.
 pub const DEFAULT_SEED: u32 = 42;
 
-const SHAPE: SudokuShape = SudokuShape::NINE;
-const CELLS: usize = SHAPE.cells();
 /// Token of cell value 0; a digit `d` is `d + 1`.
 const BLANK_TOKEN: u8 = 1;
 
@@ -26,6 +24,8 @@ const BLANK_TOKEN: u8 = 1;
 pub struct SudokuBuild {
     /// The puzzle lists.
     pub source: PuzzleListSource,
+    /// Boards of the lists; the reference knows 9×9 only.
+    pub shape: SudokuShape,
     /// Folder that the dataset appears in.
     pub output_dir: PathBuf,
     /// Number of training puzzles to draw at random; all where `None` or more than there are.
@@ -49,8 +49,7 @@ pub fn build(config: &SudokuBuild, mut progress: impl FnMut(BuildProgress)) -> R
     for split in Split::ALL {
         let path = config.source.locate(split, &mut progress)?;
         let list = PuzzleCsv::open(&path)?;
-        let mut puzzles =
-            read_puzzles(list, config.min_difficulty, |rows| progress(BuildProgress::Reading(split, rows)))?;
+        let mut puzzles = read_puzzles(list, config, |rows| progress(BuildProgress::Reading(split, rows)))?;
         if puzzles.is_empty() {
             let expected = match config.min_difficulty {
                 Some(rating) => format!("at least one puzzle of rating {rating} or more (--min-difficulty)"),
@@ -64,12 +63,12 @@ pub fn build(config: &SudokuBuild, mut progress: impl FnMut(BuildProgress)) -> R
         }
         // NumPy's augmentation yields int64, which then covers the originals as well.
         let dtype = if num_aug > 0 { DType::Int64 } else { DType::UInt8 };
-        let mut writer = dataset.split(split, CELLS, dtype)?;
+        let mut writer = dataset.split(split, config.shape.cells(), dtype)?;
         for (index, puzzle) in puzzles.iter().enumerate() {
-            write_group(&mut writer, puzzle, num_aug, &mut rng)?;
+            write_group(&mut writer, config.shape, puzzle, num_aug, &mut rng)?;
             progress(BuildProgress::Writing(split, index + 1, puzzles.len()));
         }
-        let metadata = metadata(SHAPE, writer.groups());
+        let metadata = metadata(config.shape, writer.groups());
         writer.finish(&metadata)?;
     }
     dataset.identifiers(["<blank>"])?;
@@ -92,24 +91,31 @@ pub(super) fn metadata(shape: SudokuShape, groups: usize) -> DatasetMetadata {
     }
 }
 
-/// Cell values 0 to 9 of a puzzle and its solution.
-#[derive(Debug, Clone, Copy)]
-struct Puzzle {
-    question: [u8; CELLS],
-    answer: [u8; CELLS],
+/// Cell values of a puzzle, then those of its solution: one allocation, because lists have millions of them.
+#[derive(Debug, Clone)]
+struct Puzzle(Box<[u8]>);
+
+impl Puzzle {
+    fn question(&self) -> &[u8] {
+        &self.0[..self.0.len() / 2]
+    }
+
+    fn answer(&self) -> &[u8] {
+        &self.0[self.0.len() / 2..]
+    }
 }
 
 fn read_puzzles(
     mut list: PuzzleCsv,
-    min_difficulty: Option<i64>,
+    config: &SudokuBuild,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Puzzle>, DatasetError> {
     let mut puzzles = Vec::new();
     let mut rows = 0;
     while let Some(row) = list.next() {
         let row = row?;
-        if min_difficulty.is_none_or(|rating| row.rating >= rating) {
-            puzzles.push(parse_puzzle(&list, &row)?);
+        if config.min_difficulty.is_none_or(|rating| row.rating >= rating) {
+            puzzles.push(parse_puzzle(&list, &row, config.shape)?);
         }
         rows += 1;
         progress(rows);
@@ -118,10 +124,11 @@ fn read_puzzles(
 }
 
 /// Parses one row and checks that the answer solves the question.
-fn parse_puzzle(list: &PuzzleCsv, row: &PuzzleRow) -> Result<Puzzle, DatasetError> {
+fn parse_puzzle(list: &PuzzleCsv, row: &PuzzleRow, shape: SudokuShape) -> Result<Puzzle, DatasetError> {
     let board = |column: &str, text: &str| {
-        Board::parse_shape(SHAPE, text).map_err(|error| {
-            list.row_error(row.line, format!("{column} of 81 cells"), format!("{:?} ({error})", shorten(text)))
+        Board::parse_shape(shape, text).map_err(|error| {
+            let expected = format!("{column} of {} cells", shape.cells());
+            list.row_error(row.line, expected, format!("{:?} ({error})", shorten(text)))
         })
     };
     let (question, answer) = (board("a question", &row.question)?, board("an answer", &row.answer)?);
@@ -129,60 +136,64 @@ fn parse_puzzle(list: &PuzzleCsv, row: &PuzzleRow) -> Result<Puzzle, DatasetErro
         let found = format!("{answer}, which breaks the rules or a given of {question}");
         return Err(list.row_error(row.line, "an answer that solves its question", found));
     }
-    let mut puzzle = Puzzle { question: [0; CELLS], answer: [0; CELLS] };
-    puzzle.question.copy_from_slice(question.cells());
-    puzzle.answer.copy_from_slice(answer.cells());
-    Ok(puzzle)
+    Ok(Puzzle([question.cells(), answer.cells()].concat().into()))
 }
 
 /// Writes a puzzle and its augmentations, each a puzzle of one example.
 fn write_group(
     writer: &mut SplitWriter,
+    shape: SudokuShape,
     puzzle: &Puzzle,
     num_aug: usize,
     rng: &mut LegacyGenerator,
 ) -> Result<(), DatasetError> {
-    let tokens = |cells: &[u8; CELLS]| cells.map(|value| value + BLANK_TOKEN);
-    writer.example(&tokens(&puzzle.question), &tokens(&puzzle.answer))?;
+    let tokens = |cells: &[u8]| -> Vec<u8> { cells.iter().map(|value| value + BLANK_TOKEN).collect() };
+    writer.example(&tokens(puzzle.question()), &tokens(puzzle.answer()))?;
     writer.end_puzzle(0);
     for _ in 0..num_aug {
-        let shuffle = Shuffle::draw(rng);
-        writer.example(&tokens(&shuffle.apply(&puzzle.question)), &tokens(&shuffle.apply(&puzzle.answer)))?;
+        let shuffle = Shuffle::draw(shape, rng);
+        writer.example(&tokens(&shuffle.apply(puzzle.question())), &tokens(&shuffle.apply(puzzle.answer())))?;
         writer.end_puzzle(0);
     }
     writer.end_group();
     Ok(())
 }
 
-/// A random symmetry as the reference's `shuffle_sudoku` draws it. (Not [`crate::sudoku::Symmetry`], whose draws
-/// are this project's own.)
+/// A random symmetry as the reference's `shuffle_sudoku` draws it, for boards of any shape. (Not
+/// [`crate::sudoku::Symmetry`], whose draws are this project's own.)
 struct Shuffle {
-    digits: [u8; 10],
+    /// `[size + 1]` new digit of each digit; blank stays blank.
+    digits: Vec<u8>,
     /// For every new cell the old one.
-    cells: [usize; CELLS],
+    cells: Vec<usize>,
 }
 
 impl Shuffle {
-    fn draw(rng: &mut LegacyGenerator) -> Self {
-        let mut digits: [u8; 10] = std::array::from_fn(|digit| digit as u8);
+    fn draw(shape: SudokuShape, rng: &mut LegacyGenerator) -> Self {
+        let size = shape.size();
+        let mut digits: Vec<u8> = (0..=size as u8).collect();
         rng.shuffle(&mut digits[1..]);
-        let transposed = rng.rand() < 0.5;
-        let rows = lines(rng);
-        let columns = lines(rng);
-        let cells = std::array::from_fn(|cell| {
-            let (row, column) = (rows[cell / 9], columns[cell % 9]);
-            if transposed { column * 9 + row } else { row * 9 + column }
-        });
-        Self { digits, cells }
+        // Boxes that are not square become boxes of another shape when rows and columns are exchanged.
+        let transposed = shape.box_rows() == shape.box_cols() && rng.rand() < 0.5;
+        let rows = lines(size, shape.box_rows(), rng);
+        let columns = lines(size, shape.box_cols(), rng);
+        let old_cell = |cell: usize| {
+            let (row, column) = (rows[cell / size], columns[cell % size]);
+            if transposed { column * size + row } else { row * size + column }
+        };
+        Self { digits, cells: (0..shape.cells()).map(old_cell).collect() }
     }
 
-    fn apply(&self, board: &[u8; CELLS]) -> [u8; CELLS] {
-        self.cells.map(|cell| self.digits[usize::from(board[cell])])
+    fn apply(&self, board: &[u8]) -> Vec<u8> {
+        self.cells.iter().map(|&cell| self.digits[usize::from(board[cell])]).collect()
     }
 }
 
-/// The nine lines of a board after shuffling bands, and lines within each band.
-fn lines(rng: &mut LegacyGenerator) -> Vec<usize> {
-    let bands = rng.permutation(3);
-    bands.into_iter().flat_map(|band| rng.permutation(3).into_iter().map(move |line| band * 3 + line)).collect()
+/// The `size` lines of a board after shuffling its bands of `height` lines, and the lines within each band.
+fn lines(size: usize, height: usize, rng: &mut LegacyGenerator) -> Vec<usize> {
+    let bands = rng.permutation(size / height);
+    bands
+        .into_iter()
+        .flat_map(|band| rng.permutation(height).into_iter().map(move |line| band * height + line))
+        .collect()
 }

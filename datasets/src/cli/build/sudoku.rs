@@ -7,6 +7,7 @@ use clap::Args;
 use datasets::DatasetError;
 use datasets::builder::sudoku::{self, DEFAULT_REPOSITORY, SudokuBuild};
 use datasets::builder::{BuildProgress, PuzzleListSource};
+use datasets::sudoku::SudokuShape;
 
 /// Flags of `datasets build sudoku`.
 #[derive(Args)]
@@ -20,6 +21,9 @@ pub(crate) struct Sudoku {
     /// Local folder with train.csv and test.csv (source,question,answer,rating), instead of the hub.
     #[arg(long, conflicts_with = "source_repo")]
     source_dir: Option<PathBuf>,
+    /// Side length of the lists' boards: 4, 6, 9 or 16.
+    #[arg(long, default_value_t = 9)]
+    size: usize,
     /// Number of training puzzles to draw at random [default: all].
     #[arg(long)]
     subsample_size: Option<usize>,
@@ -45,6 +49,7 @@ impl Sudoku {
                 Some(folder) => PuzzleListSource::Folder(folder),
                 None => PuzzleListSource::Hub(self.source_repo),
             },
+            shape: SudokuShape::from_size(self.size)?,
             output_dir: self.output_dir,
             subsample_size: self.subsample_size,
             num_aug: self.num_aug,
