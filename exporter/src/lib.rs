@@ -12,6 +12,7 @@ pub mod metadata;
 pub mod names;
 mod parameter;
 mod proto;
+pub mod providers;
 mod recurrent;
 pub mod runtime;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::RuntimeError;
+use crate::providers::{CUDA_PROVIDER, RECORD_ASSIGNMENT, assigned_nodes};
 
 /// Where set-up lays the library out, below the workspace.
 const NATIVE_FOLDER: &str = ".native/onnxruntime/lib";
@@ -38,7 +39,8 @@ pub enum Provider {
     /// The processor.
     #[default]
     Cpu,
-    /// An NVIDIA GPU; needs the feature `cuda` and an ONNX Runtime built with CUDA.
+    /// An NVIDIA GPU; needs the feature `cuda` and an ONNX Runtime built with CUDA. A session that cannot use it is an
+    /// error, never one on the processor.
     Cuda {
         /// Index of the GPU.
         device: u16,
@@ -86,7 +88,8 @@ pub fn load() -> Result<RuntimeInfo, RuntimeError> {
 /// # Errors
 /// When ONNX Runtime is missing, lacks the provider, or rejects the graph.
 pub fn open(path: &Path, options: &SessionOptions) -> Result<Session, RuntimeError> {
-    builder(options)?.commit_from_file(path).map_err(RuntimeError::session(format!("load {}", path.display())))
+    let session = builder(options)?.commit_from_file(path);
+    in_place(session.map_err(RuntimeError::session(format!("load {}", path.display())))?, options)
 }
 
 /// Opens a session on the graph `bytes`.
@@ -94,7 +97,23 @@ pub fn open(path: &Path, options: &SessionOptions) -> Result<Session, RuntimeErr
 /// # Errors
 /// When ONNX Runtime is missing, lacks the provider, or rejects the graph.
 pub fn open_bytes(bytes: &[u8], options: &SessionOptions) -> Result<Session, RuntimeError> {
-    builder(options)?.commit_from_memory(bytes).map_err(RuntimeError::session("load the graph"))
+    let session = builder(options)?.commit_from_memory(bytes).map_err(RuntimeError::session("load the graph"))?;
+    in_place(session, options)
+}
+
+/// The session, if it computes where it was told to. ONNX Runtime gives the processor whatever its other providers have
+/// no kernel for, in the worst case everything.
+fn in_place(session: Session, options: &SessionOptions) -> Result<Session, RuntimeError> {
+    if let Provider::Cuda { device } = options.provider {
+        let assigned = assigned_nodes(&session)?;
+        if !assigned.contains_key(CUDA_PROVIDER) {
+            let problem = format!(
+                "device {device} was asked for, and ONNX Runtime computes no node of the graph there: {assigned:?}"
+            );
+            return Err(RuntimeError::Provider { provider: "CUDA", problem });
+        }
+    }
+    Ok(session)
 }
 
 fn builder(options: &SessionOptions) -> Result<SessionBuilder, RuntimeError> {
@@ -110,7 +129,9 @@ fn builder(options: &SessionOptions) -> Result<SessionBuilder, RuntimeError> {
         .with_intra_op_spinning(options.spinning)
         .map_err(RuntimeError::session("set spinning"))?
         .with_optimization_level(level)
-        .map_err(RuntimeError::session("set the optimization level"))?;
+        .map_err(RuntimeError::session("set the optimization level"))?
+        .with_config_entry(RECORD_ASSIGNMENT, "1")
+        .map_err(RuntimeError::session("record execution providers"))?;
     match options.provider {
         Provider::Cpu => Ok(builder),
         Provider::Cuda { device } => with_cuda(builder, device),

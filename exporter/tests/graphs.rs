@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use common::{Case, case_names, slice_step};
 use exporter::runtime::{self, Optimization, Provider, SessionOptions};
-use exporter::{ExportError, ExportOptions, Flavor, GraphKind, check, export, metadata};
+use exporter::{ExportError, ExportOptions, Flavor, GraphKind, check, export, metadata, providers};
 use models::checkpoint::{HostTensor, WeightFile, WeightsKind};
 use models::{ArchitectureConfig, Checkpoint, Manifest, QHeadInput};
 
@@ -277,4 +277,18 @@ fn a_missing_provider_is_an_error() {
     let options = SessionOptions { provider: Provider::Cuda { device: 0 }, ..SessionOptions::default() };
     let error = runtime::open_bytes(&bytes, &options).unwrap_err().to_string();
     assert!(error.contains("CUDA") && error.contains("--features cuda"), "{error}");
+}
+
+/// The record is ONNX Runtime's own: on the processor every node of the optimized graph is in it, under one name.
+#[test]
+fn a_session_tells_where_its_nodes_run() {
+    let bytes = export(&Case::load("trm_att_rope_noemb").checkpoint, &STEP).unwrap().bytes;
+    for optimization in [Optimization::None, Optimization::All] {
+        let options = SessionOptions { optimization, ..SessionOptions::default() };
+        let session = runtime::open_bytes(&bytes, &options).unwrap();
+        let assigned = providers::assigned_nodes(&session).unwrap();
+        assert_eq!(assigned.keys().collect::<Vec<_>>(), [providers::CPU_PROVIDER]);
+        assert!(assigned[providers::CPU_PROVIDER] > 50, "{assigned:?}");
+        assert_eq!(providers::main_provider(&session).unwrap(), providers::CPU_PROVIDER);
+    }
 }

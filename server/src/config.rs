@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::FalseyValueParser;
 use exporter::runtime::{Optimization, Provider, SessionOptions};
 
 use crate::ServerError;
@@ -42,6 +43,11 @@ pub struct ServerArgs {
     /// ends with an error rather than fall back to the processor. Default: the processor.
     #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
     pub cuda_device: Option<u16>,
+
+    /// End with an error unless the models run on a GPU: the one of --cuda-device, else the first. For deployments
+    /// that would rather have no replica than a slow one.
+    #[arg(long, env = "TRM_REQUIRE_CUDA", value_parser = FalseyValueParser::new())]
+    pub require_cuda: bool,
 
     /// Puzzles that a model thinks about at the same time, 1 to 128. On a processor a puzzle's step costs the same in
     /// any batch, so that more slots only make all of them slower; on a GPU more slots raise throughput.
@@ -104,7 +110,7 @@ impl ServerArgs {
         Ok(ServerConfig {
             checkpoints,
             bind: self.bind,
-            session: session_options(self.threads, self.cuda_device),
+            session: session_options(self.threads, self.cuda_device.or(self.require_cuda.then_some(0))),
             engine: EngineLimits {
                 slots: self.slots,
                 queue_capacity: self.queue_capacity,

@@ -4,6 +4,7 @@
 
 mod countdown;
 mod engine;
+mod gpu_wanted;
 mod http;
 #[path = "../../../exporter/tests/common/hub_server.rs"]
 mod hub_server;
