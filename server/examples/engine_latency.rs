@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use datasets::sudoku::{GeneratorOptions, held_out};
 use server::config::session_options;
-use server::engine::{Halting, Request};
+use server::engine::{Halting, Policy, Request};
 use server::model::{checkpoints_in, shipped_directory};
 use server::registry::{EngineLimits, SudokuModel};
 use server::sudoku::tokens_of;
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     println!("|---|---|---|---|---|");
     for directory in checkpoints {
         for &slots in &args.batch {
-            let limits = EngineLimits { slots, queue_capacity: 4 * slots, max_steps_limit: STEPS };
+            let limits = EngineLimits::plain(slots, 4 * slots, STEPS);
             let model = SudokuModel::load(&directory, &session_options(args.threads, None), limits)?;
             measure(&model, slots, Duration::from_secs_f64(args.seconds))?;
         }
@@ -53,11 +53,8 @@ fn measure(model: &SudokuModel, slots: usize, time: Duration) -> Result<()> {
     let puzzles: Vec<Vec<i64>> =
         held_out(&options, slots)?.iter().map(|held_out| tokens_of(&held_out.puzzle)).collect();
     let run_all = || -> Result<()> {
-        let request = |tokens: &Vec<i64>| Request {
-            halting: Halting::Fixed,
-            max_steps: Some(STEPS),
-            ..Request::new(tokens.clone())
-        };
+        let policy = Policy { halting: Halting::Fixed, ..Policy::plain(STEPS) };
+        let request = |tokens: &Vec<i64>| Request::new(tokens.clone()).with_policy(policy);
         for pending in model.engine.submit_all(puzzles.iter().map(request).collect())? {
             pending.wait()?;
         }

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use clap::builder::FalseyValueParser;
 use exporter::runtime::{Optimization, Provider, SessionOptions};
 
 use crate::ServerError;
+use crate::engine::{NoiseTarget, Restarts};
 use crate::http::HttpLimits;
 use crate::model::{checkpoints_in, shipped_directory};
 use crate::registry::EngineLimits;
@@ -63,6 +64,14 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_MAX_STEPS", default_value_t = 1024, value_name = "COUNT")]
     pub max_steps: usize,
 
+    /// Most chains of thought of one request besides the first (`augmentations` + `rollouts`).
+    #[arg(long, env = "TRM_MAX_CHAINS", default_value_t = 128, value_name = "COUNT")]
+    pub max_chains: usize,
+
+    /// What is tried when the first chain of thought has failed.
+    #[command(flatten)]
+    pub restarts: RestartArgs,
+
     /// Milliseconds for a body to arrive (else status 408), and then for its answer (else status 504).
     #[arg(long, env = "TRM_REQUEST_TIMEOUT_MS", default_value_t = 30_000, value_name = "MS")]
     pub request_timeout_ms: u64,
@@ -78,6 +87,38 @@ pub struct ServerArgs {
     /// Milliseconds that accepted requests get to finish after SIGTERM or Ctrl-C.
     #[arg(long, env = "TRM_DRAIN_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
     pub drain_timeout_ms: u64,
+}
+
+/// What is tried when the first chain of thought has found no answer that obeys the rules.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct RestartArgs {
+    /// Further chains of thought on symmetric copies of a puzzle that the first chain has not solved.
+    #[arg(long, env = "TRM_AUGMENTATIONS", default_value_t = 8, value_name = "COUNT")]
+    pub augmentations: usize,
+
+    /// Further chains of thought on such a puzzle itself, told apart by noise.
+    #[arg(long, env = "TRM_ROLLOUTS", default_value_t = 0, value_name = "COUNT")]
+    pub rollouts: usize,
+
+    /// Deviation of the noise that further chains add to their state before each step; states have a size of 1.
+    #[arg(long, env = "TRM_SIGMA", default_value_t = 0.25)]
+    pub sigma: f32,
+
+    /// States that get the noise.
+    #[arg(long, env = "TRM_NOISE", value_enum, default_value_t = NoiseTarget::Latent, value_name = "STATES")]
+    pub noise: NoiseTarget,
+
+    /// Steps in all that the first chain may take while further ones are tried.
+    #[arg(long, env = "TRM_DEPTH", default_value_t = 64, value_name = "STEPS")]
+    pub depth: usize,
+}
+
+impl RestartArgs {
+    /// The same for the engine.
+    pub fn restarts(&self) -> Restarts {
+        let Self { augmentations, rollouts, sigma, noise, depth } = *self;
+        Restarts { augmentations, rollouts, sigma, noise, depth }
+    }
 }
 
 /// What the arguments mean.
@@ -115,6 +156,8 @@ impl ServerArgs {
                 slots: self.slots,
                 queue_capacity: self.queue_capacity,
                 max_steps_limit: self.max_steps,
+                chains_limit: self.max_chains,
+                restarts: self.restarts.restarts(),
             },
             http: HttpLimits {
                 max_body_bytes: self.max_body_bytes,

@@ -8,6 +8,7 @@ mod error;
 pub mod evaluation;
 pub mod http;
 pub mod model;
+mod noise;
 pub mod onnx;
 pub mod registry;
 mod runtime_facts;

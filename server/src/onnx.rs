@@ -9,7 +9,8 @@ use models::checkpoint::PuzzleEmbeddings;
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef};
 
-use crate::engine::{StepBatch, StepError, StepModel, StepOutcome};
+use crate::engine::{Noise, StepBatch, StepError, StepModel, StepOutcome};
+use crate::noise;
 
 /// A session on a step graph with the states of its last batch.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct OnnxStepModel {
 
 #[derive(Debug)]
 struct StateNames {
+    /// As the architecture calls it.
+    state: &'static str,
     input: String,
     output: String,
 }
@@ -53,8 +56,11 @@ impl OnnxStepModel {
     pub fn new(session: Session, metadata: &GraphMetadata, puzzle_embeddings: Option<PuzzleEmbeddings>) -> Self {
         let (arch, hidden_size) = (&metadata.arch, metadata.arch.hidden_size());
         let state_names = arch.state_names().iter();
-        let state_names =
-            state_names.map(|name| StateNames { input: names::state_input(name), output: names::state_output(name) });
+        let state_names = state_names.map(|&state| StateNames {
+            state,
+            input: names::state_input(state),
+            output: names::state_output(state),
+        });
         let row_shape = [arch.puzzle_emb_len(), hidden_size];
         let puzzle_input = puzzle_embeddings.map(|embeddings| PuzzleInput {
             embeddings,
@@ -90,6 +96,20 @@ impl OnnxStepModel {
         }
     }
 
+    /// Adds each row's noise to the states that it is meant for.
+    fn disturb(&self, states: &mut [DynValue], noise: &[Option<Noise>]) -> Result<(), StepError> {
+        let (row_len, count) = (self.state_row[0] * self.state_row[1], states.len());
+        for (index, (names, state)) in self.state_names.iter().zip(states).enumerate() {
+            let (_, values) = state.try_extract_tensor_mut::<f32>().map_err(ort_error)?;
+            for (row, noise) in values.chunks_exact_mut(row_len).zip(noise) {
+                if let Some(noise) = noise.filter(|noise| noise::reaches(noise.target, names.state, count)) {
+                    noise::add(&noise, index, row);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn gather(&self, value: &DynValue, rows: usize, carried: &[Option<usize>]) -> Result<DynValue, StepError> {
         let (_, values) = value.try_extract_tensor::<f32>().map_err(ort_error)?;
         let row_len = self.state_row[0] * self.state_row[1];
@@ -117,7 +137,10 @@ impl StepModel for OnnxStepModel {
 
     fn step(&mut self, batch: &StepBatch<'_>) -> Result<StepOutcome, StepError> {
         let rows = batch.carried.len();
-        let states = self.states_for(batch.carried)?;
+        let mut states = self.states_for(batch.carried)?;
+        if batch.noise.iter().any(Option::is_some) {
+            self.disturb(&mut states, batch.noise)?;
+        }
         let reset: Vec<bool> = batch.carried.iter().map(Option::is_none).collect();
 
         let tokens = TensorRef::from_array_view(([rows, self.seq_len], batch.tokens)).map_err(ort_error)?;

@@ -8,7 +8,7 @@ use exporter::runtime::SessionOptions;
 use serde::Serialize;
 
 use crate::ServerError;
-use crate::engine::{Engine, EngineOptions, StepModel};
+use crate::engine::{Engine, EngineOptions, Policy, PolicyLimits, Restarts, StepModel};
 use crate::model::{self, ModelCard};
 use crate::sudoku::SudokuRules;
 
@@ -30,7 +30,7 @@ pub struct Registry {
 }
 
 /// Limits that every engine of a server gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EngineLimits {
     /// Puzzles that think at the same time.
     pub slots: usize,
@@ -38,6 +38,17 @@ pub struct EngineLimits {
     pub queue_capacity: usize,
     /// Largest step budget that a request may name.
     pub max_steps_limit: usize,
+    /// Most chains of thought of one request besides the first.
+    pub chains_limit: usize,
+    /// What follows when the first chain has found no answer that obeys the rules.
+    pub restarts: Restarts,
+}
+
+impl EngineLimits {
+    /// Limits of an engine whose requests get one chain of thought, unless they ask for more.
+    pub const fn plain(slots: usize, queue_capacity: usize, max_steps_limit: usize) -> Self {
+        Self { slots, queue_capacity, max_steps_limit, chains_limit: 128, restarts: Restarts::NONE }
+    }
 }
 
 impl SudokuModel {
@@ -51,12 +62,14 @@ impl SudokuModel {
         step_model: impl StepModel + 'static,
         limits: EngineLimits,
     ) -> Result<Self, ServerError> {
-        let default_max_steps = card.arch.halt_max_steps();
+        let halt_max_steps = card.arch.halt_max_steps();
+        let default_policy = Policy { restarts: limits.restarts, ..Policy::plain(halt_max_steps) };
+        let max_steps = limits.max_steps_limit.max(halt_max_steps).max(limits.restarts.depth);
         let options = EngineOptions {
             slots: limits.slots,
             queue_capacity: limits.queue_capacity,
-            default_max_steps,
-            max_steps_limit: limits.max_steps_limit.max(default_max_steps),
+            default_policy,
+            limits: PolicyLimits { max_steps, chains: limits.chains_limit.max(limits.restarts.chains()) },
         };
         let engine = Engine::start(step_model, Arc::new(SudokuRules(shape)), options)?;
         Ok(Self { card, shape, engine })

@@ -1,8 +1,8 @@
 //! Sudoku as the engine sees it: boards to tokens and back, and the rules as a check on predictions.
 
-use datasets::sudoku::{Board, SudokuShape};
+use datasets::sudoku::{Board, SudokuRng, SudokuShape, Symmetry};
 
-use crate::engine::Rules;
+use crate::engine::{Rules, SymmetricCopy};
 
 /// The rules of one board size.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +11,22 @@ pub struct SudokuRules(pub SudokuShape);
 impl Rules for SudokuRules {
     fn obeyed(&self, inputs: &[i64], answer: &[i64]) -> bool {
         board_from_tokens(self.0, answer).is_solution_of(&board_from_tokens(self.0, inputs))
+    }
+
+    fn has_symmetries(&self) -> bool {
+        true
+    }
+
+    fn copy(&self, inputs: &[i64], seed: u64, index: u64) -> Option<SymmetricCopy> {
+        let shape = self.0;
+        let symmetry = Symmetry::random(shape, &mut SudokuRng::from_seed(seed).substream(index));
+        let tokens = tokens_of(&symmetry.apply(&board_from_tokens(shape, inputs)).ok()?);
+        let inverse = symmetry.inverse();
+        let undo = move |answer: &[i64]| {
+            let board = inverse.apply(&board_from_tokens(shape, answer)).expect("the board has the symmetry's shape");
+            tokens_of(&board)
+        };
+        Some(SymmetricCopy { tokens, undo: Box::new(undo) })
     }
 }
 

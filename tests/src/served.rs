@@ -10,6 +10,7 @@ use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
 use server::RuntimeFacts;
 use server::config::session_options;
+use server::engine::Policy;
 use server::evaluation::measure::run_engine;
 use server::evaluation::puzzle_set::PuzzleSet;
 use server::http::{HttpLimits, router};
@@ -24,7 +25,7 @@ pub fn one_thread() -> SessionOptions {
 
 /// Limits that no test comes near.
 pub fn engine_limits() -> EngineLimits {
-    EngineLimits { slots: 8, queue_capacity: 256, max_steps_limit: 64 }
+    EngineLimits::plain(8, 256, 64)
 }
 
 /// The server's routes over the model in `checkpoint`.
@@ -49,7 +50,7 @@ pub async fn post_puzzles(routes: &Router, puzzles: &[String]) -> Vec<Value> {
 /// Share of puzzles that the engine answers with the label, within the model's own number of steps.
 pub fn exact_share(model: &SudokuModel, set: &PuzzleSet) -> f64 {
     let tokens: Vec<Vec<i64>> = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
-    let run = run_engine(&model.engine, &tokens, model.card.arch.halt_max_steps(), 8, |_| {}).unwrap();
+    let run = run_engine(&model.engine, &tokens, Policy::plain(model.card.arch.halt_max_steps()), 8, |_| {}).unwrap();
     let labels = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.solution));
     let exact = run.answers.iter().zip(labels).filter(|(answer, label)| answer.tokens == *label).count();
     exact as f64 / tokens.len() as f64

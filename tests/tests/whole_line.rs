@@ -69,7 +69,7 @@ fn evaluated_by_server(checkpoint: &Checkpoint, extra_clues: usize) -> RawScore 
     let mut loaded = server::model::load(checkpoint.directory(), &one_thread()).unwrap();
     let rules = SudokuRules(loaded.shape);
     let outcomes = run_raw(&mut loaded.step_model, &rules, &tokens(&set), HALT_STEPS, 16, |_| {}).unwrap();
-    score_raw(&set.puzzles, &outcomes)
+    score_raw(&set.puzzles, &outcomes, None)
 }
 
 /// Outputs of the step graph and the unrolled one, in both flavours.

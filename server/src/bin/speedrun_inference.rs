@@ -14,8 +14,8 @@ use exporter::runtime;
 use hub::{FileReference, Hub, RepositoryKind, registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use server::RuntimeFacts;
-use server::config::session_options;
-use server::engine::{Engine, Halting, Request};
+use server::config::{RestartArgs, session_options};
+use server::engine::{Engine, Policy, Request};
 use server::evaluation::measure::{RawOutcome, run_engine, run_raw};
 use server::evaluation::puzzle_set::{self, PuzzleSet};
 use server::evaluation::report::{Machine, Report};
@@ -77,6 +77,8 @@ struct SudokuArgs {
     /// Puzzles that the engine thinks about at the same time, which the latency is measured at.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=128))]
     clients: u16,
+    #[command(flatten)]
+    restarts: RestartArgs,
     /// Threads of ONNX Runtime; 0: one per physical core.
     #[arg(long, env = "TRM_THREADS", default_value_t = 0)]
     threads: usize,
@@ -144,13 +146,21 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
     bar.finish();
 
     let clients = usize::from(args.clients);
-    let limits = EngineLimits { slots: clients, queue_capacity: clients, max_steps_limit: steps };
+    let restarts = args.restarts.restarts();
+    let limits = EngineLimits {
+        slots: clients,
+        queue_capacity: clients,
+        max_steps_limit: steps,
+        chains_limit: restarts.chains(),
+        restarts,
+    };
+    let policy = Policy { restarts, ..Policy::plain(steps) };
     let model = SudokuModel::start(card, shape, step_model, limits)?;
     let bar = progress_bar(tokens.len(), "engine: until verified".into());
-    let run = run_engine(&model.engine, &tokens, steps, clients, |done| bar.inc(done as u64))?;
+    let run = run_engine(&model.engine, &tokens, policy, clients, |done| bar.inc(done as u64))?;
     bar.finish();
 
-    let raw = score_raw(&set.puzzles, &outcomes);
+    let raw = score_raw(&set.puzzles, &outcomes, Some(&run.answers));
     let report = Report {
         task: "sudoku".into(),
         board_size: shape.size(),
@@ -163,7 +173,7 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
         verified_accuracy: raw.overall.verified.accuracy,
         verified_accuracy_interval: raw.overall.verified.interval,
         raw,
-        engine: score_engine(&run, clients),
+        engine: score_engine(&run, policy, clients),
         raw_seconds,
         model: model.card.clone(),
         runtime: facts,
@@ -177,7 +187,7 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
     report.write(&out)?;
     println!("report   {} and report.md", out.join("report.json").display());
     if !args.no_show {
-        show_one(&model.engine, &set, &outcomes, steps)?;
+        show_one(&model.engine, &set, &outcomes, policy)?;
     }
     Ok(())
 }
@@ -277,16 +287,11 @@ fn report_bad_lines(set: &PuzzleSet) {
 }
 
 /// Shows the verified puzzle that took most steps, for there is most to see; without one, the first.
-fn show_one(engine: &Engine, set: &PuzzleSet, outcomes: &[RawOutcome], steps: usize) -> Result<()> {
+fn show_one(engine: &Engine, set: &PuzzleSet, outcomes: &[RawOutcome], policy: Policy) -> Result<()> {
     let hardest = outcomes.iter().enumerate().filter(|(_, outcome)| outcome.first_verified.is_some());
     let index = hardest.max_by_key(|(_, outcome)| outcome.first_verified).map_or(0, |(index, _)| index);
     let puzzle = &set.puzzles[index];
-    let request = Request {
-        trace: true,
-        max_steps: Some(steps),
-        halting: Halting::Verified,
-        ..Request::new(tokens_of(&puzzle.puzzle))
-    };
+    let request = Request { trace: true, ..Request::new(tokens_of(&puzzle.puzzle)).with_policy(policy) };
     let answer = engine.submit(request)?.wait()?;
     println!("\npuzzle {} ({} givens, {} guesses for our solver)", index + 1, puzzle.puzzle.givens(), puzzle.guesses);
     thinking::show(&Term::stdout(), &puzzle.puzzle, &answer).context("cannot draw on the terminal")

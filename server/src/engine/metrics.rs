@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Answer;
+
 /// Counters since the engine started.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -15,6 +17,7 @@ pub(super) struct Metrics {
     pub(super) failed: Counter,
     pub(super) answered: Counter,
     pub(super) verified: Counter,
+    pub(super) restarted: Counter,
     pub(super) turns: Counter,
     pub(super) rows: Counter,
     pub(super) padding_rows: Counter,
@@ -54,6 +57,8 @@ pub struct MetricsSnapshot {
     pub answered: u64,
     /// Answers that obey the rules.
     pub verified: u64,
+    /// Answers that took more than one chain of thought.
+    pub restarted: u64,
     /// Batches run.
     pub turns: u64,
     /// Steps run: occupied rows over all batches.
@@ -69,6 +74,13 @@ pub struct MetricsSnapshot {
 }
 
 impl Metrics {
+    pub(super) fn add_answer(&self, answer: Option<&Answer>) {
+        let Some(answer) = answer else { return };
+        self.answered.add(1);
+        self.verified.add(u64::from(answer.verified));
+        self.restarted.add(u64::from(answer.chains > 1));
+    }
+
     pub(super) fn add_turn(&self, model: Duration, busy: Duration) {
         self.turns.add(1);
         self.model_ns.add(model.as_nanos() as u64);
@@ -89,6 +101,7 @@ impl Metrics {
             failed: self.failed.get(),
             answered: self.answered.get(),
             verified: self.verified.get(),
+            restarted: self.restarted.get(),
             turns: self.turns.get(),
             rows: self.rows.get(),
             padding_rows: self.padding_rows.get(),

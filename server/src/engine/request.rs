@@ -3,19 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
-/// When a puzzle leaves the engine before its step budget is spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Halting {
-    /// At the first answer that obeys the task's rules.
-    #[default]
-    Verified,
-    /// When the model takes its answer for right (`q_halt > 0`).
-    Q,
-    /// Never: all steps run, as the reference evaluates.
-    Fixed,
-}
+use super::Policy;
 
 /// One puzzle and how to think about it.
 #[derive(Debug, Clone)]
@@ -24,27 +14,27 @@ pub struct Request {
     pub tokens: Vec<i64>,
     /// Row of the model's puzzle-embedding table that belongs to the puzzle; 0 for tasks with one identifier.
     pub puzzle_identifier: usize,
-    /// Most supervision steps; `None`: the engine's default.
-    pub max_steps: Option<usize>,
-    /// When to stop earlier.
-    pub halting: Halting,
+    /// How to think; `None`: the engine's default.
+    pub policy: Option<Policy>,
     /// When the answer is of no more use.
     pub deadline: Option<Instant>,
     /// Keep every step's answer.
     pub trace: bool,
+    /// Where every step's answer is sent as soon as it is there. A reader who lets the channel fill up misses steps:
+    /// the engine waits for nobody.
+    pub events: Option<mpsc::Sender<StepTrace>>,
 }
 
 impl Request {
     /// A request with the engine's defaults.
     pub fn new(tokens: Vec<i64>) -> Self {
-        Self {
-            tokens,
-            puzzle_identifier: 0,
-            max_steps: None,
-            halting: Halting::default(),
-            deadline: None,
-            trace: false,
-        }
+        Self { tokens, puzzle_identifier: 0, policy: None, deadline: None, trace: false, events: None }
+    }
+
+    /// The same with a policy of its own.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy: Some(policy), ..self }
     }
 }
 
@@ -56,8 +46,12 @@ pub enum Stopped {
     Verified,
     /// The model's halting signal.
     Q,
+    /// The answer no longer changed.
+    Stable,
     /// The step budget was spent.
     Steps,
+    /// Several chains ended and voted.
+    Vote,
     /// The deadline passed between two steps.
     Deadline,
 }
@@ -65,26 +59,38 @@ pub enum Stopped {
 /// A puzzle's last answer, right or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// `[seq_len]` predicted tokens of the last step.
+    /// `[seq_len]` predicted tokens.
     pub tokens: Vec<i64>,
     /// Whether these tokens obey the task's rules; checked on every answer, whatever the halting rule.
     pub verified: bool,
-    /// Supervision steps taken.
+    /// Supervision steps of the chain that gave the answer.
     pub steps: usize,
-    /// `q_halt` of the last step.
+    /// `q_halt` of that chain's last step.
     pub q: f32,
     /// Why it stopped.
     pub stopped: Stopped,
+    /// The chain that gave the answer; 0 is the one on the puzzle as it is.
+    pub chain: usize,
+    /// Chains that took a step.
+    pub chains: usize,
+    /// Chains whose last answer this is.
+    pub votes: usize,
+    /// Supervision steps of all chains: what the answer cost.
+    pub total_steps: usize,
     /// Every step in order, where the request asked for it.
     pub trace: Vec<StepTrace>,
     /// Where the time went.
     pub timings: Timings,
 }
 
-/// One step of a puzzle.
+/// One step of one chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepTrace {
-    /// `[seq_len]` predicted tokens.
+    /// The chain, from 0.
+    pub chain: usize,
+    /// The chain's step, from 1.
+    pub step: usize,
+    /// `[seq_len]` predicted tokens, in the frame of the puzzle as it was sent.
     pub tokens: Vec<i64>,
     /// `q_halt` of this step.
     pub q: f32,

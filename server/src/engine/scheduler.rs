@@ -1,14 +1,15 @@
-//! Continuous batching by reasoning step: which puzzle sits in which row, and when it leaves.
-//! Owns the rows and the turn; leaves waiting to the queue and the thread to the worker.
+//! Continuous batching by reasoning step: which chain sits in which row, and when it leaves.
+//! Owns the rows and the turn; leaves waiting to the queue, what a step means to the searches, the thread to the worker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::oneshot;
-
+use super::chain::{Chain, SearchId};
 use super::metrics::Metrics;
-use super::queue::{Job, Queue};
-use super::{Answer, EngineError, Halting, Rules, StepBatch, StepModel, StepOutcome, StepTrace, Stopped, Timings};
+use super::queue::Queue;
+use super::search::{Search, Verdict};
+use super::{Noise, Policy, Reply, Rules, StepBatch, StepModel, StepOutcome};
 
 /// Batch sizes that the engine runs, up to its number of slots: few, so that the backend's memory stays flat, and
 /// close enough that at most a third of a batch beyond four rows is padding.
@@ -17,32 +18,28 @@ const BATCH_SIZES: [usize; 13] = [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128
 /// Most slots an engine can have.
 pub(super) const MAX_SLOTS: usize = BATCH_SIZES[BATCH_SIZES.len() - 1];
 
+/// Of this many rows that fall free while both wait, one goes to a further chain of an admitted request and the others
+/// to new requests: most puzzles need no further chain, and whoever does is not starved by newcomers.
+const GRANTS_PER_FURTHER_CHAIN: usize = 4;
+
 /// The rows of the batch and the model that steps them.
 pub(super) struct Scheduler<M> {
     model: M,
     rules: Arc<dyn Rules>,
     metrics: Arc<Metrics>,
     slots: usize,
-    default_max_steps: usize,
-    rows: Vec<Option<Running>>,
+    default_policy: Policy,
+    rows: Vec<Option<Chain>>,
+    /// In order of admission.
+    searches: BTreeMap<SearchId, Search>,
+    next_search: SearchId,
+    /// Rows granted so far.
+    grants: usize,
     tokens: Vec<i64>,
     carried: Vec<Option<usize>>,
     puzzle_identifiers: Vec<usize>,
+    noise: Vec<Option<Noise>>,
 }
-
-/// A puzzle in a row.
-struct Running {
-    job: Job,
-    admitted: Instant,
-    max_steps: usize,
-    /// Row of the last step that holds its state; `None` before its first step.
-    state_row: Option<usize>,
-    steps: usize,
-    trace: Vec<StepTrace>,
-}
-
-/// An answer and the way to its client.
-type Reply = (oneshot::Sender<Result<Answer, EngineError>>, Result<Answer, EngineError>);
 
 impl<M: StepModel> Scheduler<M> {
     pub(super) fn new(
@@ -50,43 +47,49 @@ impl<M: StepModel> Scheduler<M> {
         rules: Arc<dyn Rules>,
         metrics: Arc<Metrics>,
         slots: usize,
-        default_max_steps: usize,
+        default_policy: Policy,
     ) -> Self {
-        let rows = Vec::with_capacity(slots);
         Self {
             model,
             rules,
             metrics,
             slots,
-            default_max_steps,
-            rows,
+            default_policy,
+            rows: Vec::with_capacity(slots),
+            searches: BTreeMap::new(),
+            next_search: 0,
+            grants: 0,
             tokens: Vec::new(),
             carried: Vec::new(),
             puzzle_identifiers: Vec::new(),
+            noise: Vec::new(),
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.rows.iter().all(Option::is_none)
+        self.searches.is_empty()
     }
 
-    /// Frees the rows of clients that have gone, admits waiting puzzles, runs one step and sends the answers that
-    /// are ready.
+    /// Frees the rows of clients that have gone, fills free rows, runs one step and sends the answers that are ready.
     pub(super) fn turn(&mut self, queue: &Queue) {
         let started = Instant::now();
-        self.free_abandoned_rows();
+        self.drop_abandoned();
         self.admit(queue, started);
         if self.is_idle() {
             return;
         }
         self.fill_inputs();
-        let batch =
-            StepBatch { tokens: &self.tokens, carried: &self.carried, puzzle_identifiers: &self.puzzle_identifiers };
+        let batch = StepBatch {
+            tokens: &self.tokens,
+            carried: &self.carried,
+            puzzle_identifiers: &self.puzzle_identifiers,
+            noise: &self.noise,
+        };
         let stepping = Instant::now();
         let outcome = self.model.step(&batch);
         let stepped = Instant::now();
         let replies = match outcome.map_err(|error| error.to_string()).and_then(|outcome| self.check(outcome)) {
-            Ok(outcome) => self.retire(&outcome, stepped),
+            Ok(outcome) => self.judge(&outcome, stepped),
             Err(message) => {
                 tracing::error!("a reasoning step failed: {message}");
                 self.fail(&message)
@@ -100,43 +103,69 @@ impl<M: StepModel> Scheduler<M> {
         }
     }
 
-    fn free_abandoned_rows(&mut self) {
-        for row in &mut self.rows {
-            if row.take_if(|running| running.job.reply.is_closed()).is_some() {
-                self.metrics.cancelled.add(1);
-            }
+    fn drop_abandoned(&mut self) {
+        let before = self.searches.len();
+        self.searches.retain(|_, search| !search.is_abandoned());
+        let abandoned = before - self.searches.len();
+        if abandoned > 0 {
+            self.metrics.cancelled.add(abandoned as u64);
+            self.free_rows_without_search();
         }
     }
 
+    fn free_rows_without_search(&mut self) {
+        for row in &mut self.rows {
+            row.take_if(|chain| !self.searches.contains_key(&chain.search));
+        }
+    }
+
+    /// Grants free rows: to new requests in order of arrival and to further chains in order of their requests'.
     fn admit(&mut self, queue: &Queue, now: Instant) {
         let occupied = self.rows.iter().flatten().count();
-        let jobs = queue.take(self.slots - occupied, now, &self.metrics);
-        self.resize(occupied + jobs.len());
-        let default_max_steps = self.default_max_steps;
+        let free = self.slots - occupied;
+        let waiting: usize = self.searches.values().map(Search::waiting_chains).sum();
+        let due = (self.grants + free) / GRANTS_PER_FURTHER_CHAIN - self.grants / GRANTS_PER_FURTHER_CHAIN;
+        let jobs = queue.take(free - due.min(waiting), now, &self.metrics);
+        let further = waiting.min(free - jobs.len());
+        self.grants += jobs.len() + further;
+
+        let mut admitted = self.start_further_chains(further);
+        for job in jobs {
+            let policy = job.request.policy.unwrap_or(self.default_policy);
+            let mut search = Search::new(job, policy, now);
+            let id = self.next_search;
+            self.next_search += 1;
+            admitted.push(search.start_chain(id, &*self.rules));
+            self.searches.insert(id, search);
+        }
+        self.resize(occupied + admitted.len());
         let free_rows = self.rows.iter_mut().filter(|row| row.is_none());
-        for (row, job) in free_rows.zip(jobs) {
-            *row = Some(Running {
-                max_steps: job.request.max_steps.unwrap_or(default_max_steps),
-                job,
-                admitted: now,
-                state_row: None,
-                steps: 0,
-                trace: Vec::new(),
-            });
+        for (row, chain) in free_rows.zip(admitted) {
+            *row = Some(chain);
         }
     }
 
-    /// Gives the batch the smallest size that holds `occupied` rows. Puzzles stay in their rows where they can, so
+    fn start_further_chains(&mut self, count: usize) -> Vec<Chain> {
+        let mut chains = Vec::with_capacity(count);
+        for (&id, search) in &mut self.searches {
+            while chains.len() < count && search.waiting_chains() > 0 {
+                chains.push(search.start_chain(id, &*self.rules));
+            }
+        }
+        chains
+    }
+
+    /// Gives the batch the smallest size that holds `occupied` rows. Chains stay in their rows where they can, so
     /// that the model need not move states.
     fn resize(&mut self, occupied: usize) {
         let size = match occupied {
             0 => 0,
             _ => BATCH_SIZES.into_iter().find(|&size| size >= occupied).unwrap_or(self.slots).min(self.slots),
         };
-        let displaced: Vec<Running> = self.rows.drain(size.min(self.rows.len())..).flatten().collect();
+        let displaced: Vec<Chain> = self.rows.drain(size.min(self.rows.len())..).flatten().collect();
         self.rows.resize_with(size, || None);
-        for (row, running) in self.rows.iter_mut().filter(|row| row.is_none()).zip(displaced) {
-            *row = Some(running);
+        for (row, chain) in self.rows.iter_mut().filter(|row| row.is_none()).zip(displaced) {
+            *row = Some(chain);
         }
     }
 
@@ -145,15 +174,19 @@ impl<M: StepModel> Scheduler<M> {
         self.tokens.clear();
         self.carried.clear();
         self.puzzle_identifiers.clear();
+        self.noise.clear();
         for row in &self.rows {
-            if let Some(running) = row {
-                self.tokens.extend_from_slice(&running.job.request.tokens);
-                self.carried.push(running.state_row);
-                self.puzzle_identifiers.push(running.job.request.puzzle_identifier);
+            let chain = row.as_ref().and_then(|chain| Some((chain, self.searches.get(&chain.search)?)));
+            if let Some((chain, search)) = chain {
+                self.tokens.extend_from_slice(chain.tokens(search.inputs()));
+                self.carried.push(chain.state_row);
+                self.puzzle_identifiers.push(search.puzzle_identifier());
+                self.noise.push(chain.noise(search.policy()));
             } else {
                 self.tokens.resize(self.tokens.len() + seq_len, 0);
                 self.carried.push(None);
                 self.puzzle_identifiers.push(0);
+                self.noise.push(None);
             }
         }
     }
@@ -171,70 +204,42 @@ impl<M: StepModel> Scheduler<M> {
         ))
     }
 
-    /// Empties the rows that are finished.
-    fn retire(&mut self, outcome: &StepOutcome, now: Instant) -> Vec<Reply> {
+    /// Lets the searches judge their chains, and empties the rows that are done.
+    fn judge(&mut self, outcome: &StepOutcome, now: Instant) -> Vec<Reply> {
         let mut replies = Vec::new();
         let answers = outcome.answers.chunks_exact(self.model.seq_len());
         for (index, ((row, answer), &q)) in self.rows.iter_mut().zip(answers).zip(&outcome.q_halt).enumerate() {
-            let Some(running) = row else {
+            let Some(chain) = row else {
                 self.metrics.padding_rows.add(1);
                 continue;
             };
             self.metrics.rows.add(1);
-            running.advance(index, answer, q);
-            let Some((stopped, verified)) = running.finished(&*self.rules, answer, q, now) else { continue };
-            if let Some(running) = row.take() {
-                self.metrics.answered.add(1);
-                self.metrics.verified.add(u64::from(verified));
-                replies.push(running.into_reply(answer, q, stopped, verified, now));
+            // Settled by another of its chains in this very turn.
+            let Some(search) = self.searches.get_mut(&chain.search) else { continue };
+            chain.advance(index, answer);
+            match search.judge(chain, q, &*self.rules, now) {
+                Verdict::GoOn => {}
+                Verdict::ChainOver => *row = None,
+                Verdict::Settled => {
+                    let settled = self.searches.remove(&chain.search).map(|search| search.settle(now));
+                    self.metrics.add_answer(settled.as_ref().and_then(|(_, answer)| answer.as_ref().ok()));
+                    replies.extend(settled);
+                    *row = None;
+                }
             }
+        }
+        if !replies.is_empty() {
+            self.free_rows_without_search();
         }
         replies
     }
 
     /// Empties all rows.
     fn fail(&mut self, message: &str) -> Vec<Reply> {
-        let replies: Vec<Reply> = self
-            .rows
-            .drain(..)
-            .flatten()
-            .map(|running| (running.job.reply, Err(EngineError::Step(message.to_owned()))))
-            .collect();
+        self.rows.clear();
+        let searches = std::mem::take(&mut self.searches).into_values();
+        let replies: Vec<Reply> = searches.map(|search| search.fail(message)).collect();
         self.metrics.failed.add(replies.len() as u64);
         replies
-    }
-}
-
-impl Running {
-    fn advance(&mut self, row: usize, answer: &[i64], q: f32) {
-        self.state_row = Some(row);
-        self.steps += 1;
-        if self.job.request.trace {
-            self.trace.push(StepTrace { tokens: answer.to_vec(), q });
-        }
-    }
-
-    /// Why the puzzle stops here and whether its answer obeys the rules; `None` when it goes on.
-    fn finished(&self, rules: &dyn Rules, answer: &[i64], q: f32, now: Instant) -> Option<(Stopped, bool)> {
-        let request = &self.job.request;
-        let obeyed = || rules.obeyed(&request.tokens, answer);
-        let expired = request.deadline.is_some_and(|deadline| deadline <= now);
-        let stopped = match request.halting {
-            Halting::Verified if obeyed() => return Some((Stopped::Verified, true)),
-            Halting::Q if q > 0.0 => Stopped::Q,
-            _ if self.steps >= self.max_steps => Stopped::Steps,
-            _ if expired => Stopped::Deadline,
-            _ => return None,
-        };
-        // Under the rule `verified` this answer has just failed the check.
-        Some((stopped, request.halting != Halting::Verified && obeyed()))
-    }
-
-    fn into_reply(self, answer: &[i64], q: f32, stopped: Stopped, verified: bool, now: Instant) -> Reply {
-        let queue = self.admitted.saturating_duration_since(self.job.submitted);
-        let timings = Timings { queue, compute: now.saturating_duration_since(self.admitted) };
-        let answer =
-            Answer { tokens: answer.to_vec(), verified, steps: self.steps, q, stopped, trace: self.trace, timings };
-        (self.job.reply, Ok(answer))
     }
 }

@@ -1,5 +1,7 @@
 //! The contract between the engine and whatever computes a supervision step, and between the engine and a task.
 
+use super::NoiseTarget;
+
 /// Input of one step: the rows of a batch, some of which continue rows of the step before.
 #[derive(Debug, Clone, Copy)]
 pub struct StepBatch<'a> {
@@ -10,6 +12,22 @@ pub struct StepBatch<'a> {
     /// `[rows]`: the row of the puzzle-embedding table that each row sees, 0 where a task has but one; not looked at by
     /// models without such a table.
     pub puzzle_identifiers: &'a [usize],
+    /// `[rows]`, or empty for none: what is added to a row's state before the step. A row that starts from the initial
+    /// state, which lies inside the graph, gets none.
+    pub noise: &'a [Option<Noise>],
+}
+
+/// Gaussian noise on one row's recursion state for one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Noise {
+    /// Seed of the request.
+    pub seed: u64,
+    /// Which of the seed's streams: one for each step of each chain.
+    pub stream: u64,
+    /// Deviation.
+    pub sigma: f32,
+    /// States that get it.
+    pub target: NoiseTarget,
 }
 
 /// Output of one step.
@@ -57,8 +75,33 @@ impl<M: StepModel + ?Sized> StepModel for Box<M> {
 #[error("{0}")]
 pub struct StepError(pub String);
 
-/// What a task can check about an answer without knowing the label.
+/// What a task can say about an answer without knowing the label, and about a puzzle's likenesses.
 pub trait Rules: Send + Sync {
     /// Whether the predicted tokens `answer` solve the puzzle `inputs` (both `[seq_len]`).
     fn obeyed(&self, inputs: &[i64], answer: &[i64]) -> bool;
+
+    /// Whether [`copy`](Self::copy) gives anything.
+    fn has_symmetries(&self) -> bool {
+        false
+    }
+
+    /// Symmetric copy number `index` of the puzzle `inputs`, of those that `seed` draws.
+    fn copy(&self, inputs: &[i64], seed: u64, index: u64) -> Option<SymmetricCopy> {
+        let _ = (inputs, seed, index);
+        None
+    }
+}
+
+/// A puzzle seen through one of its task's symmetries.
+pub struct SymmetricCopy {
+    /// `[seq_len]` tokens of the copy.
+    pub tokens: Vec<i64>,
+    /// Carries `[seq_len]` predicted tokens back into the frame of the puzzle.
+    pub undo: Box<dyn Fn(&[i64]) -> Vec<i64> + Send>,
+}
+
+impl std::fmt::Debug for SymmetricCopy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SymmetricCopy").field("tokens", &self.tokens).finish_non_exhaustive()
+    }
 }

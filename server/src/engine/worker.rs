@@ -11,21 +11,22 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::metrics::Metrics;
+use super::policy::in_range;
 use super::queue::{Job, Queue, Refusal};
 use super::scheduler::{MAX_SLOTS, Scheduler};
-use super::{Answer, EngineError, MetricsSnapshot, Request, Rules, StepModel};
+use super::{Answer, EngineError, MetricsSnapshot, Policy, PolicyLimits, Request, Rules, StepModel};
 
 /// Limits of an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EngineOptions {
     /// Puzzles that think at the same time, 1 to 128.
     pub slots: usize,
     /// Puzzles that may wait.
     pub queue_capacity: usize,
-    /// Step budget of a request that names none: the model's `halt_max_steps`.
-    pub default_max_steps: usize,
-    /// Largest step budget that a request may name.
-    pub max_steps_limit: usize,
+    /// How a request is thought about that does not say it.
+    pub default_policy: Policy,
+    /// What a request may ask for.
+    pub limits: PolicyLimits,
 }
 
 /// A running engine. Dropping it refuses new requests, answers the accepted ones and waits for the thread.
@@ -36,6 +37,7 @@ pub struct Engine {
     options: EngineOptions,
     seq_len: usize,
     num_puzzle_identifiers: usize,
+    has_symmetries: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -54,19 +56,20 @@ impl Engine {
         rules: Arc<dyn Rules>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        in_range("slots", options.slots, MAX_SLOTS)?;
-        in_range("queue capacity", options.queue_capacity, 1 << 20)?;
-        in_range("default step budget", options.default_max_steps, options.max_steps_limit)?;
+        let has_symmetries = rules.has_symmetries();
+        in_range("slots", options.slots, 1, MAX_SLOTS)?;
+        in_range("queue capacity", options.queue_capacity, 1, 1 << 20)?;
+        options.default_policy.check(&options.limits, has_symmetries)?;
         let queue = Arc::new(Queue::new(options.queue_capacity));
         let metrics = Arc::new(Metrics::default());
         let (seq_len, num_puzzle_identifiers) = (model.seq_len(), model.num_puzzle_identifiers());
-        let scheduler = Scheduler::new(model, rules, metrics.clone(), options.slots, options.default_max_steps);
+        let scheduler = Scheduler::new(model, rules, metrics.clone(), options.slots, options.default_policy);
         let closing = ClosingGuard(queue.clone());
         let thread = std::thread::Builder::new()
             .name("engine".into())
             .spawn(move || run(scheduler, &closing))
             .map_err(|error| EngineError::Step(format!("cannot start the engine's thread: {error}")))?;
-        Ok(Self { queue, metrics, options, seq_len, num_puzzle_identifiers, thread: Some(thread) })
+        Ok(Self { queue, metrics, options, seq_len, num_puzzle_identifiers, has_symmetries, thread: Some(thread) })
     }
 
     /// Queues one puzzle.
@@ -83,7 +86,7 @@ impl Engine {
     /// # Errors
     /// As [`submit`](Self::submit); also when there are more puzzles than the queue holds.
     pub fn submit_all(&self, requests: Vec<Request>) -> Result<Vec<Pending>, EngineError> {
-        in_range("puzzles in one request", requests.len(), self.options.queue_capacity)?;
+        in_range("puzzles in one request", requests.len(), 1, self.options.queue_capacity)?;
         let submitted = Instant::now();
         let mut jobs = Vec::with_capacity(requests.len());
         let mut pending = Vec::with_capacity(requests.len());
@@ -132,7 +135,7 @@ impl Engine {
             let found = request.puzzle_identifier.to_string();
             return Err(EngineError::Request { name: "puzzle identifier", expected, found });
         }
-        request.max_steps.map_or(Ok(()), |steps| in_range("max_steps", steps, self.options.max_steps_limit))
+        request.policy.map_or(Ok(()), |policy| policy.check(&self.options.limits, self.has_symmetries))
     }
 
     /// When half of those who wait now will have been served, at the rate so far.
@@ -186,11 +189,4 @@ fn run<M: StepModel>(mut scheduler: Scheduler<M>, guard: &ClosingGuard) {
     while !scheduler.is_idle() || queue.wait() {
         scheduler.turn(queue);
     }
-}
-
-fn in_range(name: &'static str, found: usize, limit: usize) -> Result<(), EngineError> {
-    if (1..=limit).contains(&found) {
-        return Ok(());
-    }
-    Err(EngineError::Request { name, expected: format!("1 to {limit}"), found: found.to_string() })
 }

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::engine::{Answer, Engine, EngineError, Halting, Request, Rules, StepBatch, StepError, StepModel};
+use crate::engine::{Answer, Engine, EngineError, Policy, Request, Rules, StepBatch, StepError, StepModel};
 
 /// What all steps of one puzzle gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,9 +50,12 @@ pub fn run_raw(
         let puzzle_identifiers = vec![0; batch_size];
         let mut first_verified = vec![None; batch.len()];
         for step in 1..=steps {
-            let batch_of_step =
-                StepBatch { tokens: &tokens, carried: &carried, puzzle_identifiers: &puzzle_identifiers };
-            let outcome = model.step(&batch_of_step)?;
+            let outcome = model.step(&StepBatch {
+                tokens: &tokens,
+                carried: &carried,
+                puzzle_identifiers: &puzzle_identifiers,
+                noise: &[],
+            })?;
             carried = (0..batch_size).map(Some).collect();
             let answers = outcome.answers.chunks_exact(seq_len);
             for ((puzzle, answer), first) in batch.iter().zip(answers.clone()).zip(&mut first_verified) {
@@ -74,15 +77,14 @@ pub fn run_raw(
     Ok(outcomes)
 }
 
-/// Sends every puzzle through the engine, `clients` at a time, each until its answer is verified or `max_steps` are
-/// spent.
+/// Sends every puzzle through the engine, `clients` at a time, each as `policy` says.
 ///
 /// # Errors
 /// When the engine fails on a puzzle.
 pub fn run_engine(
     engine: &Engine,
     puzzles: &[Vec<i64>],
-    max_steps: usize,
+    policy: Policy,
     clients: usize,
     progress: impl Fn(usize) + Sync,
 ) -> Result<EngineRun, EngineError> {
@@ -93,11 +95,7 @@ pub fn run_engine(
         for _ in 0..clients.clamp(1, puzzles.len().max(1)) {
             scope.spawn(|| {
                 while let Some((index, puzzle)) = take(&next, puzzles) {
-                    let request = Request {
-                        max_steps: Some(max_steps),
-                        halting: Halting::Verified,
-                        ..Request::new(puzzle.clone())
-                    };
+                    let request = Request::new(puzzle.clone()).with_policy(policy);
                     let answer = engine.submit(request).and_then(crate::engine::Pending::wait);
                     answers.lock().unwrap_or_else(PoisonError::into_inner).push((index, answer));
                     progress(1);

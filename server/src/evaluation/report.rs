@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::EvaluationError;
 use super::score::{EngineScore, Group, RawScore, Share};
 use crate::RuntimeFacts;
+use crate::engine::{Policy, Restarts};
 use crate::model::ModelCard;
 
 /// Everything that one evaluation found out.
@@ -115,7 +116,8 @@ impl Report {
             "# Sudoku {size}x{size}: model `{name}`\n\n\
              {count} puzzles ({dataset}), {started}.\n\n\
              *Raw* is the model's prediction after all {steps} steps against the label. *Verified* stops at the first \
-             step whose prediction obeys the rules and keeps the givens; no label is needed for that.\n\n\
+             step whose prediction obeys the rules and keeps the givens; no label is needed for that. *With restarts* \
+             adds, for puzzles still unsolved, {restarts}.\n\n\
              {overview}\n\n{groups}\n\n\
              - model: `{name}`, {parameters} parameters, sha256 `{sha256}`, step {step} on {trained_on}\n\
              - config: `{config}`\n\
@@ -128,6 +130,7 @@ impl Report {
             dataset = self.dataset,
             started = self.started,
             steps = self.steps,
+            restarts = restarts_in_words(&self.engine.policy),
             parameters = model.parameters,
             sha256 = model.sha256,
             step = model.step,
@@ -146,6 +149,8 @@ impl Report {
         let rows = [
             ("exact accuracy (raw)", with_interval(self.raw.overall.raw)),
             ("verified accuracy", with_interval(self.raw.overall.verified)),
+            ("verified accuracy with restarts", with_interval(engine.verified)),
+            ("puzzles that needed restarts", percent(engine.restarted)),
             ("token accuracy (raw)", percent(self.raw.token_accuracy)),
             ("Q head right (raw)", percent(self.raw.q_halt_accuracy)),
             ("mean steps until verified or given up", format!("{:.2}", engine.mean_steps)),
@@ -161,13 +166,14 @@ impl Report {
 
     fn groups(&self) -> Table {
         let mut table = Table::new();
-        table.set_header(["puzzles", "count", "raw", "verified"]);
+        table.set_header(["puzzles", "count", "raw", "verified", "with restarts"]);
         let mut add = |name: &str, group: &Group| {
             table.add_row([
                 format!("{name}{}", group.label),
                 group.puzzles.to_string(),
                 with_interval(group.raw),
                 with_interval(group.verified),
+                group.engine.map_or_else(String::new, with_interval),
             ]);
         };
         self.raw.by_guesses.iter().for_each(|group| add("guesses ", group));
@@ -177,6 +183,16 @@ impl Report {
         }
         table
     }
+}
+
+fn restarts_in_words(policy: &Policy) -> String {
+    let Restarts { augmentations, rollouts, sigma, depth, .. } = policy.restarts;
+    let steps = policy.max_steps;
+    format!(
+        "{augmentations} chains on symmetric copies and {rollouts} on the puzzle itself, of {steps} steps each with \
+         noise of deviation {sigma}, and up to {} steps of the first chain",
+        depth.max(steps)
+    )
 }
 
 fn percent(share: f64) -> String {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::{EngineRun, RawOutcome};
 use super::puzzle_set::EvaluationPuzzle;
+use crate::engine::{Answer, Policy};
 use crate::sudoku::tokens_of;
 
 /// Accuracies of a group of puzzles.
@@ -22,6 +23,8 @@ pub struct Group {
     pub raw: Share,
     /// Some step's prediction obeys the rules and keeps the givens.
     pub verified: Share,
+    /// The engine's answer does, restarts included; `None` without a run through the engine.
+    pub engine: Option<Share>,
 }
 
 /// What all steps of all puzzles gave.
@@ -46,9 +49,13 @@ pub struct RawScore {
 pub struct EngineScore {
     /// Puzzles that thought at the same time.
     pub clients: usize,
+    /// How the puzzles were thought about.
+    pub policy: Policy,
     /// Answers that obey the rules.
     pub verified: Share,
-    /// Supervision steps per puzzle.
+    /// Share of puzzles that the first chain of thought did not solve within `max_steps`.
+    pub restarted: f64,
+    /// Supervision steps per puzzle, of all its chains.
     pub mean_steps: f64,
     /// Throughput.
     pub puzzles_per_second: f64,
@@ -58,9 +65,10 @@ pub struct EngineScore {
     pub latency_p99_ms: f64,
 }
 
-/// Scores of a raw run.
-pub fn score_raw(puzzles: &[EvaluationPuzzle], outcomes: &[RawOutcome]) -> RawScore {
-    let judged: Vec<Judged> = puzzles.iter().zip(outcomes).map(Judged::new).collect();
+/// Scores of a raw run, beside what the engine answered to the same puzzles, if it was asked.
+pub fn score_raw(puzzles: &[EvaluationPuzzle], outcomes: &[RawOutcome], answers: Option<&[Answer]>) -> RawScore {
+    let judge = |(index, (puzzle, outcome))| Judged::new(puzzle, outcome, answers.map(|answers| &answers[index]));
+    let judged: Vec<Judged> = puzzles.iter().zip(outcomes).enumerate().map(judge).collect();
     let total = judged.len().max(1) as f64;
     let givens = Spans::new(judged.iter().map(|judged| judged.givens as u64));
     let steps: Vec<usize> = outcomes.iter().filter_map(|outcome| outcome.first_verified).collect();
@@ -75,14 +83,16 @@ pub fn score_raw(puzzles: &[EvaluationPuzzle], outcomes: &[RawOutcome]) -> RawSc
 }
 
 /// Scores of a run through the engine.
-pub fn score_engine(run: &EngineRun, clients: usize) -> EngineScore {
+pub fn score_engine(run: &EngineRun, policy: Policy, clients: usize) -> EngineScore {
     let count = run.answers.len();
     let mut latencies: Vec<Duration> = run.answers.iter().map(|answer| answer.timings.total()).collect();
     latencies.sort_unstable();
     EngineScore {
         clients,
+        policy,
+        restarted: run.answers.iter().filter(|answer| answer.chains > 1).count() as f64 / count.max(1) as f64,
         verified: share(run.answers.iter().filter(|answer| answer.verified).count(), count),
-        mean_steps: run.answers.iter().map(|answer| answer.steps).sum::<usize>() as f64 / count.max(1) as f64,
+        mean_steps: run.answers.iter().map(|answer| answer.total_steps).sum::<usize>() as f64 / count.max(1) as f64,
         puzzles_per_second: count as f64 / run.elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
         latency_p50_ms: percentile(&latencies, 0.5),
         latency_p99_ms: percentile(&latencies, 0.99),
@@ -96,12 +106,13 @@ struct Judged {
     givens: usize,
     exact: bool,
     verified: bool,
+    engine: Option<bool>,
     correct_cells: f64,
     q_is_right: bool,
 }
 
 impl Judged {
-    fn new((puzzle, outcome): (&EvaluationPuzzle, &RawOutcome)) -> Self {
+    fn new(puzzle: &EvaluationPuzzle, outcome: &RawOutcome, answer: Option<&Answer>) -> Self {
         let label = tokens_of(&puzzle.solution);
         let correct = label.iter().zip(&outcome.answer).filter(|(label, answer)| label == answer).count();
         let exact = correct == label.len();
@@ -110,6 +121,7 @@ impl Judged {
             givens: puzzle.puzzle.givens(),
             exact,
             verified: outcome.first_verified.is_some(),
+            engine: answer.map(|answer| answer.verified),
             correct_cells: correct as f64 / label.len() as f64,
             q_is_right: (outcome.q > 0.0) == exact,
         }
@@ -122,7 +134,11 @@ fn group<'j>(label: String, judged: impl Iterator<Item = &'j Judged> + Clone) ->
         label,
         puzzles,
         raw: share(judged.clone().filter(|judged| judged.exact).count(), puzzles),
-        verified: share(judged.filter(|judged| judged.verified).count(), puzzles),
+        verified: share(judged.clone().filter(|judged| judged.verified).count(), puzzles),
+        engine: judged
+            .map(|judged| judged.engine)
+            .try_fold(0, |solved, engine| engine.map(|engine| solved + usize::from(engine)))
+            .map(|solved| share(solved, puzzles)),
     }
 }
 
@@ -179,7 +195,7 @@ mod tests {
             outcome(vec![1; 16], 1.0, None),
             outcome(right(3), -1.0, Some(3)),
         ];
-        let score = score_raw(&puzzles, &outcomes);
+        let score = score_raw(&puzzles, &outcomes, None);
         assert!((score.overall.raw.accuracy - 0.5).abs() < 1e-12);
         assert!((score.overall.verified.accuracy - 0.75).abs() < 1e-12);
         assert_eq!(score.overall.raw.interval, wilson_interval(2, 4));

@@ -39,17 +39,22 @@ pub fn frames(puzzle: &Board, answer: &Answer, styled: bool) -> Vec<String> {
     let shape = puzzle.shape();
     let mut previous = puzzle.clone();
     let mut frames = vec![format!("the puzzle\n{}", draw(puzzle, puzzle, &previous, styled))];
-    for (index, StepTrace { tokens, q }) in answer.trace.iter().enumerate() {
+    let shown = |step: &&StepTrace| step.chain == 0 || step.chain == answer.chain;
+    let mut steps: Vec<&StepTrace> = answer.trace.iter().filter(shown).collect();
+    // Chains think in turns; who watches wants to see one after the other.
+    steps.sort_by_key(|step| (step.chain, step.step));
+    for (index, StepTrace { chain, step, tokens, q }) in steps.iter().enumerate() {
         let board = board_from_tokens(shape, tokens);
         let changed = changes(shape, &previous, &board);
-        let is_last = index + 1 == answer.trace.len();
+        let is_last = index + 1 == steps.len();
         let verdict = match (is_last, answer.verified) {
             (false, _) => "",
             (true, true) => ", obeys the rules",
             (true, false) => ", not solved",
         };
         let cells = if changed == 1 { "cell" } else { "cells" };
-        let heading = format!("step {}: q {q:+.2}, {changed} {cells} changed{verdict}\n", index + 1);
+        let restart = if *chain == 0 { String::new() } else { format!("restart {chain}, ") };
+        let heading = format!("{restart}step {step}: q {q:+.2}, {changed} {cells} changed{verdict}\n");
         frames.push(heading + &draw(&board, puzzle, &previous, styled));
         previous = board;
     }
@@ -93,10 +98,23 @@ mod tests {
         let solution = Board::parse("1234341221434321").unwrap();
         let mut half = tokens_of(&puzzle);
         half[12] = 5;
-        let trace = vec![StepTrace { tokens: half, q: -3.25 }, StepTrace { tokens: tokens_of(&solution), q: 1.0 }];
-        let timings = Timings::default();
         let tokens = tokens_of(&solution);
-        let answer = Answer { tokens, verified: true, steps: 2, q: 1.0, stopped: Stopped::Verified, trace, timings };
+        let answer = Answer {
+            tokens: tokens.clone(),
+            verified: true,
+            steps: 2,
+            q: 1.0,
+            stopped: Stopped::Verified,
+            chain: 0,
+            chains: 1,
+            votes: 1,
+            total_steps: 2,
+            trace: vec![
+                StepTrace { chain: 0, step: 1, tokens: half, q: -3.25 },
+                StepTrace { chain: 0, step: 2, tokens, q: 1.0 },
+            ],
+            timings: Timings::default(),
+        };
         (puzzle, answer)
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Problem;
-use crate::engine::Halting;
+use crate::engine::{Halting, NoiseTarget, Policy, Restarts};
 
 /// How a board was written, and is written back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,23 @@ pub(super) struct SolveOptions {
     puzzle: Option<Value>,
     puzzles: Option<Vec<Value>>,
     /// Most supervision steps.
-    pub(super) max_steps: Option<usize>,
+    max_steps: Option<usize>,
     /// When to stop earlier.
-    pub(super) halting: Halting,
+    halting: Option<Halting>,
+    /// Equal answers in a row that `"halting": "stable"` waits for.
+    stable_steps: Option<usize>,
+    /// Further chains on symmetric copies.
+    augmentations: Option<usize>,
+    /// Further chains on the puzzle itself, with noise.
+    rollouts: Option<usize>,
+    /// Deviation of the noise.
+    sigma: Option<f32>,
+    /// States that get noise.
+    noise: Option<NoiseTarget>,
+    /// Steps that the first chain may take while further ones are tried.
+    depth: Option<usize>,
+    /// Fixes copies and noise.
+    seed: Option<u64>,
     /// Milliseconds after which the answer so far will do.
     pub(super) deadline_ms: Option<u64>,
     /// Also every step's answer.
@@ -89,6 +103,28 @@ impl SolveRequest {
             }
             (Some(_), Some(_)) => Err(Problem::Malformed("send either \"puzzle\" or \"puzzles\", not both".into())),
             (None, None) => Err(Problem::Malformed(format!("\"puzzle\" is missing; {EXPECTED}"))),
+        }
+    }
+}
+
+impl SolveOptions {
+    /// How to think, where the request does not say it as `default` does.
+    pub(super) fn policy(&self, default: &Policy) -> Policy {
+        let halting = self.halting.unwrap_or(default.halting);
+        // The default's further chains follow a failure, which only the rules can tell.
+        let restarts = if halting == Halting::Verified { default.restarts } else { Restarts::NONE };
+        Policy {
+            max_steps: self.max_steps.unwrap_or(default.max_steps),
+            halting,
+            stable_steps: self.stable_steps.unwrap_or(default.stable_steps),
+            restarts: Restarts {
+                augmentations: self.augmentations.unwrap_or(restarts.augmentations),
+                rollouts: self.rollouts.unwrap_or(restarts.rollouts),
+                sigma: self.sigma.unwrap_or(default.restarts.sigma),
+                noise: self.noise.unwrap_or(default.restarts.noise),
+                depth: self.depth.unwrap_or(restarts.depth),
+            },
+            seed: self.seed.unwrap_or(default.seed),
         }
     }
 }

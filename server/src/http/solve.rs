@@ -31,6 +31,11 @@ struct SolveResponse {
     steps: usize,
     q: f32,
     stopped: Stopped,
+    /// The chain of thought that gave the answer, of how many, and what all of them cost.
+    chain: usize,
+    chains: usize,
+    votes: usize,
+    total_steps: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     grid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,6 +46,7 @@ struct SolveResponse {
 
 #[derive(Debug, Serialize)]
 struct TraceEntry {
+    chain: usize,
     step: usize,
     answer: Value,
     q: f32,
@@ -120,14 +126,14 @@ fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Tick
     check_trace(request, &models)?;
 
     let deadline = request.options.deadline_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
-    let engine_request = |puzzle: &Puzzle| EngineRequest {
+    let engine_request = |puzzle: &Puzzle, model: &SudokuModel| EngineRequest {
         // Sudoku puzzles have one identifier.
         puzzle_identifier: 0,
         tokens: tokens_of(&puzzle.board),
-        max_steps: request.options.max_steps,
-        halting: request.options.halting,
+        policy: Some(request.options.policy(&model.engine.options().default_policy)),
         deadline,
         trace: request.options.trace,
+        events: None,
     };
     // A batch goes into each engine's queue whole or not at all.
     let mut tickets: Vec<Option<Ticket<'s>>> = request.puzzles.iter().map(|_| None).collect();
@@ -136,7 +142,7 @@ fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Tick
         if mine.is_empty() {
             continue;
         }
-        let requests = mine.iter().map(|&index| engine_request(&request.puzzles[index])).collect();
+        let requests = mine.iter().map(|&index| engine_request(&request.puzzles[index], model)).collect();
         for (index, pending) in mine.into_iter().zip(model.engine.submit_all(requests)?) {
             let form = request.puzzles[index].form;
             tickets[index] = Some(Ticket { pending, model, shape: model.shape, form });
@@ -147,7 +153,7 @@ fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Tick
 
 /// A trace lies in memory until its puzzle is done.
 fn check_trace(request: &SolveRequest, models: &[&SudokuModel]) -> Result<(), Problem> {
-    let steps = |model: &&SudokuModel| request.options.max_steps.unwrap_or(model.engine.options().default_max_steps);
+    let steps = |model: &&SudokuModel| request.options.policy(&model.engine.options().default_policy).most_steps();
     let frames: usize = models.iter().map(steps).fold(0, usize::saturating_add);
     if !request.options.trace || frames <= MAX_TRACE_FRAMES {
         return Ok(());
@@ -180,8 +186,9 @@ fn describe(
     let board = board_from_tokens(shape, &answer.tokens);
     let written = form.write(&board);
     let (solution, attempt) = if answer.verified { (Some(written), None) } else { (None, Some(written)) };
-    let entry = |(index, step): (usize, &StepTrace)| TraceEntry {
-        step: index + 1,
+    let entry = |step: &StepTrace| TraceEntry {
+        chain: step.chain,
+        step: step.step,
         answer: form.write(&board_from_tokens(shape, &step.tokens)),
         q: step.q,
     };
@@ -194,8 +201,12 @@ fn describe(
         steps: answer.steps,
         q: answer.q,
         stopped: answer.stopped,
+        chain: answer.chain,
+        chains: answer.chains,
+        votes: answer.votes,
+        total_steps: answer.total_steps,
         grid: options.grid.then(|| board.to_grid()),
-        trace: options.trace.then(|| answer.trace.iter().enumerate().map(entry).collect()),
+        trace: options.trace.then(|| answer.trace.iter().map(entry).collect()),
         model: ModelName { name: model.card.name.clone(), sha256: model.card.sha256.clone() },
         timings: TimingsMs {
             queue_ms: ms(answer.timings.queue),

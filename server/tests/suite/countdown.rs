@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use server::engine::{Request, Rules, StepBatch, StepError, StepModel, StepOutcome};
+use server::engine::{Noise, Request, Rules, StepBatch, StepError, StepModel, StepOutcome};
 
 pub(crate) const SEQ_LEN: usize = 4;
 /// Second token of an answer that obeys the rules.
@@ -16,6 +16,8 @@ pub(crate) const SOLVED: i64 = 1;
 pub(crate) struct Countdown {
     state: Vec<State>,
     pub(crate) log: Arc<Mutex<Vec<Turn>>>,
+    /// The noise of every row, turn by turn.
+    pub(crate) noise: Arc<Mutex<Vec<Vec<Option<Noise>>>>>,
     gate: Option<Gate>,
 }
 
@@ -66,7 +68,7 @@ impl Handbrake {
 
 impl Countdown {
     pub(crate) fn new() -> Self {
-        Self { state: Vec::new(), log: Arc::default(), gate: None }
+        Self { state: Vec::new(), log: Arc::default(), noise: Arc::default(), gate: None }
     }
 
     pub(crate) fn with_handbrake() -> (Self, Handbrake) {
@@ -103,6 +105,7 @@ impl StepModel for Countdown {
             next.push(State { tokens: tokens.to_vec(), steps });
         }
         let names = batch.tokens.chunks(SEQ_LEN).map(|tokens| tokens[3]).filter(|&name| name != 0).collect();
+        self.noise.lock().unwrap().push(batch.noise.to_vec());
         self.log.lock().unwrap().push(Turn { rows: batch.carried.len(), names });
         self.state = next;
         Ok(outcome)

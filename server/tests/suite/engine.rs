@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use server::engine::{Engine, EngineError, EngineOptions, Halting, Request, Stopped};
+use server::engine::{Engine, EngineError, EngineOptions, Halting, Policy, PolicyLimits, Request, Stopped};
 
 use crate::countdown::{Countdown, SecondTokenIsOne, Turn, countdown};
 
 fn options(slots: usize) -> EngineOptions {
-    EngineOptions { slots, queue_capacity: 64, default_max_steps: 16, max_steps_limit: 64 }
+    EngineOptions {
+        slots,
+        queue_capacity: 64,
+        default_policy: Policy::plain(16),
+        limits: PolicyLimits { max_steps: 64, chains: 32 },
+    }
 }
 
 fn start(model: Countdown, options: EngineOptions) -> Engine {
@@ -32,27 +37,28 @@ fn a_puzzle_stops_at_the_first_answer_that_obeys_the_rules() {
 fn halting_rules_differ() {
     let engine = start(Countdown::new(), options(4));
     let run = |halting, max_steps| {
-        let request = Request { halting, max_steps, trace: true, ..countdown(5, 1) };
+        let policy = Policy { halting, ..Policy::plain(max_steps) };
+        let request = Request { trace: true, ..countdown(5, 1).with_policy(policy) };
         engine.submit(request).unwrap().wait().unwrap()
     };
-    let q = run(Halting::Q, None);
+    let q = run(Halting::Q, 16);
     assert_eq!((q.steps, q.verified, q.stopped), (4, false, Stopped::Q));
     assert!((q.q - 0.5).abs() < 1e-6);
 
-    let fixed = run(Halting::Fixed, None);
+    let fixed = run(Halting::Fixed, 16);
     assert_eq!((fixed.steps, fixed.verified, fixed.stopped), (16, true, Stopped::Steps));
     assert_eq!(fixed.trace.len(), 16);
     let steps: Vec<i64> = fixed.trace.iter().map(|step| step.tokens[2]).collect();
     assert_eq!(steps, (1..=16).collect::<Vec<_>>());
 
-    let short = run(Halting::Verified, Some(3));
+    let short = run(Halting::Verified, 3);
     assert_eq!((short.steps, short.verified, short.stopped), (3, false, Stopped::Steps));
 }
 
 #[test]
 fn a_budget_may_exceed_the_default_but_not_the_limit() {
     let engine = start(Countdown::new(), options(4));
-    let request = |max_steps| Request { max_steps: Some(max_steps), ..countdown(40, 1) };
+    let request = |max_steps| countdown(40, 1).with_policy(Policy::plain(max_steps));
     assert_eq!(engine.submit(request(64)).unwrap().wait().unwrap().steps, 40);
     let error = engine.submit(request(65)).unwrap_err();
     assert_eq!(error.to_string(), "max_steps: expected 1 to 64, found 65");
@@ -147,8 +153,9 @@ fn every_request_is_answered_or_cancelled_exactly_once() {
     let mut kept = Vec::new();
     for name in 1..=400_i64 {
         // Budgets below the need end unverified; every fifth client leaves at once.
-        let request = Request { max_steps: Some(name as usize * 13 % 17 + 1), ..countdown(name * 7 % 19 + 1, name) };
-        let (need, budget) = (request.tokens[0] as usize, request.max_steps.unwrap());
+        let budget = name as usize * 13 % 17 + 1;
+        let request = countdown(name * 7 % 19 + 1, name).with_policy(Policy::plain(budget));
+        let need = request.tokens[0] as usize;
         let pending = engine.submit(request).unwrap();
         if name % 5 != 0 {
             kept.push((pending, need, budget));

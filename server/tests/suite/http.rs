@@ -18,7 +18,7 @@ use crate::oracle::{Oracle, STEPS, card};
 const PUZZLE: &str = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79";
 const SOLUTION: &str = "534678912672195348198342567859761423426853791713924856961537284287419635345286179";
 const SMALL: &str = "1...............";
-const LIMITS: EngineLimits = EngineLimits { slots: 2, queue_capacity: 3, max_steps_limit: 64 };
+const LIMITS: EngineLimits = EngineLimits::plain(2, 3, 64);
 const HTTP_LIMITS: HttpLimits =
     HttpLimits { max_body_bytes: 2000, max_puzzles: 3, request_timeout: Duration::from_secs(30) };
 
@@ -280,7 +280,7 @@ async fn health_and_info_tell_the_truth() {
     let nine = &info["models"][1];
     assert_eq!((&nine["name"], &nine["task"], &nine["seq_len"]), (&json!("sudoku-9x9"), &json!("sudoku"), &json!(81)));
     assert_eq!(nine["arch"]["name"], "trm");
-    assert_eq!(nine["engine"]["options"]["default_max_steps"], 16);
+    assert_eq!(nine["engine"]["options"]["default_policy"]["max_steps"], 16);
     assert_eq!(
         (&nine["engine"]["counters"]["answered"], &nine["engine"]["counters"]["rows"]),
         (&json!(1), &json!(STEPS))

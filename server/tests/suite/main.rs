@@ -14,6 +14,7 @@ mod programs;
 mod published;
 mod puzzle_sets;
 mod random_checkpoint;
+mod restarts;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../models/tests/common/torch_save.rs"]
 mod torch_save;

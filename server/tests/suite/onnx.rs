@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use datasets::sudoku::{GeneratorOptions, SudokuShape, held_out};
 use server::config::session_options;
-use server::engine::{Answer, Halting, Request, StepBatch, StepModel};
+use server::engine::{Answer, Halting, Policy, Request, StepBatch, StepModel};
 use server::model::{self, LoadedModel};
 use server::onnx::OnnxStepModel;
 use server::registry::{EngineLimits, Registry, SudokuModel};
@@ -12,7 +12,7 @@ use server::sudoku::tokens_of;
 
 use crate::random_checkpoint::{architectures, write_architecture, write_random, write_with_table};
 
-const LIMITS: EngineLimits = EngineLimits { slots: 8, queue_capacity: 64, max_steps_limit: 64 };
+const LIMITS: EngineLimits = EngineLimits::plain(8, 64, 64);
 
 fn puzzles(size: usize, count: usize) -> Vec<Vec<i64>> {
     let options = GeneratorOptions { size, ..GeneratorOptions::default() };
@@ -22,11 +22,12 @@ fn puzzles(size: usize, count: usize) -> Vec<Vec<i64>> {
 /// A batch of puzzles that all have identifier 0.
 fn batch<'a>(tokens: &'a [i64], carried: &'a [Option<usize>]) -> StepBatch<'a> {
     const ZEROS: [usize; 8] = [0; 8];
-    StepBatch { tokens, carried, puzzle_identifiers: &ZEROS[..carried.len()] }
+    StepBatch { tokens, carried, puzzle_identifiers: &ZEROS[..carried.len()], noise: &[] }
 }
 
 fn fixed(tokens: &[i64], max_steps: usize) -> Request {
-    Request { halting: Halting::Fixed, max_steps: Some(max_steps), trace: true, ..Request::new(tokens.to_vec()) }
+    let policy = Policy { halting: Halting::Fixed, ..Policy::plain(max_steps) };
+    Request { trace: true, ..Request::new(tokens.to_vec()).with_policy(policy) }
 }
 
 /// Kernels for other batch sizes add in another order: float32 rounding, which an untrained model amplifies about
@@ -129,7 +130,7 @@ fn every_row_of_a_batch_sees_its_own_row_of_the_puzzle_table() {
     let tokens = [&puzzles(4, 1)[0][..], &puzzles(4, 1)[0], &puzzles(4, 1)[0]].concat();
     let identifiers = [2, 0, 1];
     let run = |model: &mut OnnxStepModel, identifiers: &[usize]| {
-        let first = StepBatch { tokens: &tokens, carried: &[None; 3], puzzle_identifiers: identifiers };
+        let first = StepBatch { tokens: &tokens, carried: &[None; 3], puzzle_identifiers: identifiers, noise: &[] };
         model.step(&first).unwrap();
         model.step(&StepBatch { carried: &[Some(0), Some(1), Some(2)], ..first }).unwrap()
     };
@@ -145,7 +146,7 @@ fn every_row_of_a_batch_sees_its_own_row_of_the_puzzle_table() {
     let different = |left: usize, right: usize| (mixed.q_halt[left] - mixed.q_halt[right]).abs() > 1e-3;
     assert!(different(0, 1) && different(1, 2) && different(0, 2), "{:?}", mixed.q_halt);
 
-    let outside = StepBatch { tokens: &tokens, carried: &[None; 3], puzzle_identifiers: &[0, 3, 0] };
+    let outside = StepBatch { tokens: &tokens, carried: &[None; 3], puzzle_identifiers: &[0, 3, 0], noise: &[] };
     let message = whole.step(&outside).unwrap_err().to_string();
     assert!(message.contains("rows 0 to 2, row 3 was asked for"), "{message}");
 }

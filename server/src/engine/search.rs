@@ -1,0 +1,195 @@
+//! A request in flight: which of its chains may start, what they have answered, and when the matter is settled.
+//! Leaves rows and steps to the scheduler.
+
+use std::time::Instant;
+
+use super::chain::{Chain, ChainEnd, SearchId};
+use super::queue::Job;
+use super::{Answer, EngineError, Halting, Policy, Reply, Rules, StepTrace, Stopped, Timings};
+
+/// A request that has been admitted.
+#[derive(Debug)]
+pub(super) struct Search {
+    job: Job,
+    policy: Policy,
+    admitted: Instant,
+    /// Chains that have started; the next one's index.
+    started: usize,
+    /// Chains that may start so far.
+    released: usize,
+    running: usize,
+    total_steps: usize,
+    candidates: Vec<Candidate>,
+    trace: Vec<StepTrace>,
+}
+
+/// The last answer of a chain that has ended.
+#[derive(Debug)]
+struct Candidate {
+    chain: usize,
+    tokens: Vec<i64>,
+    q: f32,
+    steps: usize,
+    stopped: Stopped,
+    verified: bool,
+}
+
+/// What a step means for the search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The chain goes on.
+    GoOn,
+    /// The chain is over, the search is not.
+    ChainOver,
+    /// The search is over, and all its chains with it.
+    Settled,
+}
+
+impl Search {
+    pub(super) fn new(job: Job, policy: Policy, admitted: Instant) -> Self {
+        // Under the other rules nothing tells whether the first chain has failed.
+        let released = if policy.halting == Halting::Verified { 1 } else { 1 + policy.restarts.chains() };
+        let (candidates, trace) = (Vec::new(), Vec::new());
+        Self { job, policy, admitted, started: 0, released, running: 0, total_steps: 0, candidates, trace }
+    }
+
+    pub(super) fn inputs(&self) -> &[i64] {
+        &self.job.request.tokens
+    }
+
+    pub(super) fn puzzle_identifier(&self) -> usize {
+        self.job.request.puzzle_identifier
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.job.reply.is_closed()
+    }
+
+    /// Chains that could start if there were rows.
+    pub(super) fn waiting_chains(&self) -> usize {
+        self.released - self.started
+    }
+
+    pub(super) fn start_chain(&mut self, id: SearchId, rules: &dyn Rules) -> Chain {
+        let chain = Chain::new(id, self.started, self.inputs(), &self.policy, rules);
+        self.started += 1;
+        self.running += 1;
+        chain
+    }
+
+    /// Judges the step that `chain` has just taken.
+    pub(super) fn judge(&mut self, chain: &Chain, q: f32, rules: &dyn Rules, now: Instant) -> Verdict {
+        self.total_steps += 1;
+        self.report(chain, q);
+        if self.policy.halting == Halting::Verified && rules.obeyed(self.inputs(), chain.answer()) {
+            // Whatever other chains have answered: this one is right.
+            self.candidates.clear();
+            self.keep(chain, q, Stopped::Verified, true);
+            return Verdict::Settled;
+        }
+        if chain.index == 0 && chain.steps == self.policy.max_steps {
+            self.released = 1 + self.policy.restarts.chains();
+        }
+        let expired = self.job.request.deadline.is_some_and(|deadline| deadline <= now);
+        let stopped = match chain.end(q, &self.policy) {
+            Some(ChainEnd::Q) => Stopped::Q,
+            Some(ChainEnd::Stable) => Stopped::Stable,
+            Some(ChainEnd::Steps) => Stopped::Steps,
+            None if expired => Stopped::Deadline,
+            None => return Verdict::GoOn,
+        };
+        // Under the rule `verified` this answer has just failed the check.
+        let verified = self.policy.halting != Halting::Verified && rules.obeyed(self.inputs(), chain.answer());
+        self.keep(chain, q, stopped, verified);
+        self.running -= 1;
+        if expired {
+            self.released = self.started;
+        }
+        if self.running == 0 && self.waiting_chains() == 0 { Verdict::Settled } else { Verdict::ChainOver }
+    }
+
+    /// Sends the answer to the client, if it is still there.
+    pub(super) fn settle(self, now: Instant) -> Reply {
+        let timings = Timings {
+            queue: self.admitted.saturating_duration_since(self.job.submitted),
+            compute: now.saturating_duration_since(self.admitted),
+        };
+        let (winner, votes) = elect(&self.candidates);
+        let stopped = match self.candidates.as_slice() {
+            [only] => only.stopped,
+            all if all.iter().any(|candidate| candidate.stopped == Stopped::Deadline) => Stopped::Deadline,
+            _ => Stopped::Vote,
+        };
+        let answer = Answer {
+            tokens: winner.tokens.clone(),
+            verified: winner.verified,
+            steps: winner.steps,
+            q: winner.q,
+            stopped,
+            chain: winner.chain,
+            chains: self.started,
+            votes,
+            total_steps: self.total_steps,
+            trace: self.trace,
+            timings,
+        };
+        (self.job.reply, Ok(answer))
+    }
+
+    /// Tells the client that the model failed.
+    pub(super) fn fail(self, message: &str) -> Reply {
+        (self.job.reply, Err(EngineError::Step(message.to_owned())))
+    }
+
+    fn keep(&mut self, chain: &Chain, q: f32, stopped: Stopped, verified: bool) {
+        let (tokens, steps) = (chain.answer().to_vec(), chain.steps);
+        self.candidates.push(Candidate { chain: chain.index, tokens, q, steps, stopped, verified });
+    }
+
+    fn report(&mut self, chain: &Chain, q: f32) {
+        let request = &self.job.request;
+        if !request.trace && request.events.is_none() {
+            return;
+        }
+        let step = StepTrace { chain: chain.index, step: chain.steps, tokens: chain.answer().to_vec(), q };
+        if let Some(events) = &request.events {
+            // Full or closed: a reader who is slow or gone must not hold up the batch.
+            let _ = events.try_send(step.clone());
+        }
+        if request.trace {
+            self.trace.push(step);
+        }
+    }
+}
+
+/// The answer that obeys the rules, if there is one; else the most frequent, then that of the highest mean q, then the
+/// first; and how many chains gave it.
+///
+/// # Panics
+/// Without candidates: a search is settled by its last chain.
+fn elect(candidates: &[Candidate]) -> (&Candidate, usize) {
+    let mut groups: Vec<(&Candidate, usize, f32)> = Vec::new();
+    for candidate in candidates {
+        match groups.iter_mut().find(|(first, ..)| first.tokens == candidate.tokens) {
+            Some((_, votes, q)) => {
+                *votes += 1;
+                *q += candidate.q;
+            }
+            None => groups.push((candidate, 1, candidate.q)),
+        }
+    }
+    let worth = |&(first, votes, q): &(&Candidate, usize, f32)| (first.verified, votes, q / votes as f32);
+    let mut best = groups[0];
+    for &group in &groups[1..] {
+        let (left, right) = (worth(&group), worth(&best));
+        if (left.0, left.1) > (right.0, right.1) || ((left.0, left.1) == (right.0, right.1) && left.2 > right.2) {
+            best = group;
+        }
+    }
+    (best.0, best.1)
+}
