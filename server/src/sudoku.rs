@@ -1,6 +1,6 @@
 //! Sudoku as the engine sees it: boards to tokens and back, and the rules as a check on predictions.
 
-use datasets::sudoku::{Board, SudokuRng, SudokuShape, Symmetry};
+use datasets::sudoku::{Board, SudokuShape, Symmetry};
 
 use crate::engine::{Rules, SymmetricCopy};
 
@@ -18,15 +18,14 @@ impl Rules for SudokuRules {
     }
 
     fn copy(&self, inputs: &[i64], seed: u64, index: u64) -> Option<SymmetricCopy> {
-        let shape = self.0;
-        let symmetry = Symmetry::random(shape, &mut SudokuRng::from_seed(seed).substream(index));
-        let tokens = tokens_of(&symmetry.apply(&board_from_tokens(shape, inputs)).ok()?);
+        let symmetry = Symmetry::numbered(self.0, seed, index);
         let inverse = symmetry.inverse();
-        let undo = move |answer: &[i64]| {
-            let board = inverse.apply(&board_from_tokens(shape, answer)).expect("the board has the symmetry's shape");
-            tokens_of(&board)
+        let seen_through = |symmetry: &Symmetry, tokens: &[i64]| -> Vec<i64> {
+            let tokens: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
+            symmetry.apply_to_tokens(&tokens).into_iter().map(i64::from).collect()
         };
-        Some(SymmetricCopy { tokens, undo: Box::new(undo) })
+        let tokens = seen_through(&symmetry, inputs);
+        Some(SymmetricCopy { tokens, undo: Box::new(move |answer| seen_through(&inverse, answer)) })
     }
 }
 
