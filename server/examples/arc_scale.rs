@@ -217,7 +217,8 @@ fn run(imported: &Path, graph: &Path) -> Result<String> {
     let mut model = OnnxStepModel::new(session, &metadata, embeddings);
     let grid: Vec<i64> = (0..model.seq_len() as i64).map(|cell| 2 + cell % 10).collect();
     let identifiers = [0, model.num_puzzle_identifiers() - 1];
-    let batch = StepBatch { tokens: &grid.repeat(2), carried: &[None; 2], puzzle_identifiers: &identifiers };
+    let batch =
+        StepBatch { tokens: &grid.repeat(2), carried: &[None; 2], puzzle_identifiers: &identifiers, noise: &[] };
     let stepping = Instant::now();
     let outcome = model.step(&batch)?;
     let differing = (0..grid.len()).filter(|&cell| outcome.answers[cell] != outcome.answers[grid.len() + cell]).count();

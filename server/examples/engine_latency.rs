@@ -10,8 +10,8 @@ use datasets::sudoku::{GeneratorOptions, held_out};
 use server::config::session_options;
 use server::engine::{Halting, Policy, Request};
 use server::model::{checkpoints_in, shipped_directory};
-use server::registry::{EngineLimits, SudokuModel};
-use server::sudoku::tokens_of;
+use server::registry::{EngineLimits, ServedModel};
+use server::task::{self, tokens_of};
 
 /// Measures the engine's step at fixed numbers of puzzles that think together.
 #[derive(Debug, Parser)]
@@ -41,15 +41,15 @@ fn main() -> Result<()> {
     for directory in checkpoints {
         for &slots in &args.batch {
             let limits = EngineLimits::plain(slots, 4 * slots, STEPS);
-            let model = SudokuModel::load(&directory, &session_options(args.threads, None), limits)?;
+            let model = ServedModel::load(&directory, &session_options(args.threads, None), limits)?;
             measure(&model, slots, Duration::from_secs_f64(args.seconds))?;
         }
     }
     Ok(())
 }
 
-fn measure(model: &SudokuModel, slots: usize, time: Duration) -> Result<()> {
-    let options = GeneratorOptions { size: model.shape.size(), ..GeneratorOptions::default() };
+fn measure(model: &ServedModel, slots: usize, time: Duration) -> Result<()> {
+    let options = GeneratorOptions { size: task::side(model.task), ..GeneratorOptions::default() };
     let puzzles: Vec<Vec<i64>> =
         held_out(&options, slots)?.iter().map(|held_out| tokens_of(&held_out.puzzle)).collect();
     let run_all = || -> Result<()> {

@@ -21,8 +21,8 @@ use crate::registry::EngineLimits;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "server", version, verbatim_doc_comment)]
 pub struct ServerArgs {
-    /// Folder of a checkpoint (manifest.json, model.safetensors). May be given several times, once for each board
-    /// size; in the environment, separate folders with commas. Default: every shipped model.
+    /// Folder of a checkpoint (manifest.json, model.safetensors). May be given several times, in the order in which
+    /// models of one task are asked; in the environment, separate folders with commas. Default: every shipped model.
     #[arg(long = "checkpoint", env = "TRM_CHECKPOINT", value_delimiter = ',', value_name = "DIR")]
     pub checkpoints: Vec<PathBuf>,
 

@@ -17,9 +17,9 @@ pub enum ServerError {
     /// The engine refuses its options.
     #[error(transparent)]
     Engine(#[from] crate::engine::EngineError),
-    /// The model solves something that this program does not serve.
+    /// The model solves something that is not served.
     #[error(
-        "{checkpoint}: expected a sudoku model of 4x4, 6x6, 9x9 or 16x16 boards, found task `{task}` with {seq_len} tokens of {vocab_size} kinds"
+        "{checkpoint}: expected a model for Sudoku (4x4, 6x6, 9x9, 16x16), square mazes or ARC, found task `{task}` with {seq_len} tokens of {vocab_size} kinds"
     )]
     Task {
         /// Folder of the checkpoint.
@@ -31,15 +31,11 @@ pub enum ServerError {
         /// Distinct tokens.
         vocab_size: usize,
     },
-    /// Two models would answer the same requests.
-    #[error("models `{first}` and `{second}` both solve {size}x{size} boards; load one of them")]
-    SameSize {
-        /// Name of one model.
-        first: String,
-        /// Name of the other.
-        second: String,
-        /// Side length of the boards.
-        size: usize,
+    /// Requests could not tell two models apart.
+    #[error("two checkpoints are called `{name}`; rename one's folder")]
+    SameName {
+        /// The name of both.
+        name: String,
     },
     /// There is nothing to serve.
     #[error(

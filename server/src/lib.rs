@@ -12,7 +12,7 @@ mod noise;
 pub mod onnx;
 pub mod registry;
 mod runtime_facts;
-pub mod sudoku;
+pub mod task;
 
 pub use error::ServerError;
 pub use runtime_facts::RuntimeFacts;

@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -10,7 +11,7 @@ use exporter::runtime;
 use server::RuntimeFacts;
 use server::config::{ServerArgs, ServerConfig};
 use server::http::router;
-use server::registry::{Registry, SudokuModel};
+use server::registry::{Models, Registry, ServedModel};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -44,9 +45,9 @@ fn run() -> Result<()> {
 fn load_models(config: &ServerConfig) -> Result<Registry> {
     let mut models = Vec::new();
     for directory in &config.checkpoints {
-        let model = SudokuModel::load(directory, &config.session, config.engine)?;
-        let (name, size, parameters) = (&model.card.name, model.shape.size(), model.card.parameters);
-        info!(name, sha256 = model.card.sha256, "loaded a model for {size}x{size} Sudoku with {parameters} parameters");
+        let model = ServedModel::load(directory, &config.session, config.engine)?;
+        let (name, task, parameters) = (&model.card.name, model.task, model.card.parameters);
+        info!(name, sha256 = model.card.sha256, "loaded a model for {task} with {parameters} parameters");
         models.push(model);
     }
     Ok(Registry::new(models)?)
@@ -60,10 +61,11 @@ async fn serve(config: ServerConfig, registry: Registry, facts: RuntimeFacts) ->
     info!("listening on http://{address}; try: curl http://{address}/info");
     let (stop, stopped) = tokio::sync::watch::channel(());
     let mut on_stop = stopped.clone();
-    let server = axum::serve(listener, router(registry, config.http, facts)).with_graceful_shutdown(async move {
-        // An error means that the sender is gone, which is a reason to stop, too.
-        let _ = on_stop.changed().await;
-    });
+    let server = axum::serve(listener, router(Arc::new(Models::new(registry)), config.http, facts))
+        .with_graceful_shutdown(async move {
+            // An error means that the sender is gone, which is a reason to stop, too.
+            let _ = on_stop.changed().await;
+        });
     let mut server = tokio::spawn(server.into_future());
     tokio::select! {
         ended = &mut server => return ended.context("the server's task broke")?.context("the server ended by itself"),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datasets::sudoku::SudokuShape;
 use exporter::runtime::{self, SessionOptions};
 use exporter::{ExportOptions, Flavor, GraphKind, metadata};
 use models::checkpoint::{MANIFEST_FILE, PuzzleEmbeddings, WeightsKind};
@@ -14,6 +13,7 @@ use serde::Serialize;
 
 use crate::ServerError;
 use crate::onnx::OnnxStepModel;
+use crate::task::{Task, task_of};
 
 /// What a loaded model is, for `/info`, reports and responses.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,8 +48,8 @@ pub struct ModelCard {
 pub struct LoadedModel {
     /// What it is.
     pub card: ModelCard,
-    /// Board that it solves.
-    pub shape: SudokuShape,
+    /// What it solves.
+    pub task: Task,
     /// Its graph in a session.
     pub step_model: OnnxStepModel,
 }
@@ -57,11 +57,11 @@ pub struct LoadedModel {
 /// Exports the checkpoint in `directory` to a step graph in memory and opens a session on it.
 ///
 /// # Errors
-/// When the checkpoint is unusable or no Sudoku model, or ONNX Runtime is missing or refuses the graph.
+/// When the checkpoint is unusable or of a task that is not served, or ONNX Runtime is missing or refuses the graph.
 pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, ServerError> {
     let checkpoint = Checkpoint::open(directory)?;
     let manifest = &checkpoint.manifest;
-    let shape = sudoku_shape(manifest).ok_or_else(|| ServerError::Task {
+    let task = task_of(manifest).ok_or_else(|| ServerError::Task {
         checkpoint: directory.to_owned(),
         task: manifest.task.clone(),
         seq_len: manifest.dims.seq_len,
@@ -73,7 +73,7 @@ pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, S
     let session = runtime::open_bytes(&graph.bytes, options)?;
     let metadata = metadata::read(&session)?;
     let step_model = OnnxStepModel::new(session, &metadata, PuzzleEmbeddings::of(Arc::new(checkpoint)));
-    Ok(LoadedModel { card, shape, step_model })
+    Ok(LoadedModel { card, task, step_model })
 }
 
 /// Folder of the shipped models: `named` if given, else `models/shipped` in or above the current folder or that of
@@ -113,29 +113,22 @@ pub fn checkpoints_in(directory: &Path) -> Result<Vec<PathBuf>, ServerError> {
     Ok(found)
 }
 
-/// The shipped checkpoint for boards of `shape`; `named` as in [`shipped_directory`].
+/// The first shipped checkpoint of a task that `fits`, `wanted` in words; `named` as in [`shipped_directory`].
 ///
 /// # Errors
 /// [`ServerError::NoModel`] when none is shipped, or the error of a damaged manifest.
-pub fn shipped_for(shape: SudokuShape, named: Option<&Path>) -> Result<PathBuf, ServerError> {
+pub fn shipped_for(wanted: &str, fits: impl Fn(Task) -> bool, named: Option<&Path>) -> Result<PathBuf, ServerError> {
     let directory = shipped_directory(named)?;
     for checkpoint in checkpoints_in(&directory)? {
         let manifest = Manifest::read(&checkpoint.join(MANIFEST_FILE))?;
-        if sudoku_shape(&manifest) == Some(shape) {
+        if task_of(&manifest).is_some_and(&fits) {
             return Ok(checkpoint);
         }
     }
-    let (folder, size) = (directory.display(), shape.size());
-    Err(ServerError::NoModel { searched: format!("{folder} holds no sudoku model for {size}x{size} boards") })
+    Err(ServerError::NoModel { searched: format!("{} holds no model for {wanted}", directory.display()) })
 }
 
 const SHIPPED: &str = "models/shipped";
-
-/// The board that a model is for; `None` when it is no Sudoku model.
-fn sudoku_shape(manifest: &Manifest) -> Option<SudokuShape> {
-    let shape = SudokuShape::from_cells(manifest.dims.seq_len).ok()?;
-    (shape.vocab_size() == manifest.dims.vocab_size && manifest.task.starts_with("sudoku")).then_some(shape)
-}
 
 fn card(checkpoint: &Checkpoint) -> Result<ModelCard, ServerError> {
     let manifest = checkpoint.manifest.clone();

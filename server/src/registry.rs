@@ -1,33 +1,40 @@
-//! The models that are served, each with its own engine.
+//! The models that are served, each with its own engine: a registry is one set of them, and [`Models`] holds the set
+//! that new requests see. Leaves loading a checkpoint to `model` and thinking to the engines.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use datasets::sudoku::SudokuShape;
 use exporter::runtime::SessionOptions;
 use serde::Serialize;
 
 use crate::ServerError;
-use crate::engine::{Engine, EngineOptions, Policy, PolicyLimits, Restarts, StepModel};
+use crate::engine::{Engine, EngineOptions, Halting, Policy, PolicyLimits, Restarts, StepModel};
 use crate::model::{self, ModelCard};
-use crate::sudoku::SudokuRules;
+use crate::task::{self, Task};
 
-/// A Sudoku model and the engine that runs it.
+/// A model and the engine that runs it. Dropping it waits for the engine's thread: not on a thread that must not block.
 #[derive(Debug)]
-pub struct SudokuModel {
+pub struct ServedModel {
     /// What it is.
     pub card: ModelCard,
-    /// Board that it solves.
-    pub shape: SudokuShape,
+    /// What it solves.
+    pub task: Task,
+    /// Folder of its checkpoint, where there is one.
+    pub directory: Option<PathBuf>,
     /// What runs it.
     pub engine: Engine,
 }
 
-/// All models of a server; at most one for each board size.
+/// One set of models with names of their own.
 #[derive(Debug)]
 pub struct Registry {
-    models: Vec<SudokuModel>,
+    models: Vec<Arc<ServedModel>>,
 }
+
+/// The registry that new requests see. Requests in flight keep the models that they began with.
+#[derive(Debug)]
+pub struct Models(RwLock<Arc<Registry>>);
 
 /// Limits that every engine of a server gets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -51,28 +58,29 @@ impl EngineLimits {
     }
 }
 
-impl SudokuModel {
+impl ServedModel {
     /// Starts an engine on `step_model`.
     ///
     /// # Errors
     /// When a limit lies outside its range.
     pub fn start(
         card: ModelCard,
-        shape: SudokuShape,
+        task: Task,
         step_model: impl StepModel + 'static,
         limits: EngineLimits,
     ) -> Result<Self, ServerError> {
         let halt_max_steps = card.arch.halt_max_steps();
-        let default_policy = Policy { restarts: limits.restarts, ..Policy::plain(halt_max_steps) };
-        let max_steps = limits.max_steps_limit.max(halt_max_steps).max(limits.restarts.depth);
+        let default_policy = default_policy(task, halt_max_steps, limits.restarts);
+        let max_steps = limits.max_steps_limit.max(halt_max_steps).max(default_policy.restarts.depth);
+        let chains = limits.chains_limit.max(default_policy.restarts.chains());
         let options = EngineOptions {
             slots: limits.slots,
             queue_capacity: limits.queue_capacity,
             default_policy,
-            limits: PolicyLimits { max_steps, chains: limits.chains_limit.max(limits.restarts.chains()) },
+            limits: PolicyLimits { max_steps, chains },
         };
-        let engine = Engine::start(step_model, Arc::new(SudokuRules(shape)), options)?;
-        Ok(Self { card, shape, engine })
+        let engine = Engine::start(step_model, task::rules(task), options)?;
+        Ok(Self { card, task, directory: None, engine })
     }
 
     /// Loads the checkpoint in `directory` and starts its engine.
@@ -81,34 +89,76 @@ impl SudokuModel {
     /// As [`model::load`] and [`start`](Self::start).
     pub fn load(directory: &Path, session: &SessionOptions, limits: EngineLimits) -> Result<Self, ServerError> {
         let loaded = model::load(directory, session)?;
-        Self::start(loaded.card, loaded.shape, loaded.step_model, limits)
+        let served = Self::start(loaded.card, loaded.task, loaded.step_model, limits)?;
+        Ok(Self { directory: Some(directory.to_owned()), ..served })
+    }
+}
+
+/// Steps that an ARC grid gets: on the published weights more than four bring less than further augmentations of the
+/// same cost (arXiv 2512.11847).
+const ARC_STEPS: usize = 4;
+
+fn default_policy(task: Task, halt_max_steps: usize, restarts: Restarts) -> Policy {
+    let plain = Policy::plain(halt_max_steps);
+    match task {
+        Task::Sudoku(_) | Task::Maze(_) => Policy { restarts, ..plain },
+        // There are no rules to check; augmentations are requests of their own.
+        Task::Arc => Policy { halting: Halting::Fixed, max_steps: halt_max_steps.min(ARC_STEPS), ..plain },
     }
 }
 
 impl Registry {
-    /// The given models, smallest board first.
+    /// The given models. Where several solve the same puzzles, the first is asked unless a request names another.
     ///
     /// # Errors
-    /// When there is none, or two are for the same board size.
-    pub fn new(mut models: Vec<SudokuModel>) -> Result<Self, ServerError> {
-        models.sort_by_key(|model| model.shape.size());
+    /// When there is none, or two have the same name.
+    pub fn new(models: Vec<ServedModel>) -> Result<Self, ServerError> {
         if models.is_empty() {
             return Err(ServerError::NoModel { searched: "the list of checkpoints is empty".into() });
         }
-        if let Some([first, second]) = models.array_windows().find(|[first, second]| first.shape == second.shape) {
-            let [first_name, second_name] = [first, second].map(|model| model.card.name.clone());
-            return Err(ServerError::SameSize { first: first_name, second: second_name, size: first.shape.size() });
+        for (index, model) in models.iter().enumerate() {
+            if models[..index].iter().any(|other| other.card.name == model.card.name) {
+                return Err(ServerError::SameName { name: model.card.name.clone() });
+            }
         }
-        Ok(Self { models })
+        Ok(Self { models: models.into_iter().map(Arc::new).collect() })
     }
 
-    /// All models, smallest board first.
-    pub fn models(&self) -> &[SudokuModel] {
+    /// All models in the order given.
+    pub fn models(&self) -> &[Arc<ServedModel>] {
         &self.models
     }
 
-    /// The model for a board.
-    pub fn for_shape(&self, shape: SudokuShape) -> Option<&SudokuModel> {
-        self.models.iter().find(|model| model.shape == shape)
+    /// The first model that `fits`.
+    pub fn find(&self, mut fits: impl FnMut(&ServedModel) -> bool) -> Option<&Arc<ServedModel>> {
+        self.models.iter().find(|model| fits(model))
+    }
+
+    /// The model of that name.
+    pub fn named(&self, name: &str) -> Option<&Arc<ServedModel>> {
+        self.find(|model| model.card.name == name)
+    }
+
+    /// The first model for a Sudoku board.
+    pub fn for_sudoku(&self, shape: SudokuShape) -> Option<&Arc<ServedModel>> {
+        self.find(|model| model.task == Task::Sudoku(shape))
+    }
+}
+
+impl Models {
+    /// Holds `registry`.
+    pub fn new(registry: Registry) -> Self {
+        Self(RwLock::new(Arc::new(registry)))
+    }
+
+    /// What a request that begins now shall see, and keep to its end.
+    pub fn current(&self) -> Arc<Registry> {
+        // No code that can panic runs under the lock, so a poisoned holder is still a consistent one.
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts `registry` in its place and gives back the old one, whose last holder ends its engines.
+    pub fn swap(&self, registry: Registry) -> Arc<Registry> {
+        std::mem::replace(&mut self.0.write().unwrap_or_else(PoisonError::into_inner), Arc::new(registry))
     }
 }

@@ -1,6 +1,7 @@
 //! A checkpoint behind the server's routes and engine, without a socket.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,8 +15,8 @@ use server::engine::Policy;
 use server::evaluation::measure::run_engine;
 use server::evaluation::puzzle_set::PuzzleSet;
 use server::http::{HttpLimits, router};
-use server::registry::{EngineLimits, Registry, SudokuModel};
-use server::sudoku::tokens_of;
+use server::registry::{EngineLimits, Models, Registry, ServedModel};
+use server::task::tokens_of;
 use tower::ServiceExt;
 
 /// A session of one thread that leaves the core to others while it waits.
@@ -32,9 +33,9 @@ pub fn engine_limits() -> EngineLimits {
 pub fn routes(checkpoint: &Path) -> Router {
     let options = one_thread();
     let facts = RuntimeFacts::new(&runtime::load().unwrap(), &options);
-    let registry = Registry::new(vec![SudokuModel::load(checkpoint, &options, engine_limits()).unwrap()]).unwrap();
+    let registry = Registry::new(vec![ServedModel::load(checkpoint, &options, engine_limits()).unwrap()]).unwrap();
     let limits = HttpLimits { max_body_bytes: 1 << 20, max_puzzles: 256, request_timeout: Duration::from_mins(5) };
-    router(registry, limits, facts)
+    router(Arc::new(Models::new(registry)), limits, facts)
 }
 
 /// The results of `POST /solve/sudoku` for boards in the one-line form.
@@ -48,7 +49,7 @@ pub async fn post_puzzles(routes: &Router, puzzles: &[String]) -> Vec<Value> {
 }
 
 /// Share of puzzles that the engine answers with the label, within the model's own number of steps.
-pub fn exact_share(model: &SudokuModel, set: &PuzzleSet) -> f64 {
+pub fn exact_share(model: &ServedModel, set: &PuzzleSet) -> f64 {
     let tokens: Vec<Vec<i64>> = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
     let run = run_engine(&model.engine, &tokens, Policy::plain(model.card.arch.halt_max_steps()), 8, |_| {}).unwrap();
     let labels = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.solution));

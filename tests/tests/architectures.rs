@@ -10,7 +10,7 @@ use integration_tests::{Graph, libtorch_steps, one_thread, post_puzzles, routes,
 use models::Checkpoint;
 use server::evaluation::measure::run_raw;
 use server::evaluation::puzzle_set::{self, PuzzleSet};
-use server::sudoku::{SudokuRules, tokens_of};
+use server::task::{self, tokens_of};
 use tempfile::TempDir;
 
 const HALT_STEPS: usize = 4;
@@ -52,8 +52,8 @@ fn check(settings: &str) {
     }
 
     let mut loaded = server::model::load(checkpoint.directory(), &one_thread()).unwrap();
-    let rules = SudokuRules(loaded.shape);
-    let raw = run_raw(&mut loaded.step_model, &rules, &tokens, HALT_STEPS, 16, |_| {}).unwrap();
+    let rules = task::rules(loaded.task);
+    let raw = run_raw(&mut loaded.step_model, &*rules, &tokens, HALT_STEPS, 16, |_| {}).unwrap();
     assert_eq!(raw.len(), PUZZLES);
     let lines: Vec<String> = set.puzzles.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

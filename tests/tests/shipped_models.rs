@@ -5,12 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use datasets::sudoku::SudokuShape;
 use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes};
 use models::Checkpoint;
 use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
 use server::evaluation::puzzle_set;
-use server::registry::SudokuModel;
+use server::registry::ServedModel;
+use server::task::Task;
 
 /// Largest weight file that a clone shall carry.
 const MAX_BYTES: u64 = 4 << 20;
@@ -71,10 +71,10 @@ fn weights_are_small_and_manifests_complete() {
 fn models_keep_what_they_promise_on_held_out_puzzles() {
     let mut kept = 0;
     for directory in checkpoints() {
-        let model = SudokuModel::load(&directory, &one_thread(), engine_limits()).unwrap();
-        let promise = PROMISES.iter().find(|promise| promise.0 == model.shape.size());
-        let &(size, extra_clues, least, ..) = promise.unwrap_or_else(|| panic!("{} promises nothing", model.card.name));
-        let shape = SudokuShape::from_size(size).unwrap();
+        let model = ServedModel::load(&directory, &one_thread(), engine_limits()).unwrap();
+        let Task::Sudoku(shape) = model.task else { continue };
+        let promise = PROMISES.iter().find(|promise| promise.0 == shape.size());
+        let &(_, extra_clues, least, ..) = promise.unwrap_or_else(|| panic!("{} promises nothing", model.card.name));
         let set = puzzle_set::generated(shape, 0, extra_clues, HELD_OUT).unwrap();
         let exact = exact_share(&model, &set);
         println!("{}: {exact} of {HELD_OUT} puzzles with {extra_clues} extra clues", model.card.name);

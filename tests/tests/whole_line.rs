@@ -12,7 +12,7 @@ use serde_json::Value;
 use server::evaluation::measure::run_raw;
 use server::evaluation::puzzle_set::{self, PuzzleSet};
 use server::evaluation::score::{RawScore, score_raw};
-use server::sudoku::{SudokuRules, tokens_of};
+use server::task::{self, tokens_of};
 use tch::Device;
 use tempfile::TempDir;
 use trainer::act::Reasoner;
@@ -67,8 +67,8 @@ fn evaluated_by_trainer(checkpoint: &Checkpoint, extra_clues: usize) -> Evaluati
 fn evaluated_by_server(checkpoint: &Checkpoint, extra_clues: usize) -> RawScore {
     let set = held_out(extra_clues);
     let mut loaded = server::model::load(checkpoint.directory(), &one_thread()).unwrap();
-    let rules = SudokuRules(loaded.shape);
-    let outcomes = run_raw(&mut loaded.step_model, &rules, &tokens(&set), HALT_STEPS, 16, |_| {}).unwrap();
+    let rules = task::rules(loaded.task);
+    let outcomes = run_raw(&mut loaded.step_model, &*rules, &tokens(&set), HALT_STEPS, 16, |_| {}).unwrap();
     score_raw(&set.puzzles, &outcomes, None)
 }
 

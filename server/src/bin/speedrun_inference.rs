@@ -22,19 +22,19 @@ use server::evaluation::report::{Machine, Report};
 use server::evaluation::score::{score_engine, score_raw};
 use server::evaluation::thinking;
 use server::model::{self, ModelCard};
-use server::registry::{EngineLimits, SudokuModel};
-use server::sudoku::{SudokuRules, tokens_of};
+use server::registry::{EngineLimits, ServedModel};
+use server::task::{SudokuRules, Task, tokens_of};
 
 /// Measures a tiny recursive model on held-out puzzles and shows it thinking.
 #[derive(Debug, Parser)]
 #[command(name = "speedrun-inference", version)]
 struct Cli {
     #[command(subcommand)]
-    task: Task,
+    task: Program,
 }
 
 #[derive(Debug, Subcommand)]
-enum Task {
+enum Program {
     /// Sudoku: exact accuracy raw and verified, speed, a report under results/, and one puzzle step by step.
     ///
     /// Example: speedrun-inference sudoku --count 200
@@ -110,7 +110,7 @@ struct SourceArgs {
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
-        Task::Sudoku(args) => sudoku(&args),
+        Program::Sudoku(args) => sudoku(&args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -126,7 +126,10 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
     let options = session_options(args.threads, args.cuda_device);
     let facts = RuntimeFacts::new(&runtime::load()?, &options);
     let loaded = model::load(&checkpoint(args)?, &options)?;
-    let (card, shape, mut step_model) = (loaded.card, loaded.shape, loaded.step_model);
+    let (card, mut step_model) = (loaded.card, loaded.step_model);
+    let Task::Sudoku(shape) = loaded.task else {
+        bail!("model `{}` is for {}, not for Sudoku; name another with --checkpoint", card.name, loaded.task)
+    };
     check_size(args, &card, shape)?;
     let steps = args.steps.map_or(card.arch.halt_max_steps(), |steps| steps as usize);
     println!("model    {}: {} parameters, sha256 {}", card.name, card.parameters, &card.sha256[..16]);
@@ -155,7 +158,7 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
         restarts,
     };
     let policy = Policy { restarts, ..Policy::plain(steps) };
-    let model = SudokuModel::start(card, shape, step_model, limits)?;
+    let model = ServedModel::start(card, loaded.task, step_model, limits)?;
     let bar = progress_bar(tokens.len(), "engine: until verified".into());
     let run = run_engine(&model.engine, &tokens, policy, clients, |done| bar.inc(done as u64))?;
     bar.finish();
@@ -205,7 +208,8 @@ fn checkpoint(args: &SudokuArgs) -> Result<PathBuf> {
         return if is_path { Ok(named.clone()) } else { from_hub(&id) };
     }
     let shape = SudokuShape::from_size(args.size.unwrap_or(9))?;
-    Ok(model::shipped_for(shape, args.models_dir.as_deref())?)
+    let wanted = format!("{0}x{0} Sudoku", shape.size());
+    Ok(model::shipped_for(&wanted, |task| task == Task::Sudoku(shape), args.models_dir.as_deref())?)
 }
 
 /// The checkpoint folder, in the hub's cache, of weights in the reference's form.

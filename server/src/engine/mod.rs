@@ -16,7 +16,7 @@ pub use error::EngineError;
 pub use metrics::MetricsSnapshot;
 pub use policy::{Halting, NoiseTarget, Policy, PolicyLimits, Restarts};
 pub use request::{Answer, Request, StepTrace, Stopped, Timings};
-pub use step_model::{Noise, Rules, StepBatch, StepError, StepModel, StepOutcome, SymmetricCopy};
+pub use step_model::{Noise, Rules, StepBatch, StepError, StepModel, StepOutcome, SymmetricCopy, Undo};
 pub use worker::{Engine, EngineOptions, Pending};
 
 /// An answer and the way to its client.

@@ -126,10 +126,8 @@ impl<M: StepModel> Scheduler<M> {
         let waiting: usize = self.searches.values().map(Search::waiting_chains).sum();
         let due = (self.grants + free) / GRANTS_PER_FURTHER_CHAIN - self.grants / GRANTS_PER_FURTHER_CHAIN;
         let jobs = queue.take(free - due.min(waiting), now, &self.metrics);
-        let further = waiting.min(free - jobs.len());
-        self.grants += jobs.len() + further;
-
-        let mut admitted = self.start_further_chains(further);
+        self.grants += jobs.len();
+        let mut admitted: Vec<Chain> = Vec::with_capacity(free);
         for job in jobs {
             let policy = job.request.policy.unwrap_or(self.default_policy);
             let mut search = Search::new(job, policy, now);
@@ -138,6 +136,10 @@ impl<M: StepModel> Scheduler<M> {
             admitted.push(search.start_chain(id, &*self.rules));
             self.searches.insert(id, search);
         }
+        // After the new requests, since under some halting rules all chains of a request begin with its first.
+        let further = self.start_further_chains(free - admitted.len());
+        self.grants += further.len();
+        admitted.extend(further);
         self.resize(occupied + admitted.len());
         let free_rows = self.rows.iter_mut().filter(|row| row.is_none());
         for (row, chain) in free_rows.zip(admitted) {

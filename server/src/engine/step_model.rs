@@ -92,12 +92,15 @@ pub trait Rules: Send + Sync {
     }
 }
 
+/// Carries `[seq_len]` predicted tokens back from a copy to the puzzle itself.
+pub type Undo = Box<dyn Fn(&[i64]) -> Vec<i64> + Send>;
+
 /// A puzzle seen through one of its task's symmetries.
 pub struct SymmetricCopy {
     /// `[seq_len]` tokens of the copy.
     pub tokens: Vec<i64>,
     /// Carries `[seq_len]` predicted tokens back into the frame of the puzzle.
-    pub undo: Box<dyn Fn(&[i64]) -> Vec<i64> + Send>,
+    pub undo: Undo,
 }
 
 impl std::fmt::Debug for SymmetricCopy {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::measure::{EngineRun, RawOutcome};
 use super::puzzle_set::EvaluationPuzzle;
 use crate::engine::{Answer, Policy};
-use crate::sudoku::tokens_of;
+use crate::task::tokens_of;
 
 /// Accuracies of a group of puzzles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use console::{Style, Term};
 use datasets::sudoku::{Board, SudokuShape};
 
 use crate::engine::{Answer, StepTrace};
-use crate::sudoku::board_from_tokens;
+use crate::task::board_from_tokens;
 
 /// Time that each frame stays on a terminal.
 const FRAME_TIME: Duration = Duration::from_millis(350);
@@ -91,7 +91,7 @@ fn draw(board: &Board, givens: &Board, previous: &Board, styled: bool) -> String
 mod tests {
     use super::*;
     use crate::engine::{Stopped, Timings};
-    use crate::sudoku::tokens_of;
+    use crate::task::tokens_of;
 
     fn example() -> (Board, Answer) {
         let puzzle = Board::parse("123434122143....").unwrap();

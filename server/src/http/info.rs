@@ -7,10 +7,12 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::{Problem, ServerState};
+use crate::task;
 
 /// 200 while every engine accepts requests.
 pub(super) async fn health(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
-    let stopped = state.registry.models().iter().find(|model| !model.engine.is_alive());
+    let registry = state.models.current();
+    let stopped = registry.models().iter().find(|model| !model.engine.is_alive());
     match stopped {
         None => Ok(Json(json!({ "status": "ok" }))),
         Some(model) => Err(Problem::Stopping(format!("the engine of model `{}` has stopped", model.card.name))),
@@ -19,9 +21,10 @@ pub(super) async fn health(State(state): State<Arc<ServerState>>) -> Result<Json
 
 /// What runs here: models with their engines' limits and counters, runtime, limits of the HTTP side.
 pub(super) async fn info(State(state): State<Arc<ServerState>>) -> Json<Value> {
-    let models = state.registry.models().iter().map(|model| {
+    let registry = state.models.current();
+    let models = registry.models().iter().map(|model| {
         let mut entry = json!(model.card);
-        entry["board_size"] = json!(model.shape.size());
+        entry["board_size"] = json!(task::side(model.task));
         entry["engine"] = json!({ "options": model.engine.options(), "counters": model.engine.metrics() });
         entry
     });

@@ -17,7 +17,7 @@ use serde::Serialize;
 pub use problem::Problem;
 
 use crate::RuntimeFacts;
-use crate::registry::Registry;
+use crate::registry::Models;
 
 /// What a server allows its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,15 +33,15 @@ pub struct HttpLimits {
 /// What every request sees.
 #[derive(Debug)]
 pub(crate) struct ServerState {
-    registry: Registry,
+    models: Arc<Models>,
     limits: HttpLimits,
     runtime: RuntimeFacts,
     started: Instant,
 }
 
-/// The routes over the given models.
-pub fn router(registry: Registry, limits: HttpLimits, runtime: RuntimeFacts) -> Router {
-    let state = Arc::new(ServerState { registry, limits, runtime, started: Instant::now() });
+/// The routes over whatever `models` holds when a request begins.
+pub fn router(models: Arc<Models>, limits: HttpLimits, runtime: RuntimeFacts) -> Router {
+    let state = Arc::new(ServerState { models, limits, runtime, started: Instant::now() });
     Router::new()
         .route("/solve/sudoku", post(solve::solve_sudoku).fallback(|| async { Problem::MethodNotAllowed("POST") }))
         .route("/health", get(info::health).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))

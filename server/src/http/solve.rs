@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::puzzle_body::{Form, Puzzle, SolveOptions, SolveRequest};
 use super::{Problem, ServerState};
 use crate::engine::{Answer, Pending, Request as EngineRequest, StepTrace, Stopped};
-use crate::registry::SudokuModel;
-use crate::sudoku::{board_from_tokens, tokens_of};
+use crate::registry::{Registry, ServedModel};
+use crate::task::{Task, board_from_tokens, tokens_of};
 
 /// What a puzzle gets back.
 #[derive(Debug, Serialize)]
@@ -70,9 +70,9 @@ struct TimingsMs {
 const MAX_TRACE_FRAMES: usize = 4096;
 
 /// Where an answer comes from and how to write it.
-struct Ticket<'s> {
+struct Ticket {
     pending: Pending,
-    model: &'s SudokuModel,
+    model: Arc<ServedModel>,
     shape: SudokuShape,
     form: Form,
 }
@@ -110,23 +110,23 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
 
 async fn solve(state: &ServerState, request: &SolveRequest) -> Result<Vec<SolveResponse>, Problem> {
     let mut solutions = Vec::with_capacity(request.puzzles.len());
-    for ticket in submit(state, request)? {
+    for ticket in submit(&state.models.current(), request)? {
         let answer = ticket.pending.await?;
-        solutions.push(describe(&answer, ticket.model, ticket.shape, ticket.form, &request.options));
+        solutions.push(describe(&answer, &ticket.model, ticket.shape, ticket.form, &request.options));
     }
     Ok(solutions)
 }
 
 /// Queues every puzzle, after all have been checked.
-fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Ticket<'s>>, Problem> {
+fn submit(registry: &Registry, request: &SolveRequest) -> Result<Vec<Ticket>, Problem> {
     let in_batch = |problem: Problem, index| if request.is_batch { problem.in_puzzle(index) } else { problem };
     let numbered = request.puzzles.iter().enumerate();
-    let models = numbered.map(|(index, puzzle)| model_for(state, puzzle).map_err(|e| in_batch(e, index)));
+    let models = numbered.map(|(index, puzzle)| model_for(registry, puzzle).map_err(|e| in_batch(e, index)));
     let models = models.collect::<Result<Vec<_>, _>>()?;
     check_trace(request, &models)?;
 
     let deadline = request.options.deadline_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
-    let engine_request = |puzzle: &Puzzle, model: &SudokuModel| EngineRequest {
+    let engine_request = |puzzle: &Puzzle, model: &ServedModel| EngineRequest {
         // Sudoku puzzles have one identifier.
         puzzle_identifier: 0,
         tokens: tokens_of(&puzzle.board),
@@ -136,24 +136,25 @@ fn submit<'s>(state: &'s ServerState, request: &SolveRequest) -> Result<Vec<Tick
         events: None,
     };
     // A batch goes into each engine's queue whole or not at all.
-    let mut tickets: Vec<Option<Ticket<'s>>> = request.puzzles.iter().map(|_| None).collect();
-    for model in state.registry.models() {
-        let mine: Vec<usize> = (0..models.len()).filter(|&index| models[index].shape == model.shape).collect();
+    let mut tickets: Vec<Option<Ticket>> = request.puzzles.iter().map(|_| None).collect();
+    for model in registry.models() {
+        let mine: Vec<usize> = (0..models.len()).filter(|&index| Arc::ptr_eq(models[index], model)).collect();
         if mine.is_empty() {
             continue;
         }
         let requests = mine.iter().map(|&index| engine_request(&request.puzzles[index], model)).collect();
         for (index, pending) in mine.into_iter().zip(model.engine.submit_all(requests)?) {
-            let form = request.puzzles[index].form;
-            tickets[index] = Some(Ticket { pending, model, shape: model.shape, form });
+            let Puzzle { board, form } = &request.puzzles[index];
+            let (model, shape, form) = (model.clone(), board.shape(), *form);
+            tickets[index] = Some(Ticket { pending, model, shape, form });
         }
     }
     Ok(tickets.into_iter().flatten().collect())
 }
 
 /// A trace lies in memory until its puzzle is done.
-fn check_trace(request: &SolveRequest, models: &[&SudokuModel]) -> Result<(), Problem> {
-    let steps = |model: &&SudokuModel| request.options.policy(&model.engine.options().default_policy).most_steps();
+fn check_trace(request: &SolveRequest, models: &[&Arc<ServedModel>]) -> Result<(), Problem> {
+    let steps = |model: &&Arc<ServedModel>| request.options.policy(&model.engine.options().default_policy).most_steps();
     let frames: usize = models.iter().map(steps).fold(0, usize::saturating_add);
     if !request.options.trace || frames <= MAX_TRACE_FRAMES {
         return Ok(());
@@ -164,21 +165,24 @@ fn check_trace(request: &SolveRequest, models: &[&SudokuModel]) -> Result<(), Pr
     )))
 }
 
-fn model_for<'s>(state: &'s ServerState, puzzle: &Puzzle) -> Result<&'s SudokuModel, Problem> {
+fn model_for<'r>(registry: &'r Registry, puzzle: &Puzzle) -> Result<&'r Arc<ServedModel>, Problem> {
     if let Some(&contradiction) = puzzle.board.contradictions().first() {
         return Err(Problem::Contradictory(contradiction));
     }
     let shape = puzzle.board.shape();
-    state.registry.for_shape(shape).ok_or_else(|| {
-        let sizes: Vec<String> =
-            state.registry.models().iter().map(|model| format!("{0}x{0}", model.shape.size())).collect();
+    registry.for_sudoku(shape).ok_or_else(|| {
+        let sizes = registry.models().iter().filter_map(|model| match model.task {
+            Task::Sudoku(shape) => Some(format!("{0}x{0}", shape.size())),
+            Task::Maze(_) | Task::Arc => None,
+        });
+        let sizes: Vec<String> = sizes.collect();
         Problem::NoModel { size: shape.size(), available: sizes.join(", ") }
     })
 }
 
 fn describe(
     answer: &Answer,
-    model: &SudokuModel,
+    model: &ServedModel,
     shape: SudokuShape,
     form: Form,
     options: &SolveOptions,

@@ -1,5 +1,6 @@
 //! The HTTP interface on oracles instead of models: every form of a puzzle, every way to be wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +10,8 @@ use datasets::sudoku::SudokuShape;
 use serde_json::{Value, json};
 use server::RuntimeFacts;
 use server::http::{HttpLimits, router};
-use server::registry::{EngineLimits, Registry, SudokuModel};
+use server::registry::{EngineLimits, Models, Registry, ServedModel};
+use server::task::Task;
 use tower::ServiceExt;
 
 use crate::oracle::{Oracle, STEPS, card};
@@ -22,19 +24,19 @@ const LIMITS: EngineLimits = EngineLimits::plain(2, 3, 64);
 const HTTP_LIMITS: HttpLimits =
     HttpLimits { max_body_bytes: 2000, max_puzzles: 3, request_timeout: Duration::from_secs(30) };
 
-fn model(shape: SudokuShape, oracle: Oracle) -> SudokuModel {
+fn model(shape: SudokuShape, oracle: Oracle) -> ServedModel {
     let name = format!("sudoku-{0}x{0}", shape.size());
-    SudokuModel::start(card(&name, shape), shape, oracle, LIMITS).unwrap()
+    ServedModel::start(card(&name, shape), Task::Sudoku(shape), oracle, LIMITS).unwrap()
 }
 
-fn routes(models: Vec<SudokuModel>, limits: HttpLimits) -> Router {
+fn routes(models: Vec<ServedModel>, limits: HttpLimits) -> Router {
     let facts = RuntimeFacts {
         library: "none".into(),
         build: String::new(),
         execution_provider: "CPUExecutionProvider",
         threads: 1,
     };
-    router(Registry::new(models).unwrap(), limits, facts)
+    router(Arc::new(Models::new(Registry::new(models).unwrap())), limits, facts)
 }
 
 fn app() -> Router {
@@ -130,8 +132,8 @@ async fn options_are_honoured() {
     assert_eq!((&answer["steps"], &answer["stopped"], &answer["verified"]), (&json!(5), &json!("steps"), &json!(true)));
     let trace = answer["trace"].as_array().unwrap();
     assert_eq!(trace.len(), 5);
-    assert_eq!(trace[1], json!({ "step": 2, "answer": PUZZLE, "q": -0.5 }));
-    assert_eq!(trace[2], json!({ "step": 3, "answer": SOLUTION, "q": 0.5 }));
+    assert_eq!(trace[1], json!({ "chain": 0, "step": 2, "answer": PUZZLE, "q": -0.5 }));
+    assert_eq!(trace[2], json!({ "chain": 0, "step": 3, "answer": SOLUTION, "q": 0.5 }));
     assert!(answer["grid"].as_str().unwrap().starts_with(" 5 3 4 | 6 7 8 | 9 1 2\n"));
 
     // Two steps are too few for the oracle: no solution is claimed.

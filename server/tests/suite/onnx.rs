@@ -7,8 +7,8 @@ use server::config::session_options;
 use server::engine::{Answer, Halting, Policy, Request, StepBatch, StepModel};
 use server::model::{self, LoadedModel};
 use server::onnx::OnnxStepModel;
-use server::registry::{EngineLimits, Registry, SudokuModel};
-use server::sudoku::tokens_of;
+use server::registry::{EngineLimits, Registry, ServedModel};
+use server::task::tokens_of;
 
 use crate::random_checkpoint::{architectures, write_architecture, write_random, write_with_table};
 
@@ -61,8 +61,8 @@ fn check_company(directory: &Path, count: usize) {
     let puzzles = puzzles(4, count);
     let options = session_options(1, None);
 
-    let alone = SudokuModel::load(directory, &options, EngineLimits { slots: 1, ..LIMITS }).unwrap();
-    let together = SudokuModel::load(directory, &options, LIMITS).unwrap();
+    let alone = ServedModel::load(directory, &options, EngineLimits { slots: 1, ..LIMITS }).unwrap();
+    let together = ServedModel::load(directory, &options, LIMITS).unwrap();
     // Different budgets free slots at different times, so that states move between rows and batch sizes.
     let requests: Vec<Request> =
         puzzles.iter().enumerate().map(|(index, tokens)| fixed(tokens, 1 + index * 3 % 4)).collect();
@@ -156,7 +156,7 @@ fn requests_carry_their_puzzle_identifier_through_the_engine() {
     let folder = tempfile::tempdir().unwrap();
     let table: Vec<f32> = (0..3 * 40).map(|index| ((index * 37 % 41) as f32 - 20.0) / 10.0).collect();
     let directory = with_table(folder.path(), "whole", &table);
-    let model = SudokuModel::load(&directory, &session_options(1, None), LIMITS).unwrap();
+    let model = ServedModel::load(&directory, &session_options(1, None), LIMITS).unwrap();
     let tokens = &puzzles(4, 1)[0];
     let ask = |puzzle_identifier| Request { puzzle_identifier, ..fixed(tokens, 2) };
     let pending = model.engine.submit_all(vec![ask(0), ask(2), ask(0), ask(1)]).unwrap();
@@ -171,14 +171,18 @@ fn requests_carry_their_puzzle_identifier_through_the_engine() {
 }
 
 #[test]
-fn two_models_of_one_size_are_refused_by_name() {
+fn of_two_models_for_one_task_the_first_is_asked_and_each_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let load = |name| {
         let directory = write_random(folder.path(), name, SudokuShape::FOUR);
-        SudokuModel::load(&directory, &session_options(1, None), LIMITS).unwrap()
+        ServedModel::load(&directory, &session_options(1, None), LIMITS).unwrap()
     };
-    let error = Registry::new(vec![load("one"), load("two")]).unwrap_err();
-    assert_eq!(error.to_string(), "models `one` and `two` both solve 4x4 boards; load one of them");
+    let registry = Registry::new(vec![load("one"), load("two")]).unwrap();
+    assert_eq!(registry.for_sudoku(SudokuShape::FOUR).unwrap().card.name, "one");
+    assert_eq!(registry.named("two").unwrap().card.name, "two");
+    assert!(registry.for_sudoku(SudokuShape::NINE).is_none() && registry.named("three").is_none());
+    let error = Registry::new(vec![load("one"), load("one")]).unwrap_err();
+    assert_eq!(error.to_string(), "two checkpoints are called `one`; rename one's folder");
 }
 
 #[test]
@@ -189,5 +193,8 @@ fn a_checkpoint_of_another_task_is_refused() {
     let text = std::fs::read_to_string(&manifest).unwrap().replace("\"sudoku\"", "\"maze\"");
     std::fs::write(&manifest, text).unwrap();
     let error = model::load(&directory, &session_options(1, None)).unwrap_err().to_string();
-    assert!(error.contains("expected a sudoku model") && error.contains("task `maze` with 16 tokens of 6"), "{error}");
+    assert!(
+        error.contains("expected a model for Sudoku") && error.contains("task `maze` with 16 tokens of 6"),
+        "{error}"
+    );
 }

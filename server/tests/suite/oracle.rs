@@ -8,7 +8,7 @@ use models::checkpoint::WeightsKind;
 use models::{ArchitectureConfig, ModelDims, TrmConfig};
 use server::engine::{StepBatch, StepError, StepModel, StepOutcome};
 use server::model::ModelCard;
-use server::sudoku::{board_from_tokens, tokens_of};
+use server::task::{board_from_tokens, tokens_of};
 
 /// Step at which the oracle speaks.
 pub(crate) const STEPS: usize = 3;

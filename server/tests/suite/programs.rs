@@ -109,7 +109,7 @@ fn speedrun_refuses_what_it_cannot_do_in_one_sentence() {
         (vec!["--checkpoint", text(&checkpoint), "--size", "9"], "solves 4x4 boards"),
         (vec!["--checkpoint", "/nowhere"], "/nowhere/manifest.json"),
         (vec!["--models-dir", text(&empty)], "holds no checkpoint"),
-        (vec!["--models-dir", text(folder.path()), "--size", "9"], "holds no sudoku model for 9x9 boards"),
+        (vec!["--models-dir", text(folder.path()), "--size", "9"], "holds no model for 9x9 Sudoku"),
         (vec!["--checkpoint", text(&checkpoint), "--data", "/nowhere"], "/nowhere"),
     ] {
         let output = speedrun(&arguments);
