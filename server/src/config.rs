@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser};
 use clap::builder::FalseyValueParser;
+use clap::{Args, Parser};
 use exporter::runtime::{Optimization, Provider, SessionOptions};
 
 use crate::ServerError;
