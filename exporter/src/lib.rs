@@ -17,6 +17,7 @@ mod recurrent;
 pub mod runtime;
 #[cfg(test)]
 mod structure_tests;
+pub mod triton;
 pub mod verify;
 
 use std::collections::BTreeMap;

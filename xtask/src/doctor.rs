@@ -59,10 +59,13 @@ pub(crate) fn probe(library: Library, path: &Path) -> Result<()> {
     match library {
         Library::OnnxRuntime => {
             let found = probe::onnxruntime(path)?;
+            let cuda =
+                found.cuda_problem.map_or_else(String::new, |problem| format!("; CUDA cannot be used: {problem}"));
             println!(
-                "{}, {}, loads; execution providers: {}",
+                "{}, {}, computes on {} (built with {}){cuda}",
                 found.version,
                 path.display(),
+                found.computes_on,
                 found.providers.join(", ")
             );
         }

@@ -17,6 +17,7 @@ mod pip;
 mod probe;
 mod recipe;
 mod speedrun;
+mod tiny_session;
 mod toolchain;
 mod unpack;
 

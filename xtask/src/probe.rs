@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use libloading::Library;
 
+use crate::tiny_session::{self, CUDA};
+
 /// What an ONNX Runtime says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OnnxRuntime {
@@ -14,9 +16,13 @@ pub(crate) struct OnnxRuntime {
     pub(crate) version: String,
     /// The execution providers it was built with, best first.
     pub(crate) providers: Vec<String>,
+    /// The execution provider that computed a session of ours: CUDA's where it is built in and works.
+    pub(crate) computes_on: String,
+    /// Why that is not CUDA, though it is built in.
+    pub(crate) cuda_problem: Option<String>,
 }
 
-/// Loads ONNX Runtime and asks for its version and execution providers.
+/// Loads ONNX Runtime, asks for its version and execution providers, and runs a tiny session.
 #[expect(unsafe_code, reason = "a C library is loaded and asked through its C API")]
 pub(crate) fn onnxruntime(path: &Path) -> Result<OnnxRuntime> {
     // SAFETY: the initialisers of the library that the user or `install` has named run; that is what is wanted.
@@ -41,20 +47,23 @@ pub(crate) fn onnxruntime(path: &Path) -> Result<OnnxRuntime> {
     let (mut names, mut count): (*mut *mut c_char, c_int) = (std::ptr::null_mut(), 0);
     // SAFETY: both pointers are valid for writing; on success `names` holds `count` strings until they are released.
     let providers = unsafe {
-        let status = (api.GetAvailableProviders)(&raw mut names, &raw mut count);
-        if !status.0.is_null() {
-            let message = text((api.GetErrorMessage)(status.0));
-            (api.ReleaseStatus)(status.0);
-            bail!("ONNX Runtime {version} does not list its execution providers: {message}");
-        }
-        let providers = (0..usize::try_from(count).unwrap_or(0)).map(|i| text(*names.add(i))).collect();
-        let status = (api.ReleaseAvailableProviders)(names, count);
-        if !status.0.is_null() {
-            (api.ReleaseStatus)(status.0);
-        }
+        tiny_session::check(api, (api.GetAvailableProviders)(&raw mut names, &raw mut count))
+            .with_context(|| format!("ONNX Runtime {version} does not list its execution providers"))?;
+        let providers: Vec<_> = (0..usize::try_from(count).unwrap_or(0)).map(|i| text(*names.add(i))).collect();
+        tiny_session::check(api, (api.ReleaseAvailableProviders)(names, count))?;
         providers
     };
-    Ok(OnnxRuntime { version, providers })
+    let (computes_on, cuda_problem) = if providers.iter().any(|name| name == CUDA) {
+        match tiny_session::computing_provider(api, true) {
+            Ok(provider) => (provider, None),
+            Err(problem) => (tiny_session::computing_provider(api, false)?, Some(format!("{problem:#}"))),
+        }
+    } else {
+        (tiny_session::computing_provider(api, false)?, None)
+    };
+    // Its threads may still be about: unloading the library would take the ground from under them.
+    std::mem::forget(library);
+    Ok(OnnxRuntime { version, providers, computes_on, cuda_problem })
 }
 
 /// Loads a shared library with everything it depends on.
@@ -102,5 +111,12 @@ mod tests {
             assert_eq!(found.version, crate::recipe::ONNXRUNTIME_VERSION);
         }
         assert!(found.providers.iter().any(|name| name == "CPUExecutionProvider"), "{:?}", found.providers);
+        // What computed is one of those that are built in, and CUDA only where nothing was said against it.
+        assert!(found.providers.contains(&found.computes_on), "{found:?}");
+        let has_cuda = found.providers.iter().any(|name| name == CUDA);
+        assert_eq!(found.computes_on == CUDA, has_cuda && found.cuda_problem.is_none(), "{found:?}");
+        if !has_cuda {
+            assert_eq!((found.computes_on.as_str(), found.cuda_problem), ("CPUExecutionProvider", None));
+        }
     }
 }

@@ -1,34 +1,46 @@
-//! `exporter --checkpoint …` and `exporter export …`: a checkpoint in, an ONNX file out, checked by running it.
+//! `exporter --checkpoint …` and `exporter export …`: a checkpoint in, an ONNX file or a model repository for Triton out,
+//! checked by running it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{ArgGroup, Args, ValueEnum};
 use exporter::runtime::{self, SessionOptions};
+use exporter::triton::{self, Device, TritonOptions};
 use exporter::{ExportOptions, ExportedGraph, Flavor, GraphKind, check, export};
 use models::Checkpoint;
 use models::checkpoint::write_file_atomically;
 use sha2::{Digest, Sha256};
 
+/// Heading of the options that a repository has.
+const TRITON: &str = "With --triton";
+
 /// What to export, and where to.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("graph").required(true).args(["halt_steps", "step"]))]
+#[command(
+    group = ArgGroup::new("graph").required(true).multiple(true).args(["halt_steps", "step", "triton"]),
+    group = ArgGroup::new("target").required(true).args(["out", "triton"]),
+)]
 pub(crate) struct ExportArguments {
     /// Folder with manifest.json and model.safetensors.
     #[arg(long, value_name = "DIR")]
     checkpoint: PathBuf,
 
-    /// Unroll this many supervision steps into one graph.
-    #[arg(long, value_name = "STEPS")]
+    /// Unroll this many supervision steps into one graph. Default with --triton: the checkpoint's `halt_max_steps`.
+    #[arg(long, value_name = "STEPS", conflicts_with = "step")]
     halt_steps: Option<usize>,
 
     /// Export one supervision step.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "triton")]
     step: bool,
 
     /// File to write.
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    out: Option<PathBuf>,
+
+    /// Model repository of Triton to put the unrolled graph into, with its configuration and a guide.
+    #[arg(long, value_name = "DIR")]
+    triton: Option<PathBuf>,
 
     /// Operators to use.
     #[arg(long, value_enum, default_value_t = FlavorName::Fused)]
@@ -37,6 +49,40 @@ pub(crate) struct ExportArguments {
     /// Make the logits an output too.
     #[arg(long)]
     logits: bool,
+
+    /// Name of the model, which its clients use. Default: the name of the checkpoint's folder.
+    #[arg(long, help_heading = TRITON, conflicts_with = "out", value_name = "NAME")]
+    name: Option<String>,
+
+    /// Most puzzles in one run of the graph.
+    #[arg(long, help_heading = TRITON, conflicts_with = "out", value_name = "COUNT", default_value_t = TritonOptions::default().max_batch_size)]
+    max_batch_size: usize,
+
+    /// Copies of the model that run side by side, on each GPU or on the processor.
+    #[arg(long, help_heading = TRITON, conflicts_with = "out", value_name = "COUNT", default_value_t = TritonOptions::default().instances)]
+    instances: usize,
+
+    /// Where the model runs.
+    #[arg(long, help_heading = TRITON, conflicts_with = "out", value_enum, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
+
+    /// Microseconds that a request may wait for others to share a batch with.
+    #[arg(long, help_heading = TRITON, conflicts_with = "out", value_name = "MICROSECONDS", default_value_t = TritonOptions::default().max_queue_delay_us)]
+    max_queue_delay_us: u64,
+
+    /// Replace a model of that name in the repository.
+    #[arg(long, help_heading = TRITON, conflicts_with = "out")]
+    overwrite: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DeviceName {
+    /// On the GPUs where there are any, else on the processor.
+    Auto,
+    /// On the processor.
+    Cpu,
+    /// On the GPUs, or not at all.
+    Gpu,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -54,11 +100,35 @@ impl ExportArguments {
                 Some(halt_steps) => GraphKind::Unrolled { halt_steps },
                 None => GraphKind::Step,
             },
-            flavor: match self.flavor {
-                FlavorName::Fused => Flavor::Fused,
-                FlavorName::Portable => Flavor::Portable,
-            },
+            flavor: self.flavor.flavor(),
             logits: self.logits,
+        }
+    }
+
+    fn triton_options(&self) -> TritonOptions {
+        TritonOptions {
+            name: self.name.clone(),
+            halt_steps: self.halt_steps,
+            flavor: self.flavor.flavor(),
+            logits: self.logits,
+            max_batch_size: self.max_batch_size,
+            instances: self.instances,
+            device: match self.device {
+                DeviceName::Auto => Device::Auto,
+                DeviceName::Cpu => Device::Cpu,
+                DeviceName::Gpu => Device::Gpu,
+            },
+            max_queue_delay_us: self.max_queue_delay_us,
+            overwrite: self.overwrite,
+        }
+    }
+}
+
+impl FlavorName {
+    fn flavor(self) -> Flavor {
+        match self {
+            Self::Fused => Flavor::Fused,
+            Self::Portable => Flavor::Portable,
         }
     }
 }
@@ -68,18 +138,25 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
     // Before the work: without ONNX Runtime the result could not be checked.
     runtime::load()?;
     let checkpoint = Checkpoint::open(&arguments.checkpoint)?;
+    if let Some(repository) = &arguments.triton {
+        let model = triton::write_repository(checkpoint, repository, &arguments.triton_options())?;
+        print!("{}", report(&model.folder, &model.graph));
+        println!("  ask it   POST /v2/models/{}/infer; {} says how", model.name, triton::GUIDE_FILE);
+        return Ok(());
+    }
+    let out = arguments.out.as_deref().expect("clap insists on --out where there is no --triton");
     let exported = export(&checkpoint, &arguments.options())?;
     let mut session = runtime::open_bytes(&exported.bytes, &SessionOptions::default())?;
     check::run_once(&mut session).context("the graph was not written: it fails its own check")?;
-    write_file_atomically(&arguments.out, &exported.bytes)?;
-    print!("{}", report(arguments, &exported));
+    write_file_atomically(out, &exported.bytes)?;
+    print!("{}", report(out, &exported));
     Ok(())
 }
 
-fn report(arguments: &ExportArguments, exported: &ExportedGraph) -> String {
+fn report(written: &Path, exported: &ExportedGraph) -> String {
     let summary = &exported.summary;
     let mut lines = vec![
-        format!("wrote {}, which ran in ONNX Runtime", arguments.out.display()),
+        format!("wrote {}, which ran in ONNX Runtime", written.display()),
         format!("  sha256   {}", hex(&Sha256::digest(&exported.bytes))),
         format!("  bytes    {}", summary.bytes),
         format!("  nodes    {}, {} initializers, opset {}", summary.nodes, summary.initializers, summary.opset),

@@ -36,6 +36,19 @@ pub fn write_folder(
     manifest: &Manifest,
     fill: impl FnOnce(&Path) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
+    write_directory(directory, |staging| {
+        let manifest_path = staging.join(MANIFEST_FILE);
+        fs::write(&manifest_path, manifest.to_json()).map_err(ModelError::io(&manifest_path, "cannot write"))?;
+        fill(staging)
+    })
+}
+
+/// As [`write_folder`], for a folder that is no checkpoint: `fill` puts files and folders of any depth into the folder
+/// that it is given, which then takes its place.
+///
+/// # Errors
+/// When the disk refuses, or `fill` fails; nothing is left behind then.
+pub fn write_directory(directory: &Path, fill: impl FnOnce(&Path) -> Result<(), ModelError>) -> Result<(), ModelError> {
     let parent = parent_of(directory);
     fs::create_dir_all(parent).map_err(ModelError::io(parent, "cannot create"))?;
     let staging = tempfile::Builder::new()
@@ -43,19 +56,8 @@ pub fn write_folder(
         .suffix(".tmp")
         .tempdir_in(parent)
         .map_err(ModelError::io(parent, "cannot create a folder in"))?;
-
-    let manifest_path = staging.path().join(MANIFEST_FILE);
-    fs::write(&manifest_path, manifest.to_json()).map_err(ModelError::io(&manifest_path, "cannot write"))?;
     fill(staging.path())?;
-
-    for entry in fs::read_dir(staging.path()).map_err(ModelError::io(staging.path(), "cannot list"))? {
-        let path = entry.map_err(ModelError::io(staging.path(), "cannot list"))?.path();
-        set_readable(&path)?;
-        sync(&path)?;
-    }
-    sync(staging.path())?;
-    // Owner-only permissions of temporary folders would hide a shared checkpoint from its users.
-    set_readable(staging.path())?;
+    settle(staging.path())?;
     // A rename cannot replace a folder that holds files: the old one steps aside first, and is deleted last.
     let aside = tempfile::Builder::new()
         .prefix(".checkpoint-")
@@ -65,7 +67,7 @@ pub fn write_folder(
     if directory.exists() {
         fs::rename(directory, aside.path().join("replaced")).map_err(ModelError::io(directory, "cannot move aside"))?;
     }
-    fs::rename(staging.path(), directory).map_err(ModelError::io(directory, "cannot rename the new checkpoint to"))?;
+    fs::rename(staging.path(), directory).map_err(ModelError::io(directory, "cannot rename the new folder to"))?;
     // Its folder has moved: there is nothing left to clean up.
     let _ = staging.keep();
     sync(parent)
@@ -109,6 +111,22 @@ fn parent_of(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// Syncs the folder and all that is in it, and opens it to readers: owner-only permissions of temporary folders would
+/// hide what is shared from its users.
+fn settle(folder: &Path) -> Result<(), ModelError> {
+    for entry in fs::read_dir(folder).map_err(ModelError::io(folder, "cannot list"))? {
+        let path = entry.map_err(ModelError::io(folder, "cannot list"))?.path();
+        if path.is_dir() {
+            settle(&path)?;
+        } else {
+            set_readable(&path)?;
+            sync(&path)?;
+        }
+    }
+    sync(folder)?;
+    set_readable(folder)
 }
 
 fn sync(path: &Path) -> Result<(), ModelError> {
