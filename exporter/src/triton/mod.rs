@@ -1,5 +1,5 @@
 //! A model repository for Triton (and `KServe`, which runs Triton): the unrolled graph, its configuration, a guide.
-//! Owns the folder's layout and its writing whole or not at all; leaves the graph to [`export`](crate::export) and
+//! Owns the folder's layout and its writing whole or not at all; leaves the graph to [`export()`] and
 //! `config.pbtxt`'s fields to `config`.
 
 mod config;
