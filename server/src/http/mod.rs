@@ -2,6 +2,7 @@
 //! puzzle to `puzzle_body`.
 
 mod info;
+mod page;
 mod problem;
 mod puzzle_body;
 mod solve;
@@ -46,6 +47,7 @@ pub fn router(models: Arc<Models>, limits: HttpLimits, runtime: RuntimeFacts) ->
         .route("/solve/sudoku", post(solve::solve_sudoku).fallback(|| async { Problem::MethodNotAllowed("POST") }))
         .route("/health", get(info::health).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
         .route("/info", get(info::info).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
+        .merge(page::routes())
         .fallback(|| async { Problem::NotFound })
         .layer(DefaultBodyLimit::max(limits.max_body_bytes))
         .with_state(state)

@@ -1,0 +1,207 @@
+// Mazes on the page: an editor for walls and ends, text and pictures read, and a step of the model drawn over it.
+// Owns what a visitor drew; leaves paths and their shortness to the server.
+
+import { Grid } from "./grid.js";
+import { segments } from "./segments.js";
+
+const NAMES = { "#": "wall", " ": "free", S: "start", G: "goal", o: "path" };
+
+export class Maze {
+  name = "maze";
+  /** What the repetition is for, as the end of a sentence. */
+  purpose = "until the path is a shortest one";
+  #cells = [];
+  #frame = null;
+  #picture = null;
+  #stroke = "#";
+
+  /** As the Sudoku's; `models` have the side of their mazes. */
+  constructor(models, page) {
+    this.page = page;
+    this.sides = [...new Set(models.map((model) => model.side))].sort((one, other) => one - other);
+    this.side = this.sides.at(-1);
+    this.text = document.getElementById("maze-text");
+    this.file = document.getElementById("maze-file");
+    this.chooseSide = segments(document.getElementById("maze-sizes"), {
+      name: "maze-size",
+      choices: this.sides.map((side) => ({ value: String(side), text: `${side}×${side}` })),
+      onChoose: (side) => this.#load(empty(Number(side)), Number(side)),
+    });
+    this.grid = new Grid(document.getElementById("maze-board"), {
+      label: "Maze",
+      onKey: (index, event) => this.#key(index, event),
+      onDraw: (index, isFirst) => this.#draws(index, isFirst),
+    });
+    this.text.addEventListener("input", () => this.#typed());
+    this.file.addEventListener("change", () => this.#picked());
+    this.#load(empty(this.side), this.side);
+  }
+
+  /** What a request says about the maze: its lines, or the picture as it is. */
+  request() {
+    return this.#picture ?? { puzzle: this.#lines() };
+  }
+
+  async sample(api) {
+    const { puzzle } = await api.sample("maze", this.sides.length > 1 ? { size: this.side } : {});
+    this.read([puzzle].flat().join("\n"));
+  }
+
+  first(api) {
+    return this.sample(api);
+  }
+
+  clear() {
+    this.#load(empty(this.side), this.side);
+    this.grid.focus(0);
+  }
+
+  get address() {
+    return this.#picture ? "" : this.#lines().join("/").replaceAll(" ", ".");
+  }
+
+  /** Takes a maze as lines, or as they stand in the address; throws what is wrong with it. */
+  read(text) {
+    const lines = (text.includes("\n") ? text.split("\n") : text.split("/")).map((line) => line.replace("\r", ""));
+    while (lines.length && lines.at(-1).trim() === "") lines.pop();
+    const side = lines.length;
+    if (!this.sides.includes(side)) {
+      const served = this.sides.map((one) => `${one}×${one}`).join(", ");
+      throw new Error(`This maze has ${side} lines; the loaded models solve ${served}.`);
+    }
+    const cells = [...lines.map((line) => line.padEnd(side, " ")).join("")].map((one) => (".o".includes(one) ? " " : one));
+    const long = lines.findIndex((line) => line.length > side);
+    if (long >= 0) throw new Error(`Line ${long + 1} has ${lines[long].length} characters, the maze ${side} lines; it must be square.`);
+    const strange = cells.find((cell) => !(cell in NAMES));
+    if (strange) throw new Error(`“${strange}” is no cell of a maze; expected #, a space or a dot, S and G.`);
+    this.#load(cells, side);
+  }
+
+  show(frame) {
+    this.#frame = frame;
+    if (frame && this.#picture) this.#learn(frame.answer);
+    this.#draw();
+    if (frame) this.grid.glow(frame.changed.map(([row, column]) => row * this.side + column));
+  }
+
+  mark() {}
+
+  describe(frame) {
+    const path = this.#cellsOf(frame.answer).filter((cell) => cell === "o").length;
+    const changed = frame.changed.length;
+    return `${changed} ${changed === 1 ? "cell" : "cells"} changed, ${path} on the path`;
+  }
+
+  #load(cells, side) {
+    this.side = side;
+    this.#cells = cells;
+    this.#frame = null;
+    this.#picture = null;
+    this.file.value = "";
+    this.chooseSide(String(side));
+    this.grid.resize(side, side);
+    if (document.activeElement !== this.text) this.text.value = this.#lines().join("\n");
+    this.#draw();
+    this.page.onEdit();
+  }
+
+  #lines() {
+    return Array.from({ length: this.side }, (_, row) => this.#cells.slice(row * this.side, (row + 1) * this.side).join(""));
+  }
+
+  #set(index, value) {
+    const cells = [...this.#cells];
+    // There is one start and one goal: the former one becomes free.
+    if ("SG".includes(value)) {
+      const former = cells.indexOf(value);
+      if (former >= 0) cells[former] = " ";
+    }
+    if (cells[index] === value) return;
+    cells[index] = value;
+    this.#load(cells, this.side);
+  }
+
+  #draws(index, isFirst) {
+    if (isFirst) {
+      const tool = document.querySelector("input[name=maze-tool]:checked").value;
+      // A wall drawn on a wall takes it away, and so does the rest of that stroke.
+      this.#stroke = tool === "#" && this.#cells[index] === "#" ? " " : tool;
+    }
+    const isEnd = "SG".includes(this.#cells[index]);
+    if (!("#".includes(this.#stroke) && isEnd && !isFirst)) this.#set(index, this.#stroke);
+  }
+
+  #key(index, event) {
+    const key = event.key.toUpperCase();
+    if (key === "ENTER") this.page.onSolve();
+    else if (key === "#" || key === " ") this.#set(index, this.#cells[index] === "#" ? " " : "#");
+    else if (key === "S" || key === "G") this.#set(index, key);
+    else if ([".", "DELETE", "BACKSPACE"].includes(key)) this.#set(index, " ");
+    else return false;
+    return true;
+  }
+
+  #typed() {
+    try {
+      if (this.text.value.trim()) this.read(this.text.value);
+      this.text.setCustomValidity("");
+    } catch (error) {
+      this.text.setCustomValidity(error.message);
+      this.page.say(error.message);
+    }
+  }
+
+  /** The server reads pictures, in its one way; the page learns the maze from the first step. */
+  #picked() {
+    const [picture] = this.file.files;
+    if (!picture) return;
+    this.#picture = picture;
+    this.page.onEdit();
+    this.page.onSolve();
+  }
+
+  #learn(answer) {
+    const cells = this.#cellsOf(answer).map((cell) => (cell === "o" ? " " : cell));
+    const side = Math.sqrt(cells.length);
+    if (side !== this.side) {
+      this.side = side;
+      this.chooseSide(String(side));
+      this.grid.resize(side, side);
+    }
+    this.#cells = cells;
+    this.text.value = this.#lines().join("\n");
+  }
+
+  #cellsOf(answer) {
+    return [...[answer].flat().join("").replaceAll("\n", "")];
+  }
+
+  #draw() {
+    const shown = this.#frame ? this.#cellsOf(this.#frame.answer) : this.#cells;
+    const changed = new Set(this.#frame?.changed.map(([row, column]) => row * this.side + column));
+    this.grid.paint((index) => {
+      // Walls and ends are the visitor's; what the model says about them besides is shown as broken.
+      const [given, said] = [this.#cells[index], shown[index] ?? " "];
+      const isPath = said === "o" && given === " ";
+      const isBroken = this.#frame !== null && said !== given && !isPath;
+      const kinds = { [NAMES[given]]: true, path: isPath, changed: changed.has(index), broken: isBroken };
+      const place = `row ${Math.floor(index / this.side) + 1}, column ${(index % this.side) + 1}`;
+      return {
+        text: "SG".includes(given) ? given : "",
+        classes: ["cell", ...Object.keys(kinds).filter((kind) => kinds[kind])].join(" "),
+        label: `${place}, ${isPath ? "path" : NAMES[given]}${isBroken ? `, said to be ${NAMES[said] ?? "nothing"}` : ""}`,
+      };
+    });
+  }
+}
+
+/** Walls around, start and goal in opposite corners. */
+function empty(side) {
+  const last = side - 1;
+  return Array.from({ length: side * side }, (_, index) => {
+    const [row, column] = [Math.floor(index / side), index % side];
+    if (row === 1 && column === 1) return "S";
+    if (row === last - 1 && column === last - 1) return "G";
+    return [0, last].includes(row) || [0, last].includes(column) ? "#" : " ";
+  });
+}
