@@ -1,4 +1,4 @@
-//! `GET /` and `GET /page/*`: the page for people, embedded in the program. Owns its files and their headers (type, ETag,
+//! `GET /` and `GET /page/*`: the page for people, embedded in the program. Owns its files and their headers (type, version,
 //! content security policy); leaves everything that it shows to the interface for programs, whose client it is.
 
 use std::sync::LazyLock;
@@ -58,10 +58,12 @@ const ASSETS: &[Asset] = assets![
 ];
 
 /// The quoted hash of each asset, in the order of [`ASSETS`].
-static ETAGS: LazyLock<Vec<String>> =
-    LazyLock::new(|| ASSETS.iter().map(|asset| format!("\"{:x}\"", Sha256::digest(asset.content))).collect());
+static ETAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let hex = |digest: &[u8]| digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    ASSETS.iter().map(|asset| format!("\"{}\"", hex(&Sha256::digest(asset.content)))).collect()
+});
 
-/// What every answer of the page says besides its type and ETag. Browsers ask again each time, so that a new server is
+/// What every answer of the page says besides its type and version. Browsers ask again each time, so that a new server is
 /// never shown with an old page; nothing from elsewhere is loaded, and no other page may frame this one.
 const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-cache"),
@@ -78,9 +80,7 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let not_allowed = || async { Problem::MethodNotAllowed("GET, HEAD") };
     let index = |headers: HeaderMap| async move { asset(INDEX, &headers) };
     let file = |Path(name): Path<String>, headers: HeaderMap| async move { asset(&name, &headers) };
-    Router::new()
-        .route("/", get(index).fallback(not_allowed))
-        .route("/page/{name}", get(file).fallback(not_allowed))
+    Router::new().route("/", get(index).fallback(not_allowed)).route("/page/{name}", get(file).fallback(not_allowed))
 }
 
 fn asset(name: &str, request: &HeaderMap) -> Result<Response, Problem> {

@@ -39,7 +39,7 @@ fn routes(models: Vec<ServedModel>, limits: HttpLimits) -> Router {
     router(Arc::new(Models::new(Registry::new(models).unwrap())), limits, facts)
 }
 
-fn app() -> Router {
+pub(crate) fn app() -> Router {
     let models = [SudokuShape::FOUR, SudokuShape::NINE].map(|shape| model(shape, Oracle::new(shape)));
     routes(models.into(), HTTP_LIMITS)
 }

@@ -10,6 +10,7 @@ mod http;
 mod hub_server;
 mod onnx;
 mod oracle;
+mod page;
 mod programs;
 mod published;
 mod puzzle_sets;
