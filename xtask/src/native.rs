@@ -24,6 +24,8 @@ pub(crate) struct Project {
 pub(crate) enum Library {
     /// Needed for exporting, serving and `speedrun-inference`.
     OnnxRuntime,
+    /// The same for NVIDIA GPUs, in place of the other.
+    OnnxRuntimeGpu,
     /// Needed for training, and for the tests that compare with it.
     Libtorch,
 }
@@ -78,6 +80,7 @@ impl Project {
         let platform = Platform::current()?;
         let recipe = match library {
             Library::OnnxRuntime => recipe::onnxruntime(platform),
+            Library::OnnxRuntimeGpu => recipe::onnxruntime_gpu(platform)?,
             Library::Libtorch => recipe::libtorch(platform)?,
         };
         let native = self.native();
@@ -109,19 +112,28 @@ impl Library {
     /// The environment variable by which a user names a library of their own.
     pub(crate) fn variable(self) -> &'static str {
         match self {
-            Self::OnnxRuntime => "ORT_DYLIB_PATH",
+            Self::OnnxRuntime | Self::OnnxRuntimeGpu => "ORT_DYLIB_PATH",
             Self::Libtorch => "LIBTORCH",
         }
     }
 
     fn place(self, root: &Path, variable: Option<OsString>) -> Place {
-        let own = root.join(match self {
-            Self::OnnxRuntime => ".native/onnxruntime/lib/libonnxruntime.so",
-            Self::Libtorch => ".native/libtorch",
-        });
+        let own = root.join(self.folder());
+        // `.cargo/config.toml` names the one for processors: then it was not the user who chose it over the one for GPUs.
+        let by_config = root.join(Self::OnnxRuntime.folder());
+        let is_chosen = |path: &PathBuf| *path != own && (self != Self::OnnxRuntimeGpu || *path != by_config);
         match variable.filter(|value| !value.is_empty()).map(PathBuf::from) {
-            Some(path) if path != own => Place { path, users_own: true },
+            Some(path) if is_chosen(&path) => Place { path, users_own: true },
             _ => Place { path: own, users_own: false },
+        }
+    }
+
+    /// Where the project's own is laid out, below the workspace.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::OnnxRuntime => ".native/onnxruntime/lib/libonnxruntime.so",
+            Self::OnnxRuntimeGpu => ".native/onnxruntime-gpu/lib/libonnxruntime.so",
+            Self::Libtorch => ".native/libtorch",
         }
     }
 }
@@ -138,6 +150,12 @@ mod tests {
         assert_eq!(Library::Libtorch.place(root, None), ours);
         assert_eq!(Library::Libtorch.place(root, Some("".into())), ours);
         assert_eq!(Library::Libtorch.place(root, Some(own.into())), ours);
+        // The library for processors, which cargo's config names, was not chosen over the one for GPUs; the other way round
+        // it was, and is handed on.
+        let gpu = PathBuf::from("/somewhere/project/.native/onnxruntime-gpu/lib/libonnxruntime.so");
+        let cpu = OsString::from("/somewhere/project/.native/onnxruntime/lib/libonnxruntime.so");
+        assert_eq!(Library::OnnxRuntimeGpu.place(root, Some(cpu)), Place { path: gpu.clone(), users_own: false });
+        assert_eq!(Library::OnnxRuntime.place(root, Some(gpu.clone().into())), Place { path: gpu, users_own: true });
         let theirs = Place { path: "/opt/libtorch".into(), users_own: true };
         assert_eq!(Library::Libtorch.place(root, Some("/opt/libtorch".into())), theirs);
     }

@@ -117,6 +117,27 @@ pub(crate) fn onnxruntime(platform: Platform) -> Recipe {
     }
 }
 
+/// Where the ONNX Runtime for NVIDIA GPUs comes from. CUDA 13 and cuDNN 9 themselves are the machine's (or the base
+/// image's): they are gigabytes, and drivers and they go together.
+pub(crate) fn onnxruntime_gpu(platform: Platform) -> Result<Recipe> {
+    if platform != Platform::LinuxX86_64 {
+        bail!(
+            "the ONNX Runtime for GPUs is fetched for Linux x86_64 only: install onnxruntime-gpu {ONNXRUNTIME_VERSION} \
+             yourself and set ORT_DYLIB_PATH to its library"
+        );
+    }
+    Ok(Recipe {
+        name: "ONNX Runtime for GPUs",
+        version: ONNXRUNTIME_VERSION,
+        folder: "onnxruntime-gpu",
+        unpacked_bytes: 320 << 20,
+        parts: ONNXRUNTIME_GPU_LINUX_X86_64,
+        links: ONNXRUNTIME_LINUX_LINKS,
+        texts: &[],
+        instead: "set ORT_DYLIB_PATH to a library that is already on this machine",
+    })
+}
+
 /// Where libtorch comes from.
 ///
 /// The wheel is the CUDA build; what is laid out is its CPU half, from which torch-sys builds without CUDA.
@@ -199,6 +220,30 @@ const ONNXRUNTIME_LINUX_X86_64: &[(Wheel, &[Pick])] = &[(
         sha256: "5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f",
     },
     ONNXRUNTIME_LINUX_PICKS,
+)];
+
+const ONNXRUNTIME_GPU_LINUX_X86_64: &[(Wheel, &[Pick])] = &[(
+    Wheel {
+        project: "onnxruntime-gpu",
+        version: ONNXRUNTIME_VERSION,
+        platform_tag: "manylinux_2_28_x86_64",
+        file_name: "onnxruntime_gpu-1.31.1-cp311-cp311-manylinux_2_28_x86_64.whl",
+        bytes: 255_560_985,
+        sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+    },
+    &[
+        Pick::File { from: "onnxruntime/capi/libonnxruntime.so.1.31.1", to: "lib/libonnxruntime.so.1.31.1" },
+        Pick::File {
+            from: "onnxruntime/capi/libonnxruntime_providers_shared.so",
+            to: "lib/libonnxruntime_providers_shared.so",
+        },
+        Pick::File {
+            from: "onnxruntime/capi/libonnxruntime_providers_cuda.so",
+            to: "lib/libonnxruntime_providers_cuda.so",
+        },
+        Pick::File { from: "onnxruntime/LICENSE", to: "LICENSE" },
+        Pick::File { from: "onnxruntime/ThirdPartyNotices.txt", to: "ThirdPartyNotices.txt" },
+    ],
 )];
 
 const ONNXRUNTIME_LINUX_AARCH64: &[(Wheel, &[Pick])] = &[(
@@ -285,6 +330,7 @@ mod tests {
         let mut all: Vec<_> =
             [Platform::LinuxX86_64, Platform::LinuxAarch64, Platform::MacosArm64].map(onnxruntime).into();
         all.push(libtorch(Platform::LinuxX86_64).unwrap());
+        all.push(onnxruntime_gpu(Platform::LinuxX86_64).unwrap());
         all.push(ARC_TASKS);
         all
     }
@@ -320,7 +366,7 @@ mod tests {
                 assert!(files.contains(&resolved.as_str()), "{link} → {target} in {}", recipe.name);
             }
             // The path that `.cargo/config.toml` names exists on every platform.
-            if recipe.folder == "onnxruntime" {
+            if recipe.folder.starts_with("onnxruntime") {
                 assert!(recipe.links.iter().any(|(link, _)| *link == "lib/libonnxruntime.so"));
             }
         }
@@ -332,5 +378,7 @@ mod tests {
         assert!(message.contains("windows on x86_64") && message.contains("ORT_DYLIB_PATH"), "{message}");
         let message = libtorch(Platform::MacosArm64).unwrap_err().to_string();
         assert!(message.contains("LIBTORCH"), "{message}");
+        let message = onnxruntime_gpu(Platform::LinuxAarch64).unwrap_err().to_string();
+        assert!(message.contains("ORT_DYLIB_PATH"), "{message}");
     }
 }
