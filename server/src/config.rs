@@ -9,7 +9,7 @@ use clap::{Args, Parser};
 use exporter::runtime::{Optimization, Provider, SessionOptions};
 
 use crate::ServerError;
-use crate::engine::{NoiseTarget, Restarts};
+use crate::engine::{Batching, NoiseTarget, Restarts};
 use crate::http::HttpLimits;
 use crate::model::{checkpoints_in, shipped_directory};
 use crate::registry::EngineLimits;
@@ -54,6 +54,10 @@ pub struct ServerArgs {
     /// any batch, so that more slots only make all of them slower; on a GPU more slots raise throughput.
     #[arg(long, env = "TRM_SLOTS", default_value_t = 8, value_name = "COUNT")]
     pub slots: usize,
+
+    /// How the slots are shared out.
+    #[arg(long, env = "TRM_BATCHING", value_enum, default_value_t = Batching::Continuous, value_name = "HOW")]
+    pub batching: Batching,
 
     /// Puzzles that may wait for a slot, for each model; beyond that clients get status 429.
     #[arg(long, env = "TRM_QUEUE_CAPACITY", default_value_t = 1024, value_name = "COUNT")]
@@ -155,6 +159,7 @@ impl ServerArgs {
             engine: EngineLimits {
                 slots: self.slots,
                 queue_capacity: self.queue_capacity,
+                batching: self.batching,
                 max_steps_limit: self.max_steps,
                 chains_limit: self.max_chains,
                 restarts: self.restarts.restarts(),

@@ -9,7 +9,7 @@ use exporter::runtime::SessionOptions;
 use serde::Serialize;
 
 use crate::ServerError;
-use crate::engine::{Engine, EngineOptions, Halting, Policy, PolicyLimits, Restarts, StepModel};
+use crate::engine::{Batching, Engine, EngineOptions, Halting, Policy, PolicyLimits, Restarts, StepModel};
 use crate::model::{self, ModelCard};
 use crate::task::{self, Task};
 
@@ -43,6 +43,8 @@ pub struct EngineLimits {
     pub slots: usize,
     /// Puzzles that may wait.
     pub queue_capacity: usize,
+    /// How the slots are shared out.
+    pub batching: Batching,
     /// Largest step budget that a request may name.
     pub max_steps_limit: usize,
     /// Most chains of thought of one request besides the first.
@@ -54,7 +56,8 @@ pub struct EngineLimits {
 impl EngineLimits {
     /// Limits of an engine whose requests get one chain of thought, unless they ask for more.
     pub const fn plain(slots: usize, queue_capacity: usize, max_steps_limit: usize) -> Self {
-        Self { slots, queue_capacity, max_steps_limit, chains_limit: 128, restarts: Restarts::NONE }
+        let (batching, restarts) = (Batching::Continuous, Restarts::NONE);
+        Self { slots, queue_capacity, batching, max_steps_limit, chains_limit: 128, restarts }
     }
 }
 
@@ -76,6 +79,7 @@ impl ServedModel {
         let options = EngineOptions {
             slots: limits.slots,
             queue_capacity: limits.queue_capacity,
+            batching: limits.batching,
             default_policy,
             limits: PolicyLimits { max_steps, chains },
         };

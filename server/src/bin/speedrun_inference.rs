@@ -15,7 +15,7 @@ use hub::{FileReference, Hub, RepositoryKind, registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use server::RuntimeFacts;
 use server::config::{RestartArgs, session_options};
-use server::engine::{Engine, Policy, Request};
+use server::engine::{Batching, Engine, Policy, Request};
 use server::evaluation::measure::{RawOutcome, run_engine, run_raw};
 use server::evaluation::puzzle_set::{self, PuzzleSet};
 use server::evaluation::report::{Machine, Report};
@@ -153,6 +153,7 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
     let limits = EngineLimits {
         slots: clients,
         queue_capacity: clients,
+        batching: Batching::Continuous,
         max_steps_limit: steps,
         chains_limit: restarts.chains(),
         restarts,

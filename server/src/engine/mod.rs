@@ -17,7 +17,7 @@ pub use metrics::MetricsSnapshot;
 pub use policy::{Halting, NoiseTarget, Policy, PolicyLimits, Restarts};
 pub use request::{Answer, Request, StepTrace, Stopped, Timings};
 pub use step_model::{Noise, Rules, StepBatch, StepError, StepModel, StepOutcome, SymmetricCopy, Undo};
-pub use worker::{Engine, EngineOptions, Pending};
+pub use worker::{Batching, Engine, EngineOptions, Pending};
 
 /// An answer and the way to its client.
 type Reply = (tokio::sync::oneshot::Sender<Result<Answer, EngineError>>, Result<Answer, EngineError>);

@@ -9,7 +9,7 @@ use super::chain::{Chain, SearchId};
 use super::metrics::Metrics;
 use super::queue::Queue;
 use super::search::{Search, Verdict};
-use super::{Noise, Policy, Reply, Rules, StepBatch, StepModel, StepOutcome};
+use super::{Batching, EngineOptions, Noise, Policy, Reply, Rules, StepBatch, StepModel, StepOutcome};
 
 /// Batch sizes that the engine runs, up to its number of slots: few, so that the backend's memory stays flat, and
 /// close enough that at most a third of a batch beyond four rows is padding.
@@ -28,6 +28,7 @@ pub(super) struct Scheduler<M> {
     rules: Arc<dyn Rules>,
     metrics: Arc<Metrics>,
     slots: usize,
+    batching: Batching,
     default_policy: Policy,
     rows: Vec<Option<Chain>>,
     /// In order of admission.
@@ -42,18 +43,14 @@ pub(super) struct Scheduler<M> {
 }
 
 impl<M: StepModel> Scheduler<M> {
-    pub(super) fn new(
-        model: M,
-        rules: Arc<dyn Rules>,
-        metrics: Arc<Metrics>,
-        slots: usize,
-        default_policy: Policy,
-    ) -> Self {
+    pub(super) fn new(model: M, rules: Arc<dyn Rules>, metrics: Arc<Metrics>, options: &EngineOptions) -> Self {
+        let EngineOptions { slots, batching, default_policy, .. } = *options;
         Self {
             model,
             rules,
             metrics,
             slots,
+            batching,
             default_policy,
             rows: Vec::with_capacity(slots),
             searches: BTreeMap::new(),
@@ -125,7 +122,8 @@ impl<M: StepModel> Scheduler<M> {
         let free = self.slots - occupied;
         let waiting: usize = self.searches.values().map(Search::waiting_chains).sum();
         let due = (self.grants + free) / GRANTS_PER_FURTHER_CHAIN - self.grants / GRANTS_PER_FURTHER_CHAIN;
-        let jobs = queue.take(free - due.min(waiting), now, &self.metrics);
+        let is_closed = self.batching == Batching::Static && occupied > 0;
+        let jobs = if is_closed { Vec::new() } else { queue.take(free - due.min(waiting), now, &self.metrics) };
         self.grants += jobs.len();
         let mut admitted: Vec<Chain> = Vec::with_capacity(free);
         for job in jobs {
@@ -162,6 +160,8 @@ impl<M: StepModel> Scheduler<M> {
     fn resize(&mut self, occupied: usize) {
         let size = match occupied {
             0 => 0,
+            _ if self.batching == Batching::Padded => self.slots,
+            _ if self.batching == Batching::Static && occupied <= self.rows.len() => self.rows.len(),
             _ => BATCH_SIZES.into_iter().find(|&size| size >= occupied).unwrap_or(self.slots).min(self.slots),
         };
         let displaced: Vec<Chain> = self.rows.drain(size.min(self.rows.len())..).flatten().collect();

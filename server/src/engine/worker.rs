@@ -16,6 +16,20 @@ use super::queue::{Job, Queue, Refusal};
 use super::scheduler::{MAX_SLOTS, Scheduler};
 use super::{Answer, EngineError, MetricsSnapshot, Policy, PolicyLimits, Request, Rules, StepModel};
 
+/// How the rows of a batch are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Batching {
+    /// Rows that fall free are refilled at every step; the batch has the smallest of a few sizes that holds all.
+    #[default]
+    Continuous,
+    /// As `continuous`, but every batch has all slots. An answer then depends on its request alone, to the last bit:
+    /// kernels for other batch sizes round differently.
+    Padded,
+    /// A batch is filled once and runs until its last puzzle is done, as servers of one-pass models do. For comparison.
+    Static,
+}
+
 /// Limits of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EngineOptions {
@@ -23,6 +37,8 @@ pub struct EngineOptions {
     pub slots: usize,
     /// Puzzles that may wait.
     pub queue_capacity: usize,
+    /// How the slots are shared out.
+    pub batching: Batching,
     /// How a request is thought about that does not say it.
     pub default_policy: Policy,
     /// What a request may ask for.
@@ -63,7 +79,7 @@ impl Engine {
         let queue = Arc::new(Queue::new(options.queue_capacity));
         let metrics = Arc::new(Metrics::default());
         let (seq_len, num_puzzle_identifiers) = (model.seq_len(), model.num_puzzle_identifiers());
-        let scheduler = Scheduler::new(model, rules, metrics.clone(), options.slots, options.default_policy);
+        let scheduler = Scheduler::new(model, rules, metrics.clone(), &options);
         let closing = ClosingGuard(queue.clone());
         let thread = std::thread::Builder::new()
             .name("engine".into())

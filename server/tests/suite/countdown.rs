@@ -2,8 +2,9 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use server::engine::{Noise, Request, Rules, StepBatch, StepError, StepModel, StepOutcome};
+use server::engine::{Noise, Request, Rules, StepBatch, StepError, StepModel, StepOutcome, SymmetricCopy};
 
 pub(crate) const SEQ_LEN: usize = 4;
 /// Second token of an answer that obeys the rules.
@@ -50,6 +51,11 @@ impl Handbrake {
     /// Returns when the model is inside its next step.
     pub(crate) fn wait_for_step(&self) {
         self.entered.recv().expect("the model is alive");
+    }
+
+    /// Whether the model is inside its next step before the time is over.
+    pub(crate) fn next_step_within(&self, time: Duration) -> bool {
+        self.entered.recv_timeout(time).is_ok()
     }
 
     /// Lets the step that `wait_for_step` saw finish.
@@ -117,6 +123,26 @@ pub(crate) struct SecondTokenIsOne;
 impl Rules for SecondTokenIsOne {
     fn obeyed(&self, _inputs: &[i64], answer: &[i64]) -> bool {
         answer[1] == SOLVED
+    }
+}
+
+/// Copy `index` of a countdown takes `index` steps fewer. Undoing it marks the answer, which shows that it was undone.
+pub(crate) struct ShorterCopies;
+
+impl Rules for ShorterCopies {
+    fn obeyed(&self, inputs: &[i64], answer: &[i64]) -> bool {
+        SecondTokenIsOne.obeyed(inputs, answer)
+    }
+
+    fn has_symmetries(&self) -> bool {
+        true
+    }
+
+    fn copy(&self, inputs: &[i64], seed: u64, index: u64) -> Option<SymmetricCopy> {
+        let shortened = inputs[0] - index as i64;
+        let tokens = vec![shortened, inputs[1], inputs[2], inputs[3]];
+        let mark = 100 + seed as i64;
+        Some(SymmetricCopy { tokens, undo: Box::new(move |answer| vec![mark, answer[1], answer[2], answer[3]]) })
     }
 }
 

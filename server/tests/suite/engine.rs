@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use server::engine::{Engine, EngineError, EngineOptions, Halting, Policy, PolicyLimits, Request, Stopped};
+use server::engine::{Batching, Engine, EngineError, EngineOptions, Halting, Policy, PolicyLimits, Request, Stopped};
 
 use crate::countdown::{Countdown, SecondTokenIsOne, Turn, countdown};
 
@@ -11,6 +11,7 @@ fn options(slots: usize) -> EngineOptions {
     EngineOptions {
         slots,
         queue_capacity: 64,
+        batching: Batching::Continuous,
         default_policy: Policy::plain(16),
         limits: PolicyLimits { max_steps: 64, chains: 32 },
     }

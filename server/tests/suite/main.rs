@@ -16,6 +16,7 @@ mod published;
 mod puzzle_sets;
 mod random_checkpoint;
 mod restarts;
+mod scheduling;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../models/tests/common/torch_save.rs"]
 mod torch_save;

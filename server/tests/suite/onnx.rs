@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use datasets::sudoku::{GeneratorOptions, SudokuShape, held_out};
 use server::config::session_options;
-use server::engine::{Answer, Halting, Policy, Request, StepBatch, StepModel};
+use server::engine::{Answer, Batching, Halting, Policy, Request, Restarts, StepBatch, StepModel};
 use server::model::{self, LoadedModel};
 use server::onnx::OnnxStepModel;
 use server::registry::{EngineLimits, Registry, ServedModel};
@@ -54,6 +54,41 @@ fn every_architecture_gives_the_same_answers_in_any_company() {
     for (index, arch) in architectures().into_iter().enumerate() {
         println!("{arch:?}");
         check_company(&write_architecture(folder.path(), &index.to_string(), SudokuShape::FOUR, &[], arch), 10);
+    }
+}
+
+#[test]
+fn padded_batches_give_the_same_bits_in_any_company_and_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = write_random(folder.path(), "random", SudokuShape::FOUR);
+    let limits = EngineLimits { batching: Batching::Padded, ..LIMITS };
+    let model = ServedModel::load(&directory, &session_options(1, None), limits).unwrap();
+    // An untrained model solves nothing, so that every request runs through its restarts, with noise of its own.
+    let requests: Vec<Request> = puzzles(4, 12)
+        .iter()
+        .enumerate()
+        .map(|(index, tokens)| {
+            let restarts = Restarts { augmentations: index % 3, rollouts: 1, sigma: 0.25, depth: 5, ..Restarts::NONE };
+            let policy = Policy { restarts, seed: index as u64, ..Policy::plain(1 + index % 4) };
+            Request { trace: true, ..Request::new(tokens.clone()).with_policy(policy) }
+        })
+        .collect();
+    let bits = |answer: &Answer| {
+        let mut steps: Vec<_> =
+            answer.trace.iter().map(|step| (step.chain, step.step, step.tokens.clone(), step.q.to_bits())).collect();
+        // Which chains share a turn depends on the company; what each of them computes does not.
+        steps.sort_unstable();
+        (answer.tokens.clone(), answer.q.to_bits(), answer.steps, answer.total_steps, steps)
+    };
+    let alone: Vec<_> =
+        requests.iter().map(|request| bits(&model.engine.submit(request.clone()).unwrap().wait().unwrap())).collect();
+    assert!(alone.iter().all(|(.., total_steps, _)| *total_steps > 1));
+    for stride in [1, 5, 7, 11] {
+        let order: Vec<usize> = (0..requests.len()).map(|index| index * stride % requests.len()).collect();
+        let arriving = order.iter().map(|&index| requests[index].clone()).collect();
+        for (index, pending) in order.into_iter().zip(model.engine.submit_all(arriving).unwrap()) {
+            assert_eq!(bits(&pending.wait().unwrap()), alone[index], "puzzle {index} with stride {stride}");
+        }
     }
 }
 

@@ -4,35 +4,16 @@
 use std::sync::Arc;
 
 use server::engine::{
-    Engine, EngineOptions, Halting, NoiseTarget, Policy, PolicyLimits, Request, Restarts, Rules, Stopped, SymmetricCopy,
+    Batching, Engine, EngineOptions, Halting, NoiseTarget, Policy, PolicyLimits, Request, Restarts, Stopped,
 };
 
-use crate::countdown::{Countdown, SecondTokenIsOne, Turn, countdown};
-
-/// Copy `index` of a countdown takes `index` steps fewer. Undoing it marks the answer, which shows that it was undone.
-struct ShorterCopies;
-
-impl Rules for ShorterCopies {
-    fn obeyed(&self, inputs: &[i64], answer: &[i64]) -> bool {
-        SecondTokenIsOne.obeyed(inputs, answer)
-    }
-
-    fn has_symmetries(&self) -> bool {
-        true
-    }
-
-    fn copy(&self, inputs: &[i64], seed: u64, index: u64) -> Option<SymmetricCopy> {
-        let shortened = inputs[0] - index as i64;
-        let tokens = vec![shortened, inputs[1], inputs[2], inputs[3]];
-        let mark = 100 + seed as i64;
-        Some(SymmetricCopy { tokens, undo: Box::new(move |answer| vec![mark, answer[1], answer[2], answer[3]]) })
-    }
-}
+use crate::countdown::{Countdown, SecondTokenIsOne, ShorterCopies, Turn, countdown};
 
 fn options(slots: usize) -> EngineOptions {
     EngineOptions {
         slots,
         queue_capacity: 64,
+        batching: Batching::Continuous,
         default_policy: Policy::plain(4),
         limits: PolicyLimits { max_steps: 64, chains: 32 },
     }
