@@ -1,10 +1,14 @@
 //! The HTTP interface: routes, limits and the state behind them. Leaves thinking to the engines and the forms of a
-//! puzzle to `puzzle_body`.
+//! puzzle to `body`.
 
+mod accept;
+pub mod body;
+mod events;
 mod info;
+mod options;
 mod page;
 mod problem;
-mod puzzle_body;
+mod samples;
 mod solve;
 
 use std::sync::Arc;
@@ -12,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde::Serialize;
 
-pub use problem::Problem;
+pub use options::SolveOptions;
+pub use problem::{Problem, ProblemKind};
 
 use crate::RuntimeFacts;
 use crate::registry::Models;
@@ -44,7 +49,8 @@ pub(crate) struct ServerState {
 pub fn router(models: Arc<Models>, limits: HttpLimits, runtime: RuntimeFacts) -> Router {
     let state = Arc::new(ServerState { models, limits, runtime, started: Instant::now() });
     Router::new()
-        .route("/solve/sudoku", post(solve::solve_sudoku).fallback(|| async { Problem::MethodNotAllowed("POST") }))
+        .merge(solve::routes())
+        .merge(samples::routes())
         .route("/health", get(info::health).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
         .route("/info", get(info::info).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
         .merge(page::routes())

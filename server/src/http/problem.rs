@@ -1,35 +1,144 @@
 //! Every way in which a request can fail, with its status and its stable `type` (RFC 9457), in one place.
+//! Owns the table of kinds and the form of the response; leaves finding out what is wrong to whoever reads the request.
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use datasets::maze::MazeError;
+use datasets::picture::PictureError;
 use datasets::sudoku::{Contradiction, SudokuError};
 use serde_json::{Value, json};
 
 use crate::engine::EngineError;
 
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $status:ident $name:literal: $meaning:literal,)*) => {
+        /// The kinds of problems: what programs tell apart, and what the documentation lists.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ProblemKind {
+            $(#[doc = $meaning] $kind,)*
+        }
+
+        impl ProblemKind {
+            /// All kinds, by status.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// The last part of the `type`, after `urn:trm:problem:`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// The HTTP status.
+            pub const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$kind => StatusCode::$status,)*
+                }
+            }
+
+            /// When it happens, for the documentation.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Malformed = BAD_REQUEST "malformed-request":
+        "Body or query string have none of the forms that the route reads.",
+    InvalidOption = BAD_REQUEST "invalid-option":
+        "An option lies outside its range.",
+    NotFound = NOT_FOUND "not-found":
+        "No such route.",
+    MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed":
+        "The route exists for other methods, which `Allow` names.",
+    NotAcceptable = NOT_ACCEPTABLE "not-acceptable":
+        "`Accept` names nothing that the route answers with.",
+    SlowBody = REQUEST_TIMEOUT "slow-body":
+        "The body did not arrive in time.",
+    BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large":
+        "The body has more bytes than the server reads.",
+    TooManyPuzzles = PAYLOAD_TOO_LARGE "too-many-puzzles":
+        "The batch holds more puzzles than the server takes at once.",
+    UnsupportedMedia = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type":
+        "The body is a picture, and the route reads none.",
+    WrongSize = UNPROCESSABLE_ENTITY "wrong-size":
+        "The board has a size that no such puzzle has.",
+    UnknownModel = UNPROCESSABLE_ENTITY "unknown-model":
+        "No loaded model has the name, or it solves other puzzles.",
+    NoModel = UNPROCESSABLE_ENTITY "no-model-for-size":
+        "The puzzle is sound, but no loaded model takes its size.",
+    Contradictory = UNPROCESSABLE_ENTITY "contradictory-givens":
+        "Two givens of a Sudoku exclude each other; `conflict` names both cells.",
+    MazeEndMissing = UNPROCESSABLE_ENTITY "maze-end-missing":
+        "The maze has no start or no goal.",
+    MazeEndTwice = UNPROCESSABLE_ENTITY "maze-end-twice":
+        "The maze has two starts or two goals; `conflict` names both cells.",
+    MazeSeparated = UNPROCESSABLE_ENTITY "maze-separated":
+        "Walls separate start and goal; `conflict` names both cells.",
+    UnreadablePicture = UNPROCESSABLE_ENTITY "unreadable-picture":
+        "The picture is broken, too large or shows no puzzle.",
+    QueueFull = TOO_MANY_REQUESTS "queue-full":
+        "As many puzzles wait as the server lets wait; `Retry-After` says when there will be room.",
+    Engine = INTERNAL_SERVER_ERROR "engine-failed":
+        "The model failed.",
+    Stopping = SERVICE_UNAVAILABLE "stopping":
+        "The server shuts down.",
+    Timeout = GATEWAY_TIMEOUT "timeout":
+        "No answer within the request's deadline or the server's limit.",
+}
+
 /// Why a request got no solution.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Problem {
-    /// The body is no puzzle in any form that the route reads.
+    /// Body or query are in no form that the route reads.
     #[error("{0}")]
     Malformed(String),
-    /// The board has a size that no Sudoku has.
+    /// The board has a size that no such puzzle has.
     #[error("{0}")]
     WrongSize(String),
     /// The board is sound, but no loaded model thinks about its size.
-    #[error("no model for {size}x{size} boards is loaded; this server solves {available}")]
+    #[error("{puzzle} needs a model that is not loaded; this server solves {available}")]
     NoModel {
-        /// Side length of the board.
-        size: usize,
-        /// Sizes that are served.
+        /// What was sent, such as `a 6x6 Sudoku`.
+        puzzle: String,
+        /// What is served.
         available: String,
+    },
+    /// The model that the request names does not fit.
+    #[error("model {name:?}: {reason}")]
+    UnknownModel {
+        /// The name in the request.
+        name: String,
+        /// What is wrong with it, and which models there are.
+        reason: String,
     },
     /// Two givens exclude each other.
     #[error("the givens contradict each other: {0}")]
     Contradictory(Contradiction),
+    /// A maze that nobody can solve.
+    #[error("{0}")]
+    Maze(MazeError),
+    /// A picture that shows no puzzle.
+    #[error("{0}")]
+    Picture(PictureError),
+    /// A picture where the route reads none.
+    #[error("{0}")]
+    UnsupportedMedia(&'static str),
+    /// Nothing that the client accepts can be made.
+    #[error("none of {accept:?} can be answered; this route answers with {available}")]
+    NotAcceptable {
+        /// What the client accepts.
+        accept: String,
+        /// What there is.
+        available: String,
+    },
     /// An option lies outside its range.
     #[error("{0}")]
     InvalidOption(String),
@@ -68,42 +177,92 @@ pub enum Problem {
     #[error("{0}")]
     Stopping(String),
     /// No such route.
-    #[error("no such route; see GET /info, GET /health and POST /solve/sudoku")]
+    #[error("no such route; GET /openapi.json lists them all, GET /docs shows them")]
     NotFound,
     /// The route exists for another method.
     #[error("this route takes {0}")]
     MethodNotAllowed(&'static str),
+    /// Another problem, in one puzzle of a batch.
+    #[error("puzzles[{index}]: {problem}")]
+    InPuzzle {
+        /// Which puzzle, from 0.
+        index: usize,
+        /// What is wrong with it.
+        problem: Box<Self>,
+    },
 }
 
 impl Problem {
-    /// The status, and the name that ends the `type`.
-    fn kind(&self) -> (StatusCode, &'static str) {
+    /// The kind, which has the status and the name.
+    pub fn kind(&self) -> ProblemKind {
         match self {
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-request"),
-            Self::InvalidOption(_) => (StatusCode::BAD_REQUEST, "invalid-option"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
-            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
-            Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "slow-body"),
-            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
-            Self::TooManyPuzzles { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-many-puzzles"),
-            Self::WrongSize(_) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong-size"),
-            Self::NoModel { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "no-model-for-size"),
-            Self::Contradictory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "contradictory-givens"),
-            Self::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue-full"),
-            Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine-failed"),
-            Self::Stopping(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-            Self::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+            Self::InvalidOption(_) => ProblemKind::InvalidOption,
+            Self::NotFound => ProblemKind::NotFound,
+            Self::MethodNotAllowed(_) => ProblemKind::MethodNotAllowed,
+            Self::NotAcceptable { .. } => ProblemKind::NotAcceptable,
+            Self::SlowBody(_) => ProblemKind::SlowBody,
+            Self::BodyTooLarge { .. } => ProblemKind::BodyTooLarge,
+            Self::TooManyPuzzles { .. } => ProblemKind::TooManyPuzzles,
+            Self::UnsupportedMedia(_) => ProblemKind::UnsupportedMedia,
+            Self::WrongSize(_) => ProblemKind::WrongSize,
+            Self::UnknownModel { .. } => ProblemKind::UnknownModel,
+            Self::NoModel { .. } => ProblemKind::NoModel,
+            Self::Contradictory(_) => ProblemKind::Contradictory,
+            Self::Maze(MazeError::Missing { .. }) => ProblemKind::MazeEndMissing,
+            Self::Maze(MazeError::Twice { .. }) => ProblemKind::MazeEndTwice,
+            Self::Maze(MazeError::Separated { .. }) => ProblemKind::MazeSeparated,
+            Self::Maze(MazeError::Side { .. } | MazeError::CellCount { .. } | MazeError::LineLength { .. }) => {
+                ProblemKind::WrongSize
+            }
+            Self::Malformed(_) | Self::Maze(_) => ProblemKind::Malformed,
+            Self::Picture(_) => ProblemKind::UnreadablePicture,
+            Self::QueueFull { .. } => ProblemKind::QueueFull,
+            Self::Engine(_) => ProblemKind::Engine,
+            Self::Stopping(_) => ProblemKind::Stopping,
+            Self::Timeout(_) => ProblemKind::Timeout,
+            Self::InPuzzle { problem, .. } => problem.kind(),
         }
     }
 
+    /// Says which puzzle of a batch is meant.
+    #[must_use]
+    pub fn in_puzzle(self, index: usize) -> Self {
+        Self::InPuzzle { index, problem: Box::new(self) }
+    }
+
+    /// The problem as the object that clients see, also inside streams.
+    pub fn to_json(&self) -> Value {
+        let kind = self.kind();
+        let mut body = json!({
+            "type": format!("urn:trm:problem:{}", kind.name()),
+            "title": kind.status().canonical_reason(),
+            "status": kind.status().as_u16(),
+            "detail": self.to_string(),
+        });
+        if let Self::InPuzzle { index, .. } = self {
+            body["puzzle"] = json!(index);
+        }
+        if let Some((name, value)) = self.extension() {
+            body[name] = value;
+        }
+        body
+    }
+
     /// Facts for programs, beside the text for people.
-    fn extensions(&self) -> Option<(&'static str, Value)> {
+    fn extension(&self) -> Option<(&'static str, Value)> {
+        let place = |&(row, column): &(usize, usize)| json!({ "row": row + 1, "column": column + 1 });
         match self {
             Self::Contradictory(Contradiction { digit, first, second, .. }) => {
-                let place = |(row, column): (usize, usize)| json!({ "row": row + 1, "column": column + 1 });
-                Some(("conflict", json!({ "digit": digit, "cells": [place(*first), place(*second)] })))
+                Some(("conflict", json!({ "digit": digit, "cells": [place(first), place(second)] })))
+            }
+            Self::Maze(MazeError::Twice { first, second, .. }) => {
+                Some(("conflict", json!({ "cells": [place(first), place(second)] })))
+            }
+            Self::Maze(MazeError::Separated { start, goal }) => {
+                Some(("conflict", json!({ "cells": [place(start), place(goal)] })))
             }
             Self::QueueFull { retry_after, .. } => Some(("retry_after_seconds", json!(seconds(*retry_after)))),
+            Self::InPuzzle { problem, .. } => problem.extension(),
             _ => None,
         }
     }
@@ -118,6 +277,18 @@ impl From<SudokuError> for Problem {
             | SudokuError::WrongShape { .. } => Self::WrongSize(error.to_string()),
             other => Self::Malformed(other.to_string()),
         }
+    }
+}
+
+impl From<MazeError> for Problem {
+    fn from(error: MazeError) -> Self {
+        Self::Maze(error)
+    }
+}
+
+impl From<PictureError> for Problem {
+    fn from(error: PictureError) -> Self {
+        Self::Picture(error)
     }
 }
 
@@ -136,17 +307,7 @@ impl From<EngineError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, kind) = self.kind();
-        let mut body = json!({
-            "type": format!("urn:trm:problem:{kind}"),
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "detail": self.to_string(),
-        });
-        if let Some((name, value)) = self.extensions() {
-            body[name] = value;
-        }
-        let mut response = (status, Json(body)).into_response();
+        let mut response = (self.kind().status(), Json(self.to_json())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self {

@@ -194,7 +194,11 @@ async fn boards_of_the_wrong_size_are_422() {
         (json!([[1, 2], [3, 4, 0]]).to_string(), "wrong-size", "found 2"),
         (json!([[1, 2, 3, 4], [0, 0, 0], [0], []]).to_string(), "wrong-size", "row 2 has 3 cells"),
         (json!({ "puzzles": [PUZZLE, "12"] }).to_string(), "wrong-size", "puzzles[1]: "),
-        (".".repeat(36), "no-model-for-size", "no model for 6x6 boards is loaded; this server solves 4x4, 9x9"),
+        (
+            ".".repeat(36),
+            "no-model-for-size",
+            "a 6x6 Sudoku needs a model that is not loaded; this server solves 4x4 Sudoku, 9x9 Sudoku",
+        ),
     ] {
         let (status, found, detail) = refuse(body).await;
         assert_eq!((status, found.as_str()), (422, kind), "{detail}");
@@ -228,7 +232,7 @@ async fn limits_have_their_own_statuses() {
     let three_long_traces = json!({ "puzzles": [SMALL, SMALL, SMALL], "trace": true, "max_steps": 1_000_000_000 });
     let (status, kind, detail) = refuse(three_long_traces.to_string()).await;
     assert_eq!((status, kind.as_str()), (400, "invalid-option"));
-    assert!(detail.starts_with("trace: the puzzles may take 3000000000 steps together"), "{detail}");
+    assert!(detail.starts_with("trace: all steps together may have 48000000000 cells"), "{detail}");
     let (status, kind, _) = refuse(json!({ "puzzle": PUZZLE, "deadline_ms": 0 }).to_string()).await;
     assert_eq!((status, kind.as_str()), (504, "timeout"));
 }

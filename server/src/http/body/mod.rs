@@ -1,0 +1,191 @@
+//! Bodies of requests: read within the limits, recognised by their bytes, parsed into puzzles and options.
+//! Everything here but [`read`] is a pure function of untrusted bytes. Leaves solving to the routes, and the forms of
+//! each puzzle to the modules below.
+
+mod maze;
+mod sudoku;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use serde_json::{Map, Value};
+
+pub use self::maze::MazePuzzle;
+pub use self::sudoku::SudokuPuzzle;
+use super::{HttpLimits, Problem, SolveOptions};
+use crate::task::Task;
+
+/// A body by its first bytes. JSON begins with `{`, `[` or `"`, a PNG with its signature, no puzzle in plain text does
+/// either, so the content type, which `curl -d` gets wrong, need not be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content<'a> {
+    /// A JSON object: puzzles and options.
+    Fields(Map<String, Value>),
+    /// Another JSON value: a puzzle alone.
+    Json(Value),
+    /// Plain text: a puzzle alone.
+    Text(&'a str),
+    /// A PNG: a puzzle alone.
+    Picture(&'a [u8]),
+}
+
+/// A board of some task as it was sent: what the one solving path needs to know of it.
+///
+/// `cells` are `[rows * columns]` tokens of the board as sent, which may be smaller than the model's.
+pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
+    /// The form that error messages recommend.
+    const EXPECTED: &'static str;
+
+    /// Reads plain text or a JSON string.
+    ///
+    /// # Errors
+    /// When it is no board.
+    fn from_text(text: &str) -> Result<Self, Problem>;
+
+    /// Reads any JSON value.
+    ///
+    /// # Errors
+    /// When it is no board.
+    fn from_json(value: &Value) -> Result<Self, Problem>;
+
+    /// Reads the bytes of a PNG.
+    ///
+    /// # Errors
+    /// When the picture shows no board, or this task's boards are not read from pictures.
+    fn from_picture(png: &[u8]) -> Result<Self, Problem>;
+
+    /// Whether it can be solved as far as its rules tell without thinking.
+    ///
+    /// # Errors
+    /// The contradiction.
+    fn check(&self) -> Result<(), Problem>;
+
+    /// What was sent, in words, such as `a 6x6 Sudoku`.
+    fn describe(&self) -> String;
+
+    /// Whether a model for `task` takes it.
+    fn fits(&self, task: Task) -> bool;
+
+    /// Columns of the board.
+    fn columns(&self) -> usize;
+
+    /// The givens as `cells`.
+    fn givens(&self) -> Vec<i32>;
+
+    /// `[seq_len]` tokens for a model whose `task` fits.
+    fn model_tokens(&self, task: Task) -> Vec<i64>;
+
+    /// The `cells` of the board that such a model has predicted; one value for whatever is no answer.
+    fn cells(&self, task: Task, predicted: &[i64]) -> Vec<i32>;
+
+    /// `cells` in the form in which the puzzle was sent.
+    fn write(&self, cells: &[i32]) -> Value;
+
+    /// `cells` as a drawing in text.
+    fn drawing(&self, cells: &[i32]) -> String;
+
+    /// The task whose pictures show the board, and `cells` as its tokens.
+    fn scene(&self, cells: &[i32]) -> (Task, Vec<i32>);
+
+    /// Cells between start and goal on a shortest path, where there is such a thing.
+    fn path_length(&self) -> Option<usize>;
+}
+
+/// A whole request for boards.
+#[derive(Debug, Clone)]
+pub struct SolveRequest<P> {
+    /// The boards, at least one.
+    pub puzzles: Vec<P>,
+    /// Whether the answer is one object or a list.
+    pub is_batch: bool,
+    /// Everything else that was said.
+    pub options: SolveOptions,
+}
+
+impl<P: Puzzle> SolveRequest<P> {
+    /// Reads a body; the options of the query string hold where the body says nothing.
+    ///
+    /// # Errors
+    /// When the body is in no form that is read, or holds more than `max_puzzles` puzzles.
+    pub fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<Self, Problem> {
+        let (puzzles, is_batch, options) = match Content::of(body, P::EXPECTED)? {
+            Content::Fields(mut fields) => {
+                let (puzzles, is_batch) = puzzles_of(&mut fields, max_puzzles)?;
+                (puzzles, is_batch, SolveOptions::from_fields(fields)?.or(query))
+            }
+            Content::Json(value) => (vec![P::from_json(&value)?], false, query),
+            Content::Text(text) => (vec![P::from_text(text)?], false, query),
+            Content::Picture(png) => (vec![P::from_picture(png)?], false, query),
+        };
+        Ok(Self { puzzles, is_batch, options })
+    }
+}
+
+/// The whole body.
+///
+/// # Errors
+/// When it is larger or slower than the limits allow, or the connection breaks.
+pub(super) async fn read(request: Request, limits: &HttpLimits) -> Result<Bytes, Problem> {
+    let reading = tokio::time::timeout(limits.request_timeout, Bytes::from_request(request, &()));
+    let read = reading.await.map_err(|_| Problem::SlowBody(limits.request_timeout))?;
+    read.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { limit: limits.max_body_bytes },
+        _ => Problem::Malformed(format!("the body could not be read: {}", rejection.body_text())),
+    })
+}
+
+/// Whether a body is a PNG file, or claims to be one.
+pub fn is_picture(body: &[u8]) -> bool {
+    body.starts_with(PNG_SIGNATURE)
+}
+
+impl<'a> Content<'a> {
+    /// Recognises a body; `expected` is the form that messages recommend.
+    ///
+    /// # Errors
+    /// [`Problem::Malformed`] when it is empty, broken JSON or no UTF-8.
+    pub fn of(body: &'a [u8], expected: &str) -> Result<Self, Problem> {
+        if is_picture(body) {
+            return Ok(Self::Picture(body));
+        }
+        let text =
+            str::from_utf8(body).map_err(|error| Problem::Malformed(format!("the body is no UTF-8: {error}")))?;
+        let from_json = |text: &str| {
+            serde_json::from_str(text)
+                .map_err(|error| Problem::Malformed(format!("the body is no request: {error}; {expected}")))
+        };
+        match text.trim_start().chars().next() {
+            None => Err(Problem::Malformed(format!("the body is empty; {expected}"))),
+            Some('{' | '[' | '"') => Ok(match from_json(text)? {
+                Value::Object(fields) => Self::Fields(fields),
+                other => Self::Json(other),
+            }),
+            // Blanks may be cells.
+            Some(_) => Ok(Self::Text(text)),
+        }
+    }
+}
+
+/// The eight bytes at the beginning of every PNG file.
+const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Takes the puzzles out of a JSON object; the second value says whether they came as a list.
+fn puzzles_of<P: Puzzle>(fields: &mut Map<String, Value>, max_puzzles: usize) -> Result<(Vec<P>, bool), Problem> {
+    match (fields.remove("puzzle"), fields.remove("puzzles")) {
+        (Some(puzzle), None) => Ok((vec![P::from_json(&puzzle)?], false)),
+        (None, Some(Value::Array(puzzles))) if puzzles.is_empty() => {
+            Err(Problem::Malformed("\"puzzles\" is empty; send at least one".into()))
+        }
+        (None, Some(Value::Array(puzzles))) if puzzles.len() > max_puzzles => {
+            Err(Problem::TooManyPuzzles { found: puzzles.len(), limit: max_puzzles })
+        }
+        (None, Some(Value::Array(puzzles))) => {
+            let numbered = puzzles.iter().enumerate();
+            let puzzles = numbered.map(|(index, value)| P::from_json(value).map_err(|error| error.in_puzzle(index)));
+            Ok((puzzles.collect::<Result<_, _>>()?, true))
+        }
+        (None, Some(_)) => Err(Problem::Malformed(format!("\"puzzles\" is no list; {}", P::EXPECTED))),
+        (Some(_), Some(_)) => Err(Problem::Malformed("send either \"puzzle\" or \"puzzles\", not both".into())),
+        (None, None) => Err(Problem::Malformed(format!("\"puzzle\" is missing; {}", P::EXPECTED))),
+    }
+}

@@ -1,0 +1,137 @@
+//! The forms in which people send a Sudoku: text, nested or flat arrays. Owns reading and writing them back; leaves
+//! what a board may hold to `datasets`.
+
+use datasets::sudoku::{Board, SudokuShape};
+use serde_json::{Value, json};
+
+use super::Puzzle;
+use crate::http::Problem;
+use crate::task::{Task, board_from_tokens, tokens_of};
+
+/// A Sudoku as sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SudokuPuzzle {
+    board: Board,
+    form: Form,
+}
+
+/// How a board was written, and is written back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One character per cell.
+    Text,
+    /// An array of rows.
+    Rows,
+    /// One array of all cells.
+    Flat,
+}
+
+impl Puzzle for SudokuPuzzle {
+    const EXPECTED: &'static str = "expected {\"puzzle\": \"53..7....6..195...\"}, with one character per cell, row by row, \
+                                    '.' or '0' for blanks, or an array of rows";
+
+    fn from_text(text: &str) -> Result<Self, Problem> {
+        Ok(Self { board: Board::parse(text.trim())?, form: Form::Text })
+    }
+
+    fn from_json(value: &Value) -> Result<Self, Problem> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            Value::Array(rows) if rows.iter().all(Value::is_array) => {
+                let rows = rows.iter().enumerate().map(|(row, cells)| {
+                    let cells = cells.as_array().map_or(&[][..], Vec::as_slice);
+                    cells.iter().enumerate().map(|(column, cell)| cell_from_json(cell, row, column)).collect()
+                });
+                let rows = rows.collect::<Result<Vec<Vec<u8>>, _>>()?;
+                Ok(Self { board: Board::from_rows(&rows)?, form: Form::Rows })
+            }
+            Value::Array(cells) => {
+                let shape = SudokuShape::from_cells(cells.len())?;
+                let numbered = cells.iter().enumerate();
+                let cells = numbered.map(|(cell, value)| cell_from_json(value, shape.row_of(cell), shape.col_of(cell)));
+                Ok(Self { board: Board::from_cells(shape, cells.collect::<Result<_, _>>()?)?, form: Form::Flat })
+            }
+            _ => Err(Problem::Malformed(format!("a puzzle is a string or an array; {}", Self::EXPECTED))),
+        }
+    }
+
+    fn from_picture(_: &[u8]) -> Result<Self, Problem> {
+        Err(Problem::UnsupportedMedia("a Sudoku is not read from pictures; send its digits, see GET /docs"))
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        self.board.contradictions().first().map_or(Ok(()), |&first| Err(Problem::Contradictory(first)))
+    }
+
+    fn describe(&self) -> String {
+        format!("a {0}x{0} Sudoku", self.board.shape().size())
+    }
+
+    fn fits(&self, task: Task) -> bool {
+        task == Task::Sudoku(self.board.shape())
+    }
+
+    fn columns(&self) -> usize {
+        self.board.shape().size()
+    }
+
+    fn givens(&self) -> Vec<i32> {
+        self.board.to_tokens()
+    }
+
+    fn model_tokens(&self, _: Task) -> Vec<i64> {
+        tokens_of(&self.board)
+    }
+
+    fn cells(&self, _: Task, predicted: &[i64]) -> Vec<i32> {
+        board_from_tokens(self.board.shape(), predicted).to_tokens()
+    }
+
+    fn write(&self, cells: &[i32]) -> Value {
+        let board = self.board_of(cells);
+        match self.form {
+            Form::Text => json!(board.to_string()),
+            Form::Rows => json!(board.to_rows()),
+            Form::Flat => json!(board.cells()),
+        }
+    }
+
+    fn drawing(&self, cells: &[i32]) -> String {
+        self.board_of(cells).to_grid()
+    }
+
+    fn scene(&self, cells: &[i32]) -> (Task, Vec<i32>) {
+        (Task::Sudoku(self.board.shape()), cells.to_vec())
+    }
+
+    fn path_length(&self) -> Option<usize> {
+        None
+    }
+}
+
+impl SudokuPuzzle {
+    fn board_of(&self, cells: &[i32]) -> Board {
+        let tokens: Vec<i64> = cells.iter().map(|&token| i64::from(token)).collect();
+        board_from_tokens(self.board.shape(), &tokens)
+    }
+}
+
+/// A number, `null` or `""` or `"."` for a blank, or a digit as a string.
+fn cell_from_json(value: &Value, row: usize, column: usize) -> Result<u8, Problem> {
+    let cell = match value {
+        Value::Null => Some(0),
+        Value::Number(number) => number.as_u64().and_then(|number| u8::try_from(number).ok()),
+        Value::String(text) => match text.trim() {
+            "" | "." => Some(0),
+            text => text.parse().ok(),
+        },
+        _ => None,
+    };
+    cell.ok_or_else(|| {
+        let (row, column) = (row + 1, column + 1);
+        let found: String = value.to_string().chars().take(40).collect();
+        Problem::Malformed(format!(
+            "row {row}, column {column} holds {found}; expected a digit, or 0 or null for a blank"
+        ))
+    })
+}

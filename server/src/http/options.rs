@@ -1,0 +1,116 @@
+//! What a request may say besides its puzzle: how to think about it and what to answer with. The same for every task,
+//! in the body and in the query string. Leaves checking ranges to the engine.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::Query;
+use axum::http::Uri;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Problem;
+use crate::engine::{Halting, NoiseTarget, Policy, Restarts};
+
+/// Options of a request; the model's default policy stands in for what is not said.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SolveOptions {
+    /// Name of the model that shall think, where several fit.
+    pub model: Option<String>,
+    /// Most supervision steps of a chain of thought.
+    pub max_steps: Option<usize>,
+    /// When a chain stops earlier.
+    pub halting: Option<Halting>,
+    /// Equal answers in a row that `"halting": "stable"` waits for.
+    pub stable_steps: Option<usize>,
+    /// Further chains on symmetric copies of the puzzle.
+    pub augmentations: Option<usize>,
+    /// Further chains on the puzzle itself, told apart by noise.
+    pub rollouts: Option<usize>,
+    /// Deviation of the noise that further chains add to their state before each step.
+    pub sigma: Option<f32>,
+    /// States that get the noise.
+    pub noise: Option<NoiseTarget>,
+    /// Steps in all that the first chain may take while further ones are tried.
+    pub depth: Option<usize>,
+    /// Fixes copies and noise.
+    pub seed: Option<u64>,
+    /// Milliseconds after which the answer so far will do.
+    pub deadline_ms: Option<u64>,
+    /// Also every step's answer.
+    pub trace: Option<bool>,
+    /// Also the answer as a drawing in text.
+    pub grid: Option<bool>,
+    /// Server-sent events instead of one answer.
+    pub stream: Option<bool>,
+}
+
+impl SolveOptions {
+    /// Reads the query string of a URI.
+    ///
+    /// # Errors
+    /// [`Problem::Malformed`] when it names an unknown option or a value is of the wrong kind.
+    pub fn from_query(uri: &Uri) -> Result<Self, Problem> {
+        let read = Query::try_from_uri(uri).map_err(|error| Problem::Malformed(error.body_text()));
+        read.map(|Query(options)| options)
+    }
+
+    /// Reads the fields of a JSON object from which the puzzles have been taken.
+    ///
+    /// # Errors
+    /// As [`from_query`](Self::from_query).
+    pub fn from_fields(fields: Map<String, Value>) -> Result<Self, Problem> {
+        serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+            let path = error.path().to_string();
+            let (field, separator) = if path == "." { ("", "") } else { (path.as_str(), ": ") };
+            Problem::Malformed(format!("the body is no request: {field}{separator}{}", error.inner()))
+        })
+    }
+
+    /// These options, and those of `other` where these say nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            model: self.model.or(other.model),
+            max_steps: self.max_steps.or(other.max_steps),
+            halting: self.halting.or(other.halting),
+            stable_steps: self.stable_steps.or(other.stable_steps),
+            augmentations: self.augmentations.or(other.augmentations),
+            rollouts: self.rollouts.or(other.rollouts),
+            sigma: self.sigma.or(other.sigma),
+            noise: self.noise.or(other.noise),
+            depth: self.depth.or(other.depth),
+            seed: self.seed.or(other.seed),
+            deadline_ms: self.deadline_ms.or(other.deadline_ms),
+            trace: self.trace.or(other.trace),
+            grid: self.grid.or(other.grid),
+            stream: self.stream.or(other.stream),
+        }
+    }
+
+    /// How to think, where the request does not say it as `default` does.
+    pub fn policy(&self, default: &Policy) -> Policy {
+        let halting = self.halting.unwrap_or(default.halting);
+        // The default's further chains follow a failure, which only the rules can tell.
+        let restarts = if halting == Halting::Verified { default.restarts } else { Restarts::NONE };
+        Policy {
+            max_steps: self.max_steps.unwrap_or(default.max_steps),
+            halting,
+            stable_steps: self.stable_steps.unwrap_or(default.stable_steps),
+            restarts: Restarts {
+                augmentations: self.augmentations.unwrap_or(restarts.augmentations),
+                rollouts: self.rollouts.unwrap_or(restarts.rollouts),
+                sigma: self.sigma.unwrap_or(default.restarts.sigma),
+                noise: self.noise.unwrap_or(default.restarts.noise),
+                depth: self.depth.unwrap_or(restarts.depth),
+            },
+            seed: self.seed.unwrap_or(default.seed),
+        }
+    }
+
+    /// When the answer so far will do.
+    pub fn deadline(&self) -> Option<Instant> {
+        // A deadline beyond the clock's end is none.
+        self.deadline_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)))
+    }
+}

@@ -1,0 +1,155 @@
+//! `GET /samples/sudoku` and `GET /samples/maze`: a puzzle to begin with, drawn by the generators of `datasets`.
+//! Owns the bounds on what drawing one may cost.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::Uri;
+use axum::routing::get;
+use axum::{Json, Router};
+use datasets::DatasetError;
+use datasets::builder::generated::{GeneratedMazes, GeneratedPuzzles, NumberedPuzzles};
+use datasets::maze::{MazeError, MazeRequest, MazeShape};
+use datasets::sudoku::{PuzzleRequest, SudokuError, SudokuShape};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use super::{Problem, ServerState};
+use crate::task::{self, Task};
+
+/// Puzzles that are drawn at a time: a maze takes milliseconds, a 16x16 Sudoku up to a second or two.
+static DRAWING: Semaphore = Semaphore::const_new(2);
+
+/// Mazes that are drawn in vain before the sample fails.
+const MAX_ATTEMPTS: u32 = 2_000;
+
+/// Sides of the mazes that the generator draws.
+const MAZE_SIDES: std::ops::RangeInclusive<usize> = 5..=40;
+
+/// What a Sudoku sample shall be.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SudokuQuery {
+    /// Cells per side: 4, 6, 9 or 16.
+    size: usize,
+    /// Clues more than the puzzle needs.
+    extra_clues: usize,
+    /// The same seed draws the same puzzle; drawn at random where it is missing.
+    seed: Option<u64>,
+}
+
+/// What a maze sample shall be.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct MazeQuery {
+    /// Cells per side, 5 to 40; those of the loaded maze model where it is missing.
+    size: Option<usize>,
+    /// The same seed draws the same maze; drawn at random where it is missing.
+    seed: Option<u64>,
+}
+
+/// A Sudoku with exactly one solution.
+#[derive(Debug, Serialize)]
+pub(super) struct SudokuSample {
+    /// One character per cell, `.` for blanks.
+    puzzle: String,
+    /// Cells per side.
+    size: usize,
+    /// Draws this puzzle again.
+    seed: u64,
+}
+
+/// A maze whose shortest path is long.
+#[derive(Debug, Serialize)]
+pub(super) struct MazeSample {
+    /// A string per row: `#` wall, blank free, `S` start, `G` goal.
+    puzzle: Vec<String>,
+    /// Cells per side.
+    size: usize,
+    /// Draws this maze again.
+    seed: u64,
+}
+
+impl Default for SudokuQuery {
+    fn default() -> Self {
+        Self { size: SudokuShape::NINE.size(), extra_clues: 0, seed: None }
+    }
+}
+
+/// The routes of samples.
+pub(super) fn routes() -> Router<Arc<ServerState>> {
+    let wrong_method = || async { Problem::MethodNotAllowed("GET, HEAD") };
+    Router::new()
+        .route("/samples/sudoku", get(sudoku).fallback(wrong_method))
+        .route("/samples/maze", get(maze).fallback(wrong_method))
+}
+
+/// A Sudoku.
+pub(super) async fn sudoku(uri: Uri) -> Result<Json<SudokuSample>, Problem> {
+    let SudokuQuery { size, extra_clues, seed } = query(&uri)?;
+    let shape = SudokuShape::from_size(size).map_err(refused)?;
+    if extra_clues > shape.cells() {
+        let cells = shape.cells();
+        return Err(Problem::InvalidOption(format!("extra_clues: expected 0 to {cells}, found {extra_clues}")));
+    }
+    let seed = seed.unwrap_or_else(any_seed);
+    let puzzles = GeneratedPuzzles { request: PuzzleRequest::minimal(shape), extra_clues, seed };
+    let drawn = draw(move || puzzles.puzzle(0)).await?;
+    Ok(Json(SudokuSample { puzzle: drawn.puzzle.to_string(), size, seed }))
+}
+
+/// A maze for a loaded model.
+pub(super) async fn maze(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json<MazeSample>, Problem> {
+    let MazeQuery { size, seed } = query(&uri)?;
+    let size = match size {
+        Some(size) => size,
+        None => {
+            let registry = state.models.current();
+            let model = registry.find(|model| matches!(model.task, Task::Maze(_)));
+            let model = model.ok_or_else(|| Problem::NoModel {
+                puzzle: "a maze sample without \"size\"".into(),
+                available: registry.models().iter().map(|model| model.task.to_string()).collect::<Vec<_>>().join(", "),
+            })?;
+            task::side(model.task).clamp(*MAZE_SIDES.start(), *MAZE_SIDES.end())
+        }
+    };
+    let request =
+        MazeShape::from_side(size).map(|shape| MazeRequest { max_attempts: MAX_ATTEMPTS, ..MazeRequest::hard(shape) });
+    let request = request.and_then(|request| request.validate().map(|()| request)).map_err(refused_maze)?;
+    let seed = seed.unwrap_or_else(any_seed);
+    let mazes = GeneratedMazes { request, seed };
+    let drawn = draw(move || mazes.puzzle(0)).await?;
+    let puzzle = drawn.maze.to_grid().lines().map(str::to_owned).collect();
+    Ok(Json(MazeSample { puzzle, size, seed }))
+}
+
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let read = Query::try_from_uri(uri).map_err(|error| Problem::Malformed(error.body_text()));
+    read.map(|Query(query)| query)
+}
+
+/// Small enough for the numbers of JavaScript.
+fn any_seed() -> u64 {
+    u64::from(rand::random::<u32>())
+}
+
+async fn draw<T: Send + 'static>(
+    puzzle: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
+) -> Result<T, Problem> {
+    let failed = |reason: String| Problem::Engine(format!("no sample could be drawn: {reason}"));
+    let permit = DRAWING.acquire().await.map_err(|error| failed(error.to_string()))?;
+    let drawing = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        puzzle()
+    });
+    drawing.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+}
+
+fn refused(error: SudokuError) -> Problem {
+    Problem::InvalidOption(format!("size: {error}"))
+}
+
+fn refused_maze(error: MazeError) -> Problem {
+    Problem::InvalidOption(error.to_string())
+}

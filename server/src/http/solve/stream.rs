@@ -1,0 +1,88 @@
+//! Boards as streams: an event for each step of each puzzle, then its answer.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::response::Response;
+use axum::response::sse::Event;
+use futures_util::{Stream, StreamExt, stream};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::answer::SolveResponse;
+use super::submit::{Asked, Ticket};
+use crate::engine::StepTrace;
+use crate::http::SolveOptions;
+use crate::http::body::Puzzle;
+use crate::http::events::{self, EventKind, Moment, event, moments, problem_event};
+
+/// The data of a `step` event.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct StepEvent {
+    /// Place of the puzzle in the request, from 0.
+    puzzle: usize,
+    /// The chain of thought, from 0.
+    chain: usize,
+    /// The chain's step, from 1.
+    step: usize,
+    /// The board after this step, in the form of the puzzle.
+    answer: Value,
+    /// `[row, column]`, from 0, of the cells that differ from the chain's last event, or from the givens at its first.
+    changed: Vec<[usize; 2]>,
+    /// Above 0 the model takes the answer for right.
+    q: f32,
+}
+
+/// The data of an `answer` event.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct AnswerEvent {
+    /// Place of the puzzle in the request, from 0.
+    puzzle: usize,
+    #[serde(flatten)]
+    answer: SolveResponse,
+}
+
+/// Answers with the events of all tickets as they come.
+pub(super) fn respond<P: Puzzle>(tickets: Vec<Ticket<P>>, options: &SolveOptions, timeout: Duration) -> Response {
+    let give_up_at = Instant::now() + timeout;
+    let each = tickets.into_iter().map(|ticket| Box::pin(of_ticket(ticket, options.clone(), give_up_at)));
+    events::respond(stream::select_all(each))
+}
+
+fn of_ticket<P: Puzzle>(
+    ticket: Ticket<P>,
+    options: SolveOptions,
+    give_up_at: Instant,
+) -> impl Stream<Item = Event> + Send {
+    let Ticket { asked, pending, steps } = ticket;
+    let steps = steps.unwrap_or_else(|| mpsc::channel(1).1);
+    let mut boards = Boards::default();
+    moments(steps, pending, give_up_at).map(move |moment| match moment {
+        Moment::Step(step) => event(EventKind::Step, &boards.advance(&asked, &step)),
+        Moment::End(Ok(answer)) => {
+            let answer = SolveResponse::new(&asked, &answer, &options);
+            event(EventKind::Answer, &AnswerEvent { puzzle: asked.index, answer })
+        }
+        Moment::End(Err(problem)) => problem_event(&problem, asked.index),
+    })
+}
+
+/// What the client last saw of each chain.
+#[derive(Default)]
+struct Boards(HashMap<usize, Vec<i32>>);
+
+impl Boards {
+    fn advance<P: Puzzle>(&mut self, asked: &Asked<P>, step: &StepTrace) -> StepEvent {
+        let puzzle = &asked.puzzle;
+        let cells = puzzle.cells(asked.model.task, &step.tokens);
+        let before = self.0.entry(step.chain).or_insert_with(|| puzzle.givens());
+        let differs = |&cell: &usize| cells[cell] != before[cell];
+        let changed = (0..cells.len()).filter(differs).map(|cell| [cell / puzzle.columns(), cell % puzzle.columns()]);
+        let changed = changed.collect();
+        let answer = puzzle.write(&cells);
+        *before = cells;
+        StepEvent { puzzle: asked.index, chain: step.chain, step: step.step, answer, changed, q: step.q }
+    }
+}
