@@ -9,13 +9,14 @@ use axum::routing::get;
 use axum::{Json, Router};
 use datasets::DatasetError;
 use datasets::builder::generated::{GeneratedMazes, GeneratedPuzzles, NumberedPuzzles};
-use datasets::maze::{MazeError, MazeRequest, MazeShape};
-use datasets::sudoku::{PuzzleRequest, SudokuError, SudokuShape};
+use datasets::maze::{MazeRequest, MazeShape};
+use datasets::sudoku::{PuzzleRequest, SudokuShape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::{Problem, ServerState};
+use crate::registry::Registry;
 use crate::task::{self, Task};
 
 /// Puzzles that are drawn at a time: a maze takes milliseconds, a 16x16 Sudoku up to a second or two.
@@ -88,7 +89,7 @@ pub(super) fn routes() -> Router<Arc<ServerState>> {
 /// A Sudoku.
 pub(super) async fn sudoku(uri: Uri) -> Result<Json<SudokuSample>, Problem> {
     let SudokuQuery { size, extra_clues, seed } = query(&uri)?;
-    let shape = SudokuShape::from_size(size).map_err(refused)?;
+    let shape = SudokuShape::from_size(size).map_err(|error| Problem::InvalidOption(format!("size: {error}")))?;
     if extra_clues > shape.cells() {
         let cells = shape.cells();
         return Err(Problem::InvalidOption(format!("extra_clues: expected 0 to {cells}, found {extra_clues}")));
@@ -102,26 +103,27 @@ pub(super) async fn sudoku(uri: Uri) -> Result<Json<SudokuSample>, Problem> {
 /// A maze for a loaded model.
 pub(super) async fn maze(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json<MazeSample>, Problem> {
     let MazeQuery { size, seed } = query(&uri)?;
-    let size = match size {
-        Some(size) => size,
-        None => {
-            let registry = state.models.current();
-            let model = registry.find(|model| matches!(model.task, Task::Maze(_)));
-            let model = model.ok_or_else(|| Problem::NoModel {
-                puzzle: "a maze sample without \"size\"".into(),
-                available: registry.models().iter().map(|model| model.task.to_string()).collect::<Vec<_>>().join(", "),
-            })?;
-            task::side(model.task).clamp(*MAZE_SIDES.start(), *MAZE_SIDES.end())
-        }
-    };
+    let size = size.map_or_else(|| loaded_side(&state.models.current()), Ok)?;
     let request =
         MazeShape::from_side(size).map(|shape| MazeRequest { max_attempts: MAX_ATTEMPTS, ..MazeRequest::hard(shape) });
-    let request = request.and_then(|request| request.validate().map(|()| request)).map_err(refused_maze)?;
+    let request = request
+        .and_then(|request| request.validate().map(|()| request))
+        .map_err(|error| Problem::InvalidOption(error.to_string()))?;
     let seed = seed.unwrap_or_else(any_seed);
     let mazes = GeneratedMazes { request, seed };
     let drawn = draw(move || mazes.puzzle(0)).await?;
     let puzzle = drawn.maze.to_grid().lines().map(str::to_owned).collect();
     Ok(Json(MazeSample { puzzle, size, seed }))
+}
+
+/// Side of the first maze model, as far as the generator draws such mazes.
+fn loaded_side(registry: &Registry) -> Result<usize, Problem> {
+    let model = registry.find(|model| matches!(model.task, Task::Maze(_)));
+    let side = model.map(|model| task::side(model.task).clamp(*MAZE_SIDES.start(), *MAZE_SIDES.end()));
+    side.ok_or_else(|| {
+        let tasks: Vec<String> = registry.models().iter().map(|model| model.task.to_string()).collect();
+        Problem::NoModel { puzzle: "a maze sample without `size`".into(), available: tasks.join(", ") }
+    })
 }
 
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
@@ -144,12 +146,4 @@ async fn draw<T: Send + 'static>(
         puzzle()
     });
     drawing.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
-}
-
-fn refused(error: SudokuError) -> Problem {
-    Problem::InvalidOption(format!("size: {error}"))
-}
-
-fn refused_maze(error: MazeError) -> Problem {
-    Problem::InvalidOption(error.to_string())
 }
