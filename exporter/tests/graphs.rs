@@ -176,6 +176,7 @@ fn metadata_comes_back_and_graphs_pass_their_check() {
             metrics: found.metrics,
             // Graphs name the checkpoint by its hash; where that came from stands in the checkpoint.
             import: None,
+            inference: None,
         };
         assert_eq!(returned, checkpoint.manifest);
     }

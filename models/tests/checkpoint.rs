@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use models::checkpoint::{HostTensor, MANIFEST_FILE, WEIGHTS_FILE, WeightFile, publish, write};
+use models::checkpoint::{
+    HostTensor, InferenceDefaults, MANIFEST_FILE, Measured, NoiseTarget, WEIGHTS_FILE, WeightFile, publish, write,
+};
 use models::{ArchitectureConfig, Checkpoint, ForwardDtype, Initializer, Manifest, ModelDims, PosEncodings, TrmConfig};
 
 const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 3 };
@@ -152,4 +154,39 @@ fn a_failing_extra_file_leaves_nothing_behind() {
     });
     assert!(failed.is_err());
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn manifests_keep_what_was_measured_and_need_not_have_it() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("checkpoint");
+    written(&folder);
+    let path = folder.join(MANIFEST_FILE);
+    assert!(!fs::read_to_string(&path).unwrap().contains("inference"));
+    let inference = InferenceDefaults {
+        max_steps: 16,
+        augmentations: 8,
+        rollouts: 0,
+        sigma: 0.25,
+        noise: NoiseTarget::Answer,
+        depth: 64,
+        safe_max_steps: Some(128),
+        measured: Some(Measured {
+            data: "generated minimal 4x4 puzzles".into(),
+            puzzles: 1000,
+            weights_sha256: "5eed".repeat(16),
+            rule: "cheapest".into(),
+            exact_accuracy: 0.875,
+            verified_accuracy_plain: 0.876,
+            verified_accuracy: 0.993,
+            mean_steps: 17.25,
+        }),
+    };
+    let manifest = Manifest { inference: Some(inference), ..Manifest::new(arch(), DIMS, "sudoku") };
+    fs::write(&path, manifest.to_json()).unwrap();
+    assert_eq!(Manifest::read(&path).unwrap(), manifest);
+    // Published along with the weights.
+    let published = temporary.path().join("published");
+    publish(&Checkpoint::open(&folder).unwrap(), &published, ForwardDtype::BFloat16).unwrap();
+    assert_eq!(Checkpoint::open(&published).unwrap().manifest, manifest);
 }

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser};
 use exporter::runtime::{Optimization, Provider, SessionOptions};
 
 use crate::ServerError;
-use crate::engine::{Batching, NoiseTarget, Restarts};
+use crate::default_policy::RestartWishes;
+use crate::engine::{Batching, NoiseTarget};
 use crate::http::HttpLimits;
 use crate::model::{checkpoints_in, shipped_directory};
 use crate::registry::EngineLimits;
@@ -93,36 +94,55 @@ pub struct ServerArgs {
     pub drain_timeout_ms: u64,
 }
 
-/// What is tried when the first chain of thought has found no answer that obeys the rules.
-#[derive(Debug, Clone, Copy, Args)]
+/// What is tried when the first chain of thought has found no answer that obeys the rules. What is not said here is as
+/// the model's manifest says; where that is silent, too: 8 augmentations, no rollouts, sigma 0.25 on the latent states
+/// and depth 64 for puzzles with rules, nothing for others.
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub struct RestartArgs {
-    /// Further chains of thought on symmetric copies of a puzzle that the first chain has not solved.
-    #[arg(long, env = "TRM_AUGMENTATIONS", default_value_t = 8, value_name = "COUNT")]
-    pub augmentations: usize,
+    /// Further chains of thought on symmetric copies of a puzzle that the first chain has not solved. Default: as the
+    /// model's manifest says, else 8.
+    #[arg(long, env = "TRM_AUGMENTATIONS", value_name = "COUNT")]
+    pub augmentations: Option<usize>,
 
-    /// Further chains of thought on such a puzzle itself, told apart by noise.
-    #[arg(long, env = "TRM_ROLLOUTS", default_value_t = 0, value_name = "COUNT")]
-    pub rollouts: usize,
+    /// Further chains of thought on such a puzzle itself, told apart by noise. Default: as the model's manifest says,
+    /// else 0.
+    #[arg(long, env = "TRM_ROLLOUTS", value_name = "COUNT")]
+    pub rollouts: Option<usize>,
 
     /// Deviation of the noise that further chains add to their state before each step; states have a size of 1.
-    #[arg(long, env = "TRM_SIGMA", default_value_t = 0.25)]
-    pub sigma: f32,
+    /// Default: as the model's manifest says, else 0.25.
+    #[arg(long, env = "TRM_SIGMA")]
+    pub sigma: Option<f32>,
 
-    /// States that get the noise.
-    #[arg(long, env = "TRM_NOISE", value_enum, default_value_t = NoiseTarget::Latent, value_name = "STATES")]
-    pub noise: NoiseTarget,
+    /// States that get the noise. Default: as the model's manifest says, else latent.
+    #[arg(long, env = "TRM_NOISE", value_parser = noise_target(), value_name = "STATES")]
+    pub noise: Option<NoiseTarget>,
 
-    /// Steps in all that the first chain may take while further ones are tried.
-    #[arg(long, env = "TRM_DEPTH", default_value_t = 64, value_name = "STEPS")]
-    pub depth: usize,
+    /// Steps in all that the first chain may take while further ones are tried. Default: as the model's manifest says,
+    /// else 64.
+    #[arg(long, env = "TRM_DEPTH", value_name = "STEPS")]
+    pub depth: Option<usize>,
 }
 
 impl RestartArgs {
-    /// The same for the engine.
-    pub fn restarts(&self) -> Restarts {
+    /// The same for the registry.
+    pub fn wishes(&self) -> RestartWishes {
         let Self { augmentations, rollouts, sigma, noise, depth } = *self;
-        Restarts { augmentations, rollouts, sigma, noise, depth }
+        RestartWishes { augmentations, rollouts, sigma, noise, depth }
     }
+}
+
+fn noise_target() -> impl TypedValueParser<Value = NoiseTarget> {
+    let names = PossibleValuesParser::new([
+        PossibleValue::new("latent").help("the latent states; the only state of a model that has one"),
+        PossibleValue::new("answer").help("the state that the answer is read from"),
+        PossibleValue::new("all").help("every state"),
+    ]);
+    names.map(|name| match name.as_str() {
+        "answer" => NoiseTarget::Answer,
+        "all" => NoiseTarget::All,
+        _ => NoiseTarget::Latent,
+    })
 }
 
 /// What the arguments mean.
@@ -162,7 +182,7 @@ impl ServerArgs {
                 batching: self.batching,
                 max_steps_limit: self.max_steps,
                 chains_limit: self.max_chains,
-                restarts: self.restarts.restarts(),
+                restarts: self.restarts.wishes(),
             },
             http: HttpLimits {
                 max_body_bytes: self.max_body_bytes,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use exporter::runtime::{self, SessionOptions};
 use exporter::{ExportOptions, Flavor, GraphKind, metadata};
-use models::checkpoint::{MANIFEST_FILE, PuzzleEmbeddings, WeightsKind};
+use models::checkpoint::{InferenceDefaults, MANIFEST_FILE, PuzzleEmbeddings, WeightsKind};
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
 use serde::Serialize;
 
@@ -41,6 +41,9 @@ pub struct ModelCard {
     pub metrics: BTreeMap<String, f64>,
     /// Name and config of the architecture.
     pub arch: ArchitectureConfig,
+    /// How much thinking the weights were measured to be worth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference: Option<InferenceDefaults>,
 }
 
 /// A model ready to step.
@@ -150,5 +153,6 @@ fn card(checkpoint: &Checkpoint) -> Result<ModelCard, ServerError> {
         git_commit: manifest.git_commit,
         metrics: manifest.metrics,
         arch: manifest.arch,
+        inference: manifest.inference,
     })
 }

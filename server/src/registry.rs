@@ -9,7 +9,8 @@ use exporter::runtime::SessionOptions;
 use serde::Serialize;
 
 use crate::ServerError;
-use crate::engine::{Batching, Engine, EngineOptions, Halting, Policy, PolicyLimits, Restarts, StepModel};
+use crate::default_policy::{DefaultPolicy, RestartWishes};
+use crate::engine::{Batching, Engine, EngineOptions, PolicyLimits, StepModel};
 use crate::model::{self, ModelCard};
 use crate::task::{self, Task};
 
@@ -22,6 +23,8 @@ pub struct ServedModel {
     pub task: Task,
     /// Folder of its checkpoint, where there is one.
     pub directory: Option<PathBuf>,
+    /// How its puzzles are thought about that come without wishes of their own, and who says so.
+    pub default_policy: DefaultPolicy,
     /// What runs it.
     pub engine: Engine,
 }
@@ -49,14 +52,14 @@ pub struct EngineLimits {
     pub max_steps_limit: usize,
     /// Most chains of thought of one request besides the first.
     pub chains_limit: usize,
-    /// What follows when the first chain has found no answer that obeys the rules.
-    pub restarts: Restarts,
+    /// What the operator wants to follow when the first chain has found no answer that obeys the rules.
+    pub restarts: RestartWishes,
 }
 
 impl EngineLimits {
     /// Limits of an engine whose requests get one chain of thought, unless they ask for more.
     pub const fn plain(slots: usize, queue_capacity: usize, max_steps_limit: usize) -> Self {
-        let (batching, restarts) = (Batching::Continuous, Restarts::NONE);
+        let (batching, restarts) = (Batching::Continuous, RestartWishes::NO_RESTARTS);
         Self { slots, queue_capacity, batching, max_steps_limit, chains_limit: 128, restarts }
     }
 }
@@ -73,18 +76,19 @@ impl ServedModel {
         limits: EngineLimits,
     ) -> Result<Self, ServerError> {
         let halt_max_steps = card.arch.halt_max_steps();
-        let default_policy = default_policy(task, halt_max_steps, limits.restarts);
-        let max_steps = limits.max_steps_limit.max(halt_max_steps).max(default_policy.restarts.depth);
-        let chains = limits.chains_limit.max(default_policy.restarts.chains());
+        let default_policy = DefaultPolicy::of(task, halt_max_steps, card.inference.as_ref(), &limits.restarts);
+        let policy = default_policy.policy;
+        let max_steps = limits.max_steps_limit.max(halt_max_steps).max(policy.max_steps).max(policy.restarts.depth);
+        let chains = limits.chains_limit.max(policy.restarts.chains());
         let options = EngineOptions {
             slots: limits.slots,
             queue_capacity: limits.queue_capacity,
             batching: limits.batching,
-            default_policy,
+            default_policy: policy,
             limits: PolicyLimits { max_steps, chains },
         };
         let engine = Engine::start(step_model, task::rules(task), options)?;
-        Ok(Self { card, task, directory: None, engine })
+        Ok(Self { card, task, directory: None, default_policy, engine })
     }
 
     /// Loads the checkpoint in `directory` and starts its engine.
@@ -95,19 +99,6 @@ impl ServedModel {
         let loaded = model::load(directory, session)?;
         let served = Self::start(loaded.card, loaded.task, loaded.step_model, limits)?;
         Ok(Self { directory: Some(directory.to_owned()), ..served })
-    }
-}
-
-/// Steps that an ARC grid gets: on the published weights more than four bring less than further augmentations of the
-/// same cost (arXiv 2512.11847).
-const ARC_STEPS: usize = 4;
-
-fn default_policy(task: Task, halt_max_steps: usize, restarts: Restarts) -> Policy {
-    let plain = Policy::plain(halt_max_steps);
-    match task {
-        Task::Sudoku(_) | Task::Maze(_) => Policy { restarts, ..plain },
-        // There are no rules to check; augmentations are requests of their own.
-        Task::Arc => Policy { halting: Halting::Fixed, max_steps: halt_max_steps.min(ARC_STEPS), ..plain },
     }
 }
 

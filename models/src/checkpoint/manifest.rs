@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::InferenceDefaults;
 use crate::{ArchitectureConfig, ModelDims, ModelError};
 
 /// Version of the manifest's layout that this code writes and reads.
@@ -51,6 +52,9 @@ pub struct Manifest {
     /// Where the weights come from, if they were not trained here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportRecord>,
+    /// How much thinking these weights were measured to be worth; `None` where nobody has measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<InferenceDefaults>,
 }
 
 /// The file that imported weights come from.
@@ -78,6 +82,7 @@ impl Manifest {
             git_commit: None,
             metrics: BTreeMap::new(),
             import: None,
+            inference: None,
         }
     }
 
@@ -110,6 +115,9 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_str(&text).map_err(|e| ModelError::format(path, e.to_string()))?;
         manifest.arch.validate(&manifest.dims).map_err(|e| ModelError::format(path, e.to_string()))?;
+        if let Some(problem) = manifest.inference.as_ref().and_then(InferenceDefaults::problem) {
+            return Err(ModelError::format(path, problem));
+        }
         Ok(manifest)
     }
 

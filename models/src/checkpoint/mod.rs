@@ -3,6 +3,7 @@
 //! files to the trainer.
 
 mod host_tensor;
+mod inference;
 mod layout;
 mod manifest;
 mod numbers;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub use safetensors::Dtype;
 
 pub use host_tensor::HostTensor;
+pub use inference::{InferenceDefaults, Measured, NoiseTarget};
 pub use layout::TensorLayout;
 pub use manifest::{ImportRecord, Manifest, WeightsKind};
 pub use publish::{REFERENCE_PREFIX, publish, write_state_dict};

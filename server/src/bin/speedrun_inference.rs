@@ -15,6 +15,7 @@ use hub::{FileReference, Hub, RepositoryKind, registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use server::RuntimeFacts;
 use server::config::{RestartArgs, session_options};
+use server::default_policy::{DefaultPolicy, RestartWishes};
 use server::engine::{Batching, Engine, Policy, Request};
 use server::evaluation::measure::{RawOutcome, run_engine, run_raw};
 use server::evaluation::puzzle_set::{self, PuzzleSet};
@@ -149,14 +150,15 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
     bar.finish();
 
     let clients = usize::from(args.clients);
-    let restarts = args.restarts.restarts();
+    let policy = DefaultPolicy::of(loaded.task, steps, card.inference.as_ref(), &args.restarts.wishes()).policy;
+    let restarts = policy.restarts;
     let limits = EngineLimits {
         slots: clients,
         queue_capacity: clients,
         batching: Batching::Continuous,
         max_steps_limit: steps,
         chains_limit: restarts.chains(),
-        restarts,
+        restarts: RestartWishes::all(restarts),
     };
     let policy = Policy { restarts, ..Policy::plain(steps) };
     let model = ServedModel::start(card, loaded.task, step_model, limits)?;

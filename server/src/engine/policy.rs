@@ -1,6 +1,7 @@
 //! How long, how often and with how much chance a puzzle is thought about.
 //! Owns the dials of test-time compute and their limits; leaves acting on them to searches and chains.
 
+pub use models::checkpoint::NoiseTarget;
 use serde::{Deserialize, Serialize};
 
 use super::EngineError;
@@ -18,19 +19,6 @@ pub enum Halting {
     Stable,
     /// Never: all steps run, as the reference evaluates.
     Fixed,
-}
-
-/// Which recursion states noise is added to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum NoiseTarget {
-    /// The latent states (`z_L` and its kin); the only state of a model that has one.
-    #[default]
-    Latent,
-    /// The state that the answer is read from (`z_H`); the only state of a model that has one.
-    Answer,
-    /// Every state.
-    All,
 }
 
 /// How a puzzle is thought about.

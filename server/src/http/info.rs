@@ -25,6 +25,7 @@ pub(super) async fn info(State(state): State<Arc<ServerState>>) -> Json<Value> {
     let models = registry.models().iter().map(|model| {
         let mut entry = json!(model.card);
         entry["board_size"] = json!(task::side(model.task));
+        entry["policy_sources"] = json!(model.default_policy.sources);
         entry["engine"] = json!({ "options": model.engine.options(), "counters": model.engine.metrics() });
         entry
     });

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, an unexpected error is the failure to report")]
 
 mod countdown;
+mod default_policy;
 mod engine;
 mod gpu_wanted;
 mod http;

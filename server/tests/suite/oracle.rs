@@ -65,5 +65,6 @@ pub(crate) fn card(name: &str, shape: SudokuShape) -> ModelCard {
         git_commit: None,
         metrics: BTreeMap::new(),
         arch: ArchitectureConfig::Trm(TrmConfig::default()),
+        inference: None,
     }
 }
