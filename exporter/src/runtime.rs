@@ -144,7 +144,9 @@ fn with_cuda(builder: SessionBuilder, device: u16) -> Result<SessionBuilder, Run
     builder.with_execution_providers([provider]).map_err(|error| RuntimeError::Provider {
         provider: "CUDA",
         problem: format!(
-            "device {device} cannot be used: {error}; set ORT_DYLIB_PATH to the library of the wheel onnxruntime-gpu and check the driver with nvidia-smi"
+            "device {device} cannot be used: {}; run `cargo xtask setup --onnxruntime-gpu`, set ORT_DYLIB_PATH to the library that it names, and check the driver with nvidia-smi",
+            // ONNX Runtime's own ends in a line break.
+            error.to_string().trim_end()
         ),
     })
 }

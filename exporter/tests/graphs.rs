@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Case, case_names, slice_step};
-use exporter::runtime::{self, Optimization, Provider, SessionOptions};
+use exporter::runtime::{self, Optimization, SessionOptions};
 use exporter::{ExportError, ExportOptions, Flavor, GraphKind, check, export, metadata, providers};
 use models::checkpoint::{HostTensor, WeightFile, WeightsKind};
 use models::{ArchitectureConfig, Checkpoint, Manifest, QHeadInput};
@@ -275,7 +275,7 @@ fn unfit_graphs_are_refused() {
 #[cfg(not(feature = "cuda"))]
 fn a_missing_provider_is_an_error() {
     let bytes = export(&Case::load("trm_att_rope_noemb").checkpoint, &STEP).unwrap().bytes;
-    let options = SessionOptions { provider: Provider::Cuda { device: 0 }, ..SessionOptions::default() };
+    let options = SessionOptions { provider: runtime::Provider::Cuda { device: 0 }, ..SessionOptions::default() };
     let error = runtime::open_bytes(&bytes, &options).unwrap_err().to_string();
     assert!(error.contains("CUDA") && error.contains("--features cuda"), "{error}");
 }

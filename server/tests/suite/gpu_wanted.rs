@@ -1,5 +1,6 @@
 //! `--require-cuda`: on a machine without a GPU the server ends with a sentence, and never serves from the processor.
 
+#[cfg(not(feature = "cuda"))]
 use std::process::{Command, Output};
 
 use clap::Parser;
