@@ -83,6 +83,14 @@ pub fn load() -> Result<RuntimeInfo, RuntimeError> {
     Ok(loaded()?.1)
 }
 
+/// Whether sessions with these options can be opened here, before there is a graph.
+///
+/// # Errors
+/// When ONNX Runtime is missing or lacks the provider.
+pub fn check(options: &SessionOptions) -> Result<(), RuntimeError> {
+    builder(options).map(drop)
+}
+
 /// Opens a session on the graph in the file `path`.
 ///
 /// # Errors

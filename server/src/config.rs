@@ -1,4 +1,7 @@
 //! What the operator may say to `server`, and what it means. The doc comments are the operator's manual.
+//! Flags about running the server stand in `operations`.
+
+mod operations;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,9 +14,13 @@ use exporter::runtime::{Optimization, Provider, SessionOptions};
 use crate::ServerError;
 use crate::default_policy::RestartWishes;
 use crate::engine::{Batching, NoiseTarget};
-use crate::http::HttpLimits;
+use crate::http::{HttpLimits, HttpOptions, KeySource};
 use crate::model::{checkpoints_in, shipped_directory};
 use crate::registry::EngineLimits;
+use crate::serving::{ConnectionLimits, DrainOptions};
+use crate::telemetry::TelemetryOptions;
+
+pub use operations::{AccessArgs, ConnectionArgs, ShutdownArgs, TelemetryArgs};
 
 /// Solves puzzles over HTTP with tiny recursive models: POST /solve/sudoku, GET /health, GET /info.
 ///
@@ -32,8 +39,8 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_MODELS_DIR", value_name = "DIR")]
     pub models_dir: Option<PathBuf>,
 
-    /// Address and port to listen on; port 0 takes a free one, which the log names. 0.0.0.0 serves the network: there
-    /// is no authentication, so put a gateway before it.
+    /// Address and port to listen on; port 0 takes a free one, which the log names. 0.0.0.0 serves the network: set
+    /// --api-keys-file or put a gateway before it.
     #[arg(long, env = "TRM_BIND", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub bind: SocketAddr,
 
@@ -89,9 +96,21 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_MAX_PUZZLES", default_value_t = 256, value_name = "COUNT")]
     pub max_puzzles: usize,
 
-    /// Milliseconds that accepted requests get to finish after SIGTERM or Ctrl-C.
-    #[arg(long, env = "TRM_DRAIN_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
-    pub drain_timeout_ms: u64,
+    /// Bounds on connections.
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
+
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessArgs,
+
+    /// How the process ends.
+    #[command(flatten)]
+    pub shutdown: ShutdownArgs,
+
+    /// What the process tells.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
 }
 
 /// What is tried when the first chain of thought has found no answer that obeys the rules. What is not said here is as
@@ -149,17 +168,44 @@ fn noise_target() -> impl TypedValueParser<Value = NoiseTarget> {
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Checkpoints to load.
-    pub checkpoints: Vec<PathBuf>,
+    pub checkpoints: CheckpointSource,
     /// Where to listen.
     pub bind: SocketAddr,
     /// How sessions run.
     pub session: SessionOptions,
     /// Limits of every engine.
     pub engine: EngineLimits,
-    /// Limits of the HTTP side.
-    pub http: HttpLimits,
-    /// How long a shutdown may take.
-    pub drain_timeout: Duration,
+    /// Limits and manners of the HTTP side.
+    pub http: HttpOptions,
+    /// Where API keys come from.
+    pub keys: KeySource,
+    /// Bounds on connections.
+    pub connections: ConnectionLimits,
+    /// How a shutdown goes.
+    pub drain: DrainOptions,
+    /// What the process tells.
+    pub telemetry: TelemetryOptions,
+}
+
+/// Where checkpoints are looked for, at the start and at every reload.
+#[derive(Debug, Clone)]
+pub struct CheckpointSource {
+    /// Folders of checkpoints; empty: every one in the folder of shipped models.
+    named: Vec<PathBuf>,
+    models_dir: Option<PathBuf>,
+}
+
+impl CheckpointSource {
+    /// The checkpoints that are there now.
+    ///
+    /// # Errors
+    /// [`ServerError::NoModel`] when none is named and none is shipped.
+    pub fn folders(&self) -> Result<Vec<PathBuf>, ServerError> {
+        if self.named.is_empty() {
+            return checkpoints_in(&shipped_directory(self.models_dir.as_deref())?);
+        }
+        Ok(self.named.clone())
+    }
 }
 
 impl ServerArgs {
@@ -170,8 +216,9 @@ impl ServerArgs {
     pub fn resolve(self) -> Result<ServerConfig, ServerError> {
         // A variable that is set to nothing names no checkpoint.
         let named: Vec<PathBuf> = self.checkpoints.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
-        let checkpoints =
-            if named.is_empty() { checkpoints_in(&shipped_directory(self.models_dir.as_deref())?)? } else { named };
+        let checkpoints = CheckpointSource { named, models_dir: self.models_dir };
+        // Better now than after the listener is open.
+        checkpoints.folders()?;
         Ok(ServerConfig {
             checkpoints,
             bind: self.bind,
@@ -184,12 +231,20 @@ impl ServerArgs {
                 chains_limit: self.max_chains,
                 restarts: self.restarts.wishes(),
             },
-            http: HttpLimits {
-                max_body_bytes: self.max_body_bytes,
-                max_puzzles: self.max_puzzles.min(self.queue_capacity),
-                request_timeout: Duration::from_millis(self.request_timeout_ms),
+            http: HttpOptions {
+                limits: HttpLimits {
+                    max_body_bytes: self.max_body_bytes,
+                    max_puzzles: self.max_puzzles.min(self.queue_capacity),
+                    request_timeout: Duration::from_millis(self.request_timeout_ms),
+                },
+                max_in_flight: self.connections.max_in_flight,
+                protect_metrics: self.access.protect_metrics,
+                cors: self.access.origins(),
             },
-            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            keys: self.access.keys(),
+            connections: self.connections.limits(),
+            drain: self.shutdown.options(),
+            telemetry: self.telemetry.options(),
         })
     }
 }

@@ -7,13 +7,18 @@ pub mod default_policy;
 pub mod engine;
 mod error;
 pub mod evaluation;
+mod guarded_body;
 pub mod http;
+pub mod lifecycle;
 pub mod model;
 mod noise;
 pub mod onnx;
 pub mod registry;
+pub mod reload;
 mod runtime_facts;
+pub mod serving;
 pub mod task;
+pub mod telemetry;
 
 pub use error::ServerError;
 pub use runtime_facts::RuntimeFacts;

@@ -1,20 +1,30 @@
-//! The program `server`: loads models, answers HTTP until it is told to stop, drains, ends.
+//! The program `server`: listens, loads models, answers HTTP until it is told to stop, drains, ends.
 //! Leaves the meaning of its flags to `server::config` and everything it serves to the library.
 
-use std::io::IsTerminal;
+mod signals;
+
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use exporter::runtime;
-use server::RuntimeFacts;
 use server::config::{ServerArgs, ServerConfig};
-use server::http::router;
+use server::http::{Access, ServerParts, routes};
+use server::lifecycle::{Lifecycle, Phase};
 use server::registry::{Models, Registry, ServedModel};
+use server::reload::Reloader;
+use server::serving::{self, Drained};
+use server::{RuntimeFacts, ServerError, telemetry};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
+
+use crate::signals::Signals;
+
+/// How long the engines get to finish the step that they are in when everything else has ended.
+const ENGINES_END: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     match run() {
@@ -28,75 +38,107 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let config = ServerArgs::parse().resolve()?;
-    let filter = EnvFilter::try_from_env("TRM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    let telemetry = telemetry::start(&config.telemetry)?;
+    signals::allow_all_descriptors();
     let library = runtime::load()?;
-    let registry = load_models(&config)?;
+    runtime::check(&config.session)?;
+    let access = Arc::new(Access::open(config.keys.clone())?);
     let facts = RuntimeFacts::new(&library, &config.session);
-    tokio::runtime::Runtime::new()
-        .context("cannot start the asynchronous runtime")?
-        .block_on(serve(config, registry, facts))
-}
-
-fn load_models(config: &ServerConfig) -> Result<Registry> {
-    let mut models = Vec::new();
-    for directory in &config.checkpoints {
-        let model = ServedModel::load(directory, &config.session, config.engine)?;
-        let (name, task, parameters) = (&model.card.name, model.task, model.card.parameters);
-        info!(name, sha256 = model.card.sha256, "loaded a model for {task} with {parameters} parameters");
-        models.push(model);
+    let models = Arc::new(Models::new(Registry::empty()));
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
+    let result = runtime.block_on(serve(&config, models.clone(), access, facts));
+    drop(telemetry);
+    let ended = within(ENGINES_END, move || {
+        // First what may hold a model, then the models with their engines.
+        drop(runtime);
+        drop(models);
+    });
+    if !ended {
+        // Something still computes. Leaving the ordinary way would tear down the libraries that it computes with.
+        if let Err(error) = &result {
+            eprintln!("error: {error:#}");
+        }
+        signals::exit_now(i32::from(result.is_err()));
     }
-    Ok(Registry::new(models)?)
+    result
 }
 
-async fn serve(config: ServerConfig, registry: Registry, facts: RuntimeFacts) -> Result<()> {
+/// Serves until a signal or an error ends it.
+async fn serve(config: &ServerConfig, models: Arc<Models>, access: Arc<Access>, facts: RuntimeFacts) -> Result<()> {
+    let mut signals = Signals::listen().context("cannot wait for signals")?;
     let listener = TcpListener::bind(config.bind).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --bind, or stop what listens there", config.bind)
     })?;
     let address = listener.local_addr().context("the socket has no address")?;
-    info!("listening on http://{address}; try: curl http://{address}/info");
-    let (stop, stopped) = tokio::sync::watch::channel(());
-    let mut on_stop = stopped.clone();
-    let server = axum::serve(listener, router(Arc::new(Models::new(registry)), config.http, facts))
-        .with_graceful_shutdown(async move {
-            // An error means that the sender is gone, which is a reason to stop, too.
-            let _ = on_stop.changed().await;
-        });
-    let mut server = tokio::spawn(server.into_future());
-    tokio::select! {
-        ended = &mut server => return ended.context("the server's task broke")?.context("the server ended by itself"),
-        signal = stop_signal() => info!("{signal}: no new connections, finishing what was accepted"),
-    }
+    info!("listening on http://{address}; the models are being loaded");
+
+    let lifecycle = Arc::new(Lifecycle::new(Phase::Loading));
+    let loader = config.clone();
+    let load = move || load_models(&loader);
+    let reloader = Arc::new(Reloader::new(models.clone(), access.clone(), Box::new(load.clone())));
+    let router = routes(ServerParts {
+        models: models.clone(),
+        lifecycle: lifecycle.clone(),
+        access,
+        reloader: Some(reloader.clone()),
+        runtime: facts,
+        options: config.http.clone(),
+    });
+    let (stop, on_stop) = oneshot::channel::<()>();
+    // An error means that the sender is gone, which is a reason to stop, too.
+    let on_stop = async { _ = on_stop.await };
+    let serving = serving::serve(listener, router, config.connections, config.drain, lifecycle.clone(), on_stop);
+    let mut serving = tokio::spawn(serving);
+
+    let started = Instant::now();
+    let stopped_by = tokio::select! {
+        loaded = tokio::task::spawn_blocking(load) => {
+            models.swap(loaded.context("loading the models broke off")??);
+            lifecycle.advance(Phase::Ready);
+            let seconds = started.elapsed().as_secs_f64();
+            info!(seconds, "ready; try: curl http://{address}/info");
+            signals.stop_or_reload(&reloader).await
+        }
+        signal = signals.stop() => signal,
+    };
+    info!("{stopped_by}: finishing what was accepted");
     drop(stop);
-    if let Ok(ended) = tokio::time::timeout(config.drain_timeout, server).await {
-        return ended.context("the server's task broke")?.context("the server failed while draining");
+    tokio::select! {
+        drained = &mut serving => match drained.context("the server's task broke")? {
+            Drained::Completely => info!("every accepted request has its answer"),
+            Drained::CutOff(count) => warn!(
+                "{count} connections had requests that were not finished within {} ms, and were cut off",
+                config.drain.timeout.as_millis()
+            ),
+        },
+        signal = signals.stop() => {
+            warn!("{signal} again: ending at once");
+            signals::exit_now(1);
+        }
     }
-    warn!("some requests were not finished within {} ms and are dropped", config.drain_timeout.as_millis());
     Ok(())
 }
 
-/// Returns at the first SIGTERM or Ctrl-C.
-async fn stop_signal() -> &'static str {
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => _ = signal.recv().await,
-            Err(_) => std::future::pending::<()>().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupted => "interrupted",
-        () = terminated => "terminated",
+fn load_models(config: &ServerConfig) -> Result<Registry, ServerError> {
+    let mut models = Vec::new();
+    for directory in config.checkpoints.folders()? {
+        let started = Instant::now();
+        let model = ServedModel::load_warm(&directory, &config.session, config.engine)?;
+        let (name, task, parameters) = (&model.card.name, model.task, model.card.parameters);
+        let seconds = started.elapsed().as_secs_f64();
+        info!(name, sha256 = model.card.sha256, seconds, "loaded a model for {task} with {parameters} parameters");
+        models.push(model);
     }
+    Registry::new(models)
+}
+
+/// Whether `work` is done within `limit`; it goes on elsewhere if not.
+fn within(limit: Duration, work: impl FnOnce() + Send + 'static) -> bool {
+    let (done, on_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        work();
+        // Nobody waits any more when the time was too short.
+        let _ = done.send(());
+    });
+    on_done.recv_timeout(limit).is_ok()
 }

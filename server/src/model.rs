@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exporter::runtime::{self, SessionOptions};
-use exporter::{ExportOptions, Flavor, GraphKind, metadata};
+use exporter::{ExportOptions, Flavor, GraphKind, metadata, providers};
 use models::checkpoint::{InferenceDefaults, MANIFEST_FILE, PuzzleEmbeddings, WeightsKind};
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
 use serde::Serialize;
@@ -53,6 +53,8 @@ pub struct LoadedModel {
     pub card: ModelCard,
     /// What it solves.
     pub task: Task,
+    /// Nodes of its graph by the execution provider that really computes them.
+    pub providers: BTreeMap<String, usize>,
     /// Its graph in a session.
     pub step_model: OnnxStepModel,
 }
@@ -75,8 +77,9 @@ pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, S
     let graph = exporter::export(&checkpoint, &export)?;
     let session = runtime::open_bytes(&graph.bytes, options)?;
     let metadata = metadata::read(&session)?;
+    let providers = providers::assigned_nodes(&session)?;
     let step_model = OnnxStepModel::new(session, &metadata, PuzzleEmbeddings::of(Arc::new(checkpoint)));
-    Ok(LoadedModel { card, task, step_model })
+    Ok(LoadedModel { card, task, providers, step_model })
 }
 
 /// Folder of the shipped models: `named` if given, else `models/shipped` in or above the current folder or that of

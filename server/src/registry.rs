@@ -1,6 +1,7 @@
 //! The models that are served, each with its own engine: a registry is one set of them, and [`Models`] holds the set
 //! that new requests see. Leaves loading a checkpoint to `model` and thinking to the engines.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,8 +11,8 @@ use serde::Serialize;
 
 use crate::ServerError;
 use crate::default_policy::{DefaultPolicy, RestartWishes};
-use crate::engine::{Batching, Engine, EngineOptions, PolicyLimits, StepModel};
-use crate::model::{self, ModelCard};
+use crate::engine::{self, Batching, Engine, EngineOptions, PolicyLimits, StepModel};
+use crate::model::{self, LoadedModel, ModelCard};
 use crate::task::{self, Task};
 
 /// A model and the engine that runs it. Dropping it waits for the engine's thread: not on a thread that must not block.
@@ -25,6 +26,8 @@ pub struct ServedModel {
     pub directory: Option<PathBuf>,
     /// How its puzzles are thought about that come without wishes of their own, and who says so.
     pub default_policy: DefaultPolicy,
+    /// Nodes of its graph by the execution provider that really computes them; empty when it is no graph.
+    pub providers: BTreeMap<String, usize>,
     /// What runs it.
     pub engine: Engine,
 }
@@ -88,7 +91,7 @@ impl ServedModel {
             limits: PolicyLimits { max_steps, chains },
         };
         let engine = Engine::start(step_model, task::rules(task), options)?;
-        Ok(Self { card, task, directory: None, default_policy, engine })
+        Ok(Self { card, task, directory: None, default_policy, providers: BTreeMap::new(), engine })
     }
 
     /// Loads the checkpoint in `directory` and starts its engine.
@@ -96,13 +99,33 @@ impl ServedModel {
     /// # Errors
     /// As [`model::load`] and [`start`](Self::start).
     pub fn load(directory: &Path, session: &SessionOptions, limits: EngineLimits) -> Result<Self, ServerError> {
-        let loaded = model::load(directory, session)?;
-        let served = Self::start(loaded.card, loaded.task, loaded.step_model, limits)?;
-        Ok(Self { directory: Some(directory.to_owned()), ..served })
+        Self::start_loaded(directory, model::load(directory, session)?, limits)
+    }
+
+    /// As [`load`](Self::load), and runs every batch size of its engine once, so that the first request waits for no
+    /// allocation.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); also when the model cannot compute a step.
+    pub fn load_warm(directory: &Path, session: &SessionOptions, limits: EngineLimits) -> Result<Self, ServerError> {
+        let mut loaded = model::load(directory, session)?;
+        engine::warm_up(&mut loaded.step_model, limits.slots)?;
+        Self::start_loaded(directory, loaded, limits)
+    }
+
+    fn start_loaded(directory: &Path, loaded: LoadedModel, limits: EngineLimits) -> Result<Self, ServerError> {
+        let LoadedModel { card, task, providers, step_model } = loaded;
+        let served = Self::start(card, task, step_model, limits)?;
+        Ok(Self { directory: Some(directory.to_owned()), providers, ..served })
     }
 }
 
 impl Registry {
+    /// No model: what a server has until its models are loaded.
+    pub const fn empty() -> Self {
+        Self { models: Vec::new() }
+    }
+
     /// The given models. Where several solve the same puzzles, the first is asked unless a request names another.
     ///
     /// # Errors
@@ -122,6 +145,11 @@ impl Registry {
     /// All models in the order given.
     pub fn models(&self) -> &[Arc<ServedModel>] {
         &self.models
+    }
+
+    /// All models, taken out.
+    pub fn into_models(self) -> Vec<Arc<ServedModel>> {
+        self.models
     }
 
     /// The first model that `fits`.

@@ -1,14 +1,24 @@
 //! Counters of one engine, written by its thread and readable by everyone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Answer;
+use super::histogram::Histogram;
+use super::{Answer, HistogramSnapshot};
+
+/// Upper bounds of steps per answer: close where models usually halt.
+const STEPS: &[u64] = &[1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 4096];
+
+/// Upper bounds of latencies in microseconds.
+const MICROSECONDS: &[u64] = &[
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000, 30_000_000, 60_000_000,
+];
 
 /// Counters since the engine started.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Metrics {
     pub(super) accepted: Counter,
     pub(super) rejected: Counter,
@@ -21,8 +31,14 @@ pub(super) struct Metrics {
     pub(super) turns: Counter,
     pub(super) rows: Counter,
     pub(super) padding_rows: Counter,
+    /// Rows that hold a chain now.
+    slots_in_use: AtomicUsize,
     model_ns: Counter,
     busy_ns: Counter,
+    steps: Histogram,
+    queue_micros: Histogram,
+    compute_micros: Histogram,
+    total_micros: Histogram,
 }
 
 /// A number that only grows.
@@ -35,7 +51,7 @@ impl Counter {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -71,6 +87,47 @@ pub struct MetricsSnapshot {
     pub busy_seconds: f64,
     /// Puzzles that wait now.
     pub waiting: usize,
+    /// Slots that hold a chain of thought now.
+    pub slots_in_use: usize,
+}
+
+/// What [`Engine::histograms`](super::Engine::histograms) shows: how the answers so far are distributed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histograms {
+    /// Supervision steps of all chains of an answer.
+    pub steps: HistogramSnapshot,
+    /// Microseconds from submission to the first step.
+    pub queue_micros: HistogramSnapshot,
+    /// Microseconds from the first step to the answer.
+    pub compute_micros: HistogramSnapshot,
+    /// Microseconds from submission to the answer.
+    pub total_micros: HistogramSnapshot,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let micros = || Histogram::new(MICROSECONDS);
+        Self {
+            accepted: Counter::default(),
+            rejected: Counter::default(),
+            cancelled: Counter::default(),
+            expired: Counter::default(),
+            failed: Counter::default(),
+            answered: Counter::default(),
+            verified: Counter::default(),
+            restarted: Counter::default(),
+            turns: Counter::default(),
+            rows: Counter::default(),
+            padding_rows: Counter::default(),
+            slots_in_use: AtomicUsize::new(0),
+            model_ns: Counter::default(),
+            busy_ns: Counter::default(),
+            steps: Histogram::new(STEPS),
+            queue_micros: micros(),
+            compute_micros: micros(),
+            total_micros: micros(),
+        }
+    }
 }
 
 impl Metrics {
@@ -79,6 +136,10 @@ impl Metrics {
         self.answered.add(1);
         self.verified.add(u64::from(answer.verified));
         self.restarted.add(u64::from(answer.chains > 1));
+        self.steps.add(answer.total_steps as u64);
+        self.queue_micros.add_micros(answer.timings.queue);
+        self.compute_micros.add_micros(answer.timings.compute);
+        self.total_micros.add_micros(answer.timings.total());
     }
 
     pub(super) fn add_turn(&self, model: Duration, busy: Duration) {
@@ -108,6 +169,20 @@ impl Metrics {
             model_seconds: Duration::from_nanos(self.model_ns.get()).as_secs_f64(),
             busy_seconds: Duration::from_nanos(self.busy_ns.get()).as_secs_f64(),
             waiting,
+            slots_in_use: self.slots_in_use.load(Ordering::Relaxed),
         }
+    }
+
+    pub(super) fn histograms(&self) -> Histograms {
+        Histograms {
+            steps: self.steps.snapshot(),
+            queue_micros: self.queue_micros.snapshot(),
+            compute_micros: self.compute_micros.snapshot(),
+            total_micros: self.total_micros.snapshot(),
+        }
+    }
+
+    pub(super) fn set_slots_in_use(&self, count: usize) {
+        self.slots_in_use.store(count, Ordering::Relaxed);
     }
 }

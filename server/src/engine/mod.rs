@@ -3,6 +3,7 @@
 
 mod chain;
 mod error;
+mod histogram;
 mod metrics;
 mod policy;
 mod queue;
@@ -10,13 +11,16 @@ mod request;
 mod scheduler;
 mod search;
 mod step_model;
+mod warm_up;
 mod worker;
 
 pub use error::EngineError;
-pub use metrics::MetricsSnapshot;
+pub use histogram::HistogramSnapshot;
+pub use metrics::{Histograms, MetricsSnapshot};
 pub use policy::{Halting, NoiseTarget, Policy, PolicyLimits, Restarts};
 pub use request::{Answer, Request, StepTrace, Stopped, Timings};
 pub use step_model::{Noise, Rules, StepBatch, StepError, StepModel, StepOutcome, SymmetricCopy, Undo};
+pub use warm_up::warm_up;
 pub use worker::{Batching, Engine, EngineOptions, Pending};
 
 /// An answer and the way to its client.

@@ -18,6 +18,11 @@ const BATCH_SIZES: [usize; 13] = [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128
 /// Most slots an engine can have.
 pub(super) const MAX_SLOTS: usize = BATCH_SIZES[BATCH_SIZES.len() - 1];
 
+/// The batch sizes of an engine with `slots` slots, ascending; the last is `slots`.
+pub(super) fn batch_sizes(slots: usize) -> impl DoubleEndedIterator<Item = usize> {
+    BATCH_SIZES.into_iter().filter(move |&size| size < slots).chain([slots])
+}
+
 /// Of this many rows that fall free while both wait, one goes to a further chain of an admitted request and the others
 /// to new requests: most puzzles need no further chain, and whoever does is not starved by newcomers.
 const GRANTS_PER_FURTHER_CHAIN: usize = 4;
@@ -72,6 +77,7 @@ impl<M: StepModel> Scheduler<M> {
         let started = Instant::now();
         self.drop_abandoned();
         self.admit(queue, started);
+        self.metrics.set_slots_in_use(self.occupied());
         if self.is_idle() {
             return;
         }
@@ -92,12 +98,17 @@ impl<M: StepModel> Scheduler<M> {
                 self.fail(&message)
             }
         };
+        self.metrics.set_slots_in_use(self.occupied());
         // Before the replies, so that a client who reads the counters finds its own turn in them.
         self.metrics.add_turn(stepped - stepping, started.elapsed());
         for (reply, answer) in replies {
             // A client that went away during the step has no use for the answer.
             let _ = reply.send(answer);
         }
+    }
+
+    fn occupied(&self) -> usize {
+        self.rows.iter().flatten().count()
     }
 
     fn drop_abandoned(&mut self) {
@@ -118,7 +129,7 @@ impl<M: StepModel> Scheduler<M> {
 
     /// Grants free rows: to new requests in order of arrival and to further chains in order of their requests'.
     fn admit(&mut self, queue: &Queue, now: Instant) {
-        let occupied = self.rows.iter().flatten().count();
+        let occupied = self.occupied();
         let free = self.slots - occupied;
         let waiting: usize = self.searches.values().map(Search::waiting_chains).sum();
         let due = (self.grants + free) / GRANTS_PER_FURTHER_CHAIN - self.grants / GRANTS_PER_FURTHER_CHAIN;
@@ -162,7 +173,7 @@ impl<M: StepModel> Scheduler<M> {
             0 => 0,
             _ if self.batching == Batching::Padded => self.slots,
             _ if self.batching == Batching::Static && occupied <= self.rows.len() => self.rows.len(),
-            _ => BATCH_SIZES.into_iter().find(|&size| size >= occupied).unwrap_or(self.slots).min(self.slots),
+            _ => batch_sizes(self.slots).find(|&size| size >= occupied).unwrap_or(self.slots),
         };
         let displaced: Vec<Chain> = self.rows.drain(size.min(self.rows.len())..).flatten().collect();
         self.rows.resize_with(size, || None);

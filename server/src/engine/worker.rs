@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::policy::in_range;
 use super::queue::{Job, Queue, Refusal};
 use super::scheduler::{MAX_SLOTS, Scheduler};
-use super::{Answer, EngineError, MetricsSnapshot, Policy, PolicyLimits, Request, Rules, StepModel};
+use super::{Answer, EngineError, Histograms, MetricsSnapshot, Policy, PolicyLimits, Request, Rules, StepModel};
 
 /// How the rows of a batch are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
@@ -120,7 +120,7 @@ impl Engine {
             }
             Err(Refusal::Full { waiting }) => {
                 self.metrics.rejected.add(count);
-                Err(EngineError::QueueFull { waiting, retry_after: self.retry_after(waiting) })
+                Err(EngineError::QueueFull { waiting, retry_after: self.retry_after_of(waiting) })
             }
             Err(Refusal::Closed) => Err(EngineError::Stopped),
         }
@@ -141,6 +141,16 @@ impl Engine {
         self.metrics.snapshot(self.queue.len())
     }
 
+    /// How the answers since the start are distributed.
+    pub fn histograms(&self) -> Histograms {
+        self.metrics.histograms()
+    }
+
+    /// When half of those who wait now will have been served, at the rate so far: when to try again.
+    pub fn retry_after(&self) -> Duration {
+        self.retry_after_of(self.queue.len())
+    }
+
     fn check(&self, request: &Request) -> Result<(), EngineError> {
         if request.tokens.len() != self.seq_len {
             let (expected, found) = (self.seq_len.to_string(), request.tokens.len().to_string());
@@ -154,8 +164,7 @@ impl Engine {
         request.policy.map_or(Ok(()), |policy| policy.check(&self.options.limits, self.has_symmetries))
     }
 
-    /// When half of those who wait now will have been served, at the rate so far.
-    fn retry_after(&self, waiting: usize) -> Duration {
+    fn retry_after_of(&self, waiting: usize) -> Duration {
         let each = self.metrics.time_per_answer().unwrap_or(Duration::from_millis(100));
         (each * u32::try_from(waiting.div_ceil(2)).unwrap_or(u32::MAX))
             .clamp(Duration::from_secs(1), Duration::from_mins(1))

@@ -1,4 +1,4 @@
-//! `GET /health` and `GET /info`.
+//! `GET /info`: what runs here.
 
 use std::sync::Arc;
 
@@ -6,18 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{Problem, ServerState};
+use super::ServerState;
 use crate::task;
-
-/// 200 while every engine accepts requests.
-pub(super) async fn health(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
-    let registry = state.models.current();
-    let stopped = registry.models().iter().find(|model| !model.engine.is_alive());
-    match stopped {
-        None => Ok(Json(json!({ "status": "ok" }))),
-        Some(model) => Err(Problem::Stopping(format!("the engine of model `{}` has stopped", model.card.name))),
-    }
-}
 
 /// What runs here: models with their engines' limits and counters, runtime, limits of the HTTP side.
 pub(super) async fn info(State(state): State<Arc<ServerState>>) -> Json<Value> {
@@ -26,18 +16,22 @@ pub(super) async fn info(State(state): State<Arc<ServerState>>) -> Json<Value> {
         let mut entry = json!(model.card);
         entry["board_size"] = json!(task::side(model.task));
         entry["policy_sources"] = json!(model.default_policy.sources);
+        // What was asked for stands under `runtime`; this is what ONNX Runtime does.
+        entry["execution_providers"] = json!(model.providers);
         entry["engine"] = json!({ "options": model.engine.options(), "counters": model.engine.metrics() });
         entry
     });
     Json(json!({
         "name": env!("CARGO_PKG_NAME"),
         "version": env!("CARGO_PKG_VERSION"),
+        "phase": state.lifecycle.phase(),
         "uptime_seconds": state.started.elapsed().as_secs(),
         "runtime": state.runtime,
         "limits": {
             "max_body_bytes": state.limits.max_body_bytes,
             "max_puzzles": state.limits.max_puzzles,
             "request_timeout_ms": state.limits.request_timeout.as_millis() as u64,
+            "max_in_flight": state.max_in_flight,
         },
         "models": models.collect::<Vec<_>>(),
     }))

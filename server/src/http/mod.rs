@@ -1,60 +1,176 @@
-//! The HTTP interface: routes, limits and the state behind them. Leaves thinking to the engines and the forms of a
-//! puzzle to `body`.
+//! The HTTP interface: which routes there are, what every request passes on its way to them, and the state behind them.
+//! Leaves thinking to the engines and the forms of a puzzle to `body`.
 
 mod accept;
+mod access;
+mod admission;
 pub mod body;
 mod events;
 mod info;
+mod limits;
+mod metrics;
+mod observe;
 mod options;
 mod page;
+mod probes;
 mod problem;
+mod reload;
 mod samples;
 mod solve;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
-use serde::Serialize;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use prometheus_client::registry::Registry as MetricsPage;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
 
+pub use access::{Access, ApiKeys, KeyError, KeySource};
+pub use limits::{CorsOrigins, HttpLimits, HttpOptions};
+pub(crate) use observe::Tally;
 pub use options::SolveOptions;
 pub use problem::{Problem, ProblemKind};
 
 use crate::RuntimeFacts;
+use crate::lifecycle::{Lifecycle, Phase};
 use crate::registry::Models;
+use crate::reload::Reloader;
+use traffic::Traffic;
 
-/// What a server allows its clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct HttpLimits {
-    /// Largest body in bytes.
-    pub max_body_bytes: usize,
-    /// Most puzzles in one request.
-    pub max_puzzles: usize,
-    /// Longest time for a body to arrive, and then for an answer.
-    pub request_timeout: Duration,
+/// What the routes are made of.
+#[derive(Debug)]
+pub struct ServerParts {
+    /// What is served.
+    pub models: Arc<Models>,
+    /// Where the process stands.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Who may ask.
+    pub access: Arc<Access>,
+    /// What exchanges the models; `None`: nothing can.
+    pub reloader: Option<Arc<Reloader>>,
+    /// What computes.
+    pub runtime: RuntimeFacts,
+    /// Limits and manners.
+    pub options: HttpOptions,
 }
 
 /// What every request sees.
 #[derive(Debug)]
 pub(crate) struct ServerState {
     models: Arc<Models>,
+    lifecycle: Arc<Lifecycle>,
+    access: Arc<Access>,
+    reloader: Option<Arc<Reloader>>,
     limits: HttpLimits,
+    max_in_flight: usize,
+    /// One permit for each request that may be in flight.
+    places: Arc<Semaphore>,
+    traffic: Arc<Traffic>,
+    page: MetricsPage,
     runtime: RuntimeFacts,
     started: Instant,
 }
 
-/// The routes over whatever `models` holds when a request begins.
+impl ServerParts {
+    /// Parts of a server that is ready, open to everyone, and keeps its models.
+    pub fn open(models: Arc<Models>, limits: HttpLimits, runtime: RuntimeFacts) -> Self {
+        Self {
+            models,
+            lifecycle: Arc::new(Lifecycle::new(Phase::Ready)),
+            access: Arc::default(),
+            reloader: None,
+            runtime,
+            options: HttpOptions { limits, ..HttpOptions::default() },
+        }
+    }
+}
+
+impl ServerState {
+    fn new(parts: ServerParts) -> Self {
+        let ServerParts { models, lifecycle, access, reloader, runtime, options } = parts;
+        let traffic = Arc::new(Traffic::new());
+        let max_in_flight = options.max_in_flight;
+        let places = Arc::new(Semaphore::new(max_in_flight));
+        let process = metrics::ProcessState {
+            lifecycle: lifecycle.clone(),
+            places: places.clone(),
+            max_in_flight,
+            reloader: reloader.clone(),
+        };
+        let page = metrics::page(&traffic, process, models.clone());
+        let (limits, started) = (options.limits, Instant::now());
+        Self { models, lifecycle, access, reloader, limits, max_in_flight, places, traffic, page, runtime, started }
+    }
+
+    /// When a request that finds the whole server busy should come again: when the busiest engine has worked off half of
+    /// its queue.
+    fn retry_after(&self) -> Duration {
+        let registry = self.models.current();
+        let each = registry.models().iter().map(|model| model.engine.retry_after());
+        each.max().unwrap_or(Duration::from_secs(1))
+    }
+}
+
+/// The routes over whatever `models` holds when a request begins, open to everyone.
 pub fn router(models: Arc<Models>, limits: HttpLimits, runtime: RuntimeFacts) -> Router {
-    let state = Arc::new(ServerState { models, limits, runtime, started: Instant::now() });
-    Router::new()
-        .merge(solve::routes())
-        .merge(samples::routes())
-        .route("/health", get(info::health).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
-        .route("/info", get(info::info).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
-        .merge(page::routes())
+    routes(ServerParts::open(models, limits, runtime))
+}
+
+/// The routes over `parts`.
+pub fn routes(parts: ServerParts) -> Router {
+    let (cors, protect_metrics) = (parts.options.cors.layer(), parts.options.protect_metrics);
+    let state = Arc::new(ServerState::new(parts));
+    let mut open = Router::new().merge(probe_routes()).merge(page::routes());
+    let mut guarded = Router::new()
+        .merge(solve_routes().layer(from_fn_with_state(state.clone(), admission::take_place)))
+        .merge(admin_routes().layer(from_fn_with_state(state.clone(), access::refuse_without_keys)))
+        .route("/info", get(info::info).fallback(only_get));
+    let metrics = get(metrics::metrics).fallback(only_get);
+    if protect_metrics {
+        guarded = guarded.route("/metrics", metrics);
+    } else {
+        open = open.route("/metrics", metrics);
+    }
+    let mut all = Router::new()
+        .merge(open)
+        .merge(guarded.layer(from_fn_with_state(state.clone(), access::require_key)))
         .fallback(|| async { Problem::NotFound })
-        .layer(DefaultBodyLimit::max(limits.max_body_bytes))
-        .with_state(state)
+        .layer(DefaultBodyLimit::max(state.limits.max_body_bytes))
+        .layer(CatchPanicLayer::custom(|_| Problem::Internal.into_response()));
+    if let Some(cors) = cors {
+        all = all.layer(cors);
+    }
+    all.layer(from_fn_with_state(state.clone(), observe::observe)).with_state(state)
+}
+
+/// Routes that make a model think, or serve those that do: they wait for the models and count as in flight.
+fn solve_routes() -> Router<Arc<ServerState>> {
+    Router::new().merge(solve::routes()).merge(samples::routes())
+}
+
+/// Routes that need an API key to be configured.
+fn admin_routes() -> Router<Arc<ServerState>> {
+    Router::new().route("/admin/reload", post(reload::reload).fallback(only_post))
+}
+
+/// Routes that never need a key.
+fn probe_routes() -> Router<Arc<ServerState>> {
+    Router::new()
+        .route("/livez", get(probes::livez).fallback(only_get))
+        .route("/readyz", get(probes::readyz).fallback(only_get))
+        .route("/health", get(probes::health).fallback(only_get))
+}
+
+async fn only_get() -> Problem {
+    Problem::MethodNotAllowed("GET, HEAD")
+}
+
+async fn only_post() -> Problem {
+    Problem::MethodNotAllowed("POST")
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use datasets::maze::MazeError;
@@ -54,6 +55,10 @@ kinds! {
         "Body or query string have none of the forms that the route reads.",
     InvalidOption = BAD_REQUEST "invalid-option":
         "An option lies outside its range.",
+    Unauthorized = UNAUTHORIZED "unauthorized":
+        "The server asks for an API key, and the request brings none that it knows.",
+    Forbidden = FORBIDDEN "forbidden":
+        "The route is closed: it needs API keys, and the server has none.",
     NotFound = NOT_FOUND "not-found":
         "No such route.",
     MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed":
@@ -62,6 +67,8 @@ kinds! {
         "`Accept` names nothing that the route answers with.",
     SlowBody = REQUEST_TIMEOUT "slow-body":
         "The body did not arrive in time.",
+    ReloadRunning = CONFLICT "reload-running":
+        "Models are being loaded already.",
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large":
         "The body has more bytes than the server reads.",
     TooManyPuzzles = PAYLOAD_TOO_LARGE "too-many-puzzles":
@@ -86,8 +93,16 @@ kinds! {
         "The picture is broken, too large or shows no puzzle.",
     QueueFull = TOO_MANY_REQUESTS "queue-full":
         "As many puzzles wait as the server lets wait; `Retry-After` says when there will be room.",
+    Overloaded = TOO_MANY_REQUESTS "overloaded":
+        "The server works on as many requests as it takes at a time; `Retry-After` says when to come again.",
     Engine = INTERNAL_SERVER_ERROR "engine-failed":
         "The model failed.",
+    ReloadFailed = INTERNAL_SERVER_ERROR "reload-failed":
+        "The new models cannot be served; the old ones stay.",
+    Internal = INTERNAL_SERVER_ERROR "internal":
+        "A defect of the server; its log says more.",
+    Loading = SERVICE_UNAVAILABLE "loading":
+        "The models are not there yet; `Retry-After` says when to come again.",
     Stopping = SERVICE_UNAVAILABLE "stopping":
         "The server shuts down.",
     Timeout = GATEWAY_TIMEOUT "timeout":
@@ -176,6 +191,38 @@ pub enum Problem {
     /// The server shuts down.
     #[error("{0}")]
     Stopping(String),
+    /// The models are not there yet.
+    #[error("the models are being loaded; GET /readyz says when they are there")]
+    Loading {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// More requests at a time than the server works on.
+    #[error("{limit} requests are being worked on, as many as this server takes at a time; try again later")]
+    Overloaded {
+        /// The limit.
+        limit: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The request brings no key, or none that is known.
+    #[error("{}", if *was_sent { "the API key is not known" } else { "this route needs an API key: Authorization: Bearer KEY" })]
+    Unauthorized {
+        /// Whether it brought one.
+        was_sent: bool,
+    },
+    /// Nobody may do this here.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Models are being loaded already.
+    #[error("{0}")]
+    ReloadRunning(String),
+    /// The models are as they were.
+    #[error("{0}")]
+    ReloadFailed(String),
+    /// A defect of this program.
+    #[error("the server failed to answer; its log says why")]
+    Internal,
     /// No such route.
     #[error("no such route; GET /openapi.json lists them all, GET /docs shows them")]
     NotFound,
@@ -220,6 +267,13 @@ impl Problem {
             Self::Engine(_) => ProblemKind::Engine,
             Self::Stopping(_) => ProblemKind::Stopping,
             Self::Timeout(_) => ProblemKind::Timeout,
+            Self::Loading { .. } => ProblemKind::Loading,
+            Self::Overloaded { .. } => ProblemKind::Overloaded,
+            Self::Unauthorized { .. } => ProblemKind::Unauthorized,
+            Self::Forbidden(_) => ProblemKind::Forbidden,
+            Self::ReloadRunning(_) => ProblemKind::ReloadRunning,
+            Self::ReloadFailed(_) => ProblemKind::ReloadFailed,
+            Self::Internal => ProblemKind::Internal,
             Self::InPuzzle { problem, .. } => problem.kind(),
         }
     }
@@ -261,8 +315,17 @@ impl Problem {
             Self::Maze(MazeError::Separated { start, goal }) => {
                 Some(("conflict", json!({ "cells": [place(start), place(goal)] })))
             }
-            Self::QueueFull { retry_after, .. } => Some(("retry_after_seconds", json!(seconds(*retry_after)))),
             Self::InPuzzle { problem, .. } => problem.extension(),
+            _ => self.retry_after().map(|retry_after| ("retry_after_seconds", json!(seconds(retry_after)))),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after, .. }
+            | Self::Overloaded { retry_after, .. }
+            | Self::Loading { retry_after } => Some(*retry_after),
+            Self::InPuzzle { problem, .. } => problem.retry_after(),
             _ => None,
         }
     }
@@ -307,19 +370,52 @@ impl From<EngineError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.kind().status(), Json(self.to_json())).into_response();
+        let (kind, body) = (self.kind(), self.to_json());
+        let mut response = (kind.status(), Json(&body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(retry_after) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(retry_after)));
+        }
         match self {
-            Self::QueueFull { retry_after, .. } => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(retry_after)));
-            }
             Self::MethodNotAllowed(allowed) => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
             }
+            Self::Unauthorized { was_sent } => {
+                let challenge =
+                    if was_sent { "Bearer realm=\"trm\", error=\"invalid_token\"" } else { "Bearer realm=\"trm\"" };
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
             _ => {}
         }
+        response.extensions_mut().insert(ProblemReport { name: kind.name(), body });
         response
+    }
+}
+
+/// What a response that is a problem carries along for whoever knows the request's id.
+#[derive(Debug, Clone)]
+pub(super) struct ProblemReport {
+    name: &'static str,
+    body: Value,
+}
+
+impl ProblemReport {
+    /// Takes the report out of a response.
+    pub(super) fn of(response: &mut Response) -> Option<Self> {
+        response.extensions_mut().remove()
+    }
+
+    /// The end of the problem's `type`.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Writes the request's id into the response's body.
+    pub(super) fn sign(mut self, response: &mut Response, request_id: &str) {
+        self.body["request_id"] = json!(request_id);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Body::from(self.body.to_string());
     }
 }
 

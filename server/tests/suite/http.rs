@@ -276,11 +276,17 @@ async fn health_and_info_tell_the_truth() {
     let app = app();
     let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
     let (status, _, health) = send(&app, get("/health")).await;
-    assert_eq!((status, health), (StatusCode::OK, json!({ "status": "ok" })));
+    let idle =
+        |name: &str| json!({ "name": name, "sha256": "5eed".repeat(16), "waiting": 0, "slots_in_use": 0, "slots": 2 });
+    let models = [idle("sudoku-4x4"), idle("sudoku-9x9")];
+    assert_eq!((status, health), (StatusCode::OK, json!({ "status": "ok", "phase": "ready", "models": models })));
     post(&app, PUZZLE).await;
     let (_, _, info) = send(&app, get("/info")).await;
     assert_eq!(info["runtime"]["execution_provider"], "CPUExecutionProvider");
-    assert_eq!(info["limits"], json!({ "max_body_bytes": 2000, "max_puzzles": 3, "request_timeout_ms": 30_000 }));
+    assert_eq!(
+        info["limits"],
+        json!({ "max_body_bytes": 2000, "max_puzzles": 3, "request_timeout_ms": 30_000, "max_in_flight": 2048 })
+    );
     let sizes: Vec<&Value> = info["models"].as_array().unwrap().iter().map(|model| &model["board_size"]).collect();
     assert_eq!(sizes, [&json!(4), &json!(9)]);
     let nine = &info["models"][1];

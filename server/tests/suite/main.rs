@@ -10,14 +10,20 @@ mod http;
 #[path = "../../../exporter/tests/common/hub_server.rs"]
 mod hub_server;
 mod onnx;
+mod operated;
+mod operations;
 mod oracle;
 mod page;
 mod programs;
 mod published;
 mod puzzle_sets;
 mod random_checkpoint;
+mod reload;
 mod restarts;
+mod running;
 mod scheduling;
+mod served_oracles;
+mod serving;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../models/tests/common/torch_save.rs"]
 mod torch_save;

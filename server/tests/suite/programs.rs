@@ -1,14 +1,13 @@
 //! The two programs from outside: what they print, write and answer, and how they end.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use datasets::sudoku::SudokuShape;
 use serde_json::Value;
 
 use crate::random_checkpoint::{architectures, write_architecture, write_random};
+use crate::running::Running;
 
 fn speedrun(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_speedrun-inference"));
@@ -121,77 +120,32 @@ fn speedrun_refuses_what_it_cannot_do_in_one_sentence() {
     }
 }
 
-/// A running server; killed when the test ends.
-struct Running {
-    process: Child,
-    address: String,
-    log: BufReader<std::process::ChildStderr>,
-}
-
-impl Running {
-    fn start(models_dir: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_server"))
-            .env("TRM_MODELS_DIR", models_dir)
-            .args(["--bind", "127.0.0.1:0", "--threads", "1"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        let address = loop {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended before it listened");
-            if let Some((_, rest)) = line.split_once("listening on http://") {
-                break rest.split(';').next().unwrap().to_owned();
-            }
-        };
-        Self { process, address, log }
-    }
-
-    fn request(&self, head: &str, body: &str) -> (u16, Value) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let length = body.len();
-        write!(stream, "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
-            .unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        let (head, body) = response.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself, as it should.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn server_loads_every_model_of_a_folder_answers_and_ends_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     write_random(folder.path(), "sudoku-4x4", SudokuShape::FOUR);
     write_random(folder.path(), "sudoku-6x6", SudokuShape::SIX);
-    let mut server = Running::start(folder.path());
+    let mut server = Running::start(folder.path(), &[]);
 
-    let (status, info) = server.request("GET /info", "");
+    let reply = server.get("/info");
+    let (status, info) = (reply.status, reply.json());
     let sizes: Vec<u64> = info["models"].as_array().unwrap().iter().filter_map(|m| m["board_size"].as_u64()).collect();
     assert_eq!((status, sizes), (200, vec![4, 6]));
     assert_eq!(info["runtime"]["execution_provider"], "CPUExecutionProvider");
     assert!(!info["runtime"]["library"].as_str().unwrap().is_empty());
 
     // All but one cell given: the oracle's answer is irrelevant, the response must be consistent.
-    let (status, answer) = server.request("POST /solve/sudoku", "123434122143432.");
+    let reply = server.request("POST /solve/sudoku", "123434122143432.");
+    let (status, answer) = (reply.status, reply.json());
     assert_eq!((status, answer["model"]["name"].as_str()), (200, Some("sudoku-4x4")));
     assert_eq!(answer["solution"].is_string(), answer["verified"].as_bool().unwrap());
-    assert_eq!(server.request("POST /solve/sudoku", &".".repeat(81)).0, 422);
-    assert_eq!(server.request("GET /health", ""), (200, serde_json::json!({ "status": "ok" })));
+    assert_eq!(server.request("POST /solve/sudoku", &".".repeat(81)).status, 422);
+    let health = server.get("/health").json();
+    assert_eq!((&health["status"], &health["phase"]), (&"ok".into(), &"ready".into()));
+    let names: Vec<&str> = health["models"].as_array().unwrap().iter().filter_map(|m| m["name"].as_str()).collect();
+    assert_eq!(names, ["sudoku-4x4", "sudoku-6x6"]);
 
-    let killed = Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    let status = server.process.wait().unwrap();
-    let mut log = String::new();
-    server.log.read_to_string(&mut log).unwrap();
+    server.signal("TERM");
+    let (status, log) = server.wait();
     assert!(status.success() && log.contains("terminated"), "{status}: {log}");
 }

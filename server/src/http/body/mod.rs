@@ -1,5 +1,5 @@
 //! Bodies of requests: read within the limits, recognised by their bytes, parsed into puzzles and options.
-//! Everything here but [`read`] is a pure function of untrusted bytes. Leaves solving to the routes, and the forms of
+//! Everything here but `read` is a pure function of untrusted bytes. Leaves solving to the routes, and the forms of
 //! each puzzle to the modules below.
 
 mod maze;

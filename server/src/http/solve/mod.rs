@@ -12,13 +12,13 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 
 use self::answer::{BatchResponse, SolveResponse};
 use self::submit::{Asked, Ticket, Watching, submit};
 use super::accept::Output;
 use super::body::{self, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
-use super::{Problem, ServerState, SolveOptions};
+use super::{Problem, ServerState, SolveOptions, Tally};
 use crate::engine::Answer;
 
 /// Text bodies below this size are read on the spot.
@@ -33,7 +33,11 @@ pub(super) fn routes() -> Router<Arc<ServerState>> {
 }
 
 /// Reads the puzzles, has their models think, and answers in the form that was asked.
-async fn solve<P: Puzzle>(State(state): State<Arc<ServerState>>, request: Request) -> Result<Response, Problem> {
+async fn solve<P: Puzzle>(
+    State(state): State<Arc<ServerState>>,
+    Extension(tally): Extension<Tally>,
+    request: Request,
+) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     let query = SolveOptions::from_query(request.uri())?;
     let bytes = body::read(request, &state.limits).await?;
@@ -44,13 +48,14 @@ async fn solve<P: Puzzle>(State(state): State<Arc<ServerState>>, request: Reques
         _ => Output::negotiate(&headers, &[Output::Json, Output::Stream, Output::Png, Output::Gif])?,
     };
     let SolveRequest { puzzles, is_batch, options } = request;
+    tally.add_puzzles(puzzles.len());
     let how = Watching {
         trace: output == Output::Gif || (options.trace == Some(true) && output != Output::Png),
         events: output == Output::Stream,
         animation: output == Output::Gif,
     };
     let timeout = state.limits.request_timeout;
-    let tickets = submit(&state.models.current(), puzzles, is_batch, &options, how)?;
+    let tickets = submit(&state.models.current(), puzzles, is_batch, &options, how, &tally)?;
     if output == Output::Stream {
         return Ok(stream::respond(tickets, &options, timeout));
     }
@@ -84,7 +89,9 @@ async fn parse<P: Puzzle>(bytes: Bytes, query: SolveOptions, max_puzzles: usize)
 async fn collect<P>(tickets: Vec<Ticket<P>>) -> Result<Vec<(Asked<P>, Answer)>, Problem> {
     let mut answers = Vec::with_capacity(tickets.len());
     for ticket in tickets {
-        answers.push((ticket.asked, ticket.pending.await?));
+        let answer = ticket.pending.await?;
+        ticket.asked.tally.add_steps(answer.total_steps);
+        answers.push((ticket.asked, answer));
     }
     Ok(answers)
 }

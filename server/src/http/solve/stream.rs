@@ -62,6 +62,7 @@ fn of_ticket<P: Puzzle>(
     moments(steps, pending, give_up_at).map(move |moment| match moment {
         Moment::Step(step) => event(EventKind::Step, &boards.advance(&asked, &step)),
         Moment::End(Ok(answer)) => {
+            asked.tally.add_steps(answer.total_steps);
             let answer = SolveResponse::new(&asked, &answer, &options);
             event(EventKind::Answer, &AnswerEvent { puzzle: asked.index, answer })
         }

@@ -8,7 +8,7 @@ use super::picture;
 use crate::engine::{Pending, Request, StepTrace};
 use crate::http::body::Puzzle;
 use crate::http::events::STEPS_AHEAD;
-use crate::http::{Problem, SolveOptions};
+use crate::http::{Problem, SolveOptions, Tally};
 use crate::registry::{Registry, ServedModel};
 use crate::task::{Task, side};
 
@@ -21,6 +21,8 @@ pub(super) struct Asked<P> {
     pub(super) index: usize,
     pub(super) puzzle: P,
     pub(super) model: Arc<ServedModel>,
+    /// Where its steps are counted for the request's log line.
+    pub(super) tally: Tally,
 }
 
 /// A puzzle in the queue.
@@ -49,12 +51,13 @@ pub(super) fn submit<P: Puzzle>(
     is_batch: bool,
     options: &SolveOptions,
     watching: Watching,
+    tally: &Tally,
 ) -> Result<Vec<Ticket<P>>, Problem> {
     let mut asked = Vec::with_capacity(puzzles.len());
     for (index, puzzle) in puzzles.into_iter().enumerate() {
         let model = puzzle.check().and_then(|()| model_for(registry, &puzzle, options));
         let model = model.map_err(|problem| if is_batch { problem.in_puzzle(index) } else { problem })?.clone();
-        asked.push(Asked { index, puzzle, model });
+        asked.push(Asked { index, puzzle, model, tally: tally.clone() });
     }
     if watching.trace {
         check_trace(&asked, options)?;
