@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{assert_same_folder, fixture, names};
 use datasets::DatasetError;
-use datasets::arc::{Digest, TaskSource, read_tasks};
+use datasets::arc::{Digest, TaskSource, read_tasks, read_test_tasks, read_train_tasks};
 use datasets::builder::arc::{ArcBuild, ArcReport, build};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +22,7 @@ fn config(output: &Path, num_aug: usize) -> ArcBuild {
         seed: 42,
         num_aug,
         puzzle_identifiers_start: 1,
+        names_only: false,
         overwrite: false,
     }
 }
@@ -66,6 +67,26 @@ fn builds_equal_the_reference_byte_for_byte() {
     assert!(build_quietly(&test_first).expect("builds").test_first);
     assert_same_folder(&test_first.output_dir, &fixture("arc_aug2_start5"));
     assert_eq!(names(folder.path()), ["augmented", "test_first", "without_solutions"], "nothing else is left");
+}
+
+/// What a server needs, without the examples: the same names, tasks and sizes as in the whole dataset.
+#[test]
+fn names_alone_are_those_of_the_whole_dataset() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = ArcBuild { names_only: true, ..config(&folder.path().join("names"), 8) };
+    let report = build_quietly(&config).expect("builds");
+    assert_eq!((report.identifiers, report.train_examples, report.test_examples), (111, 0, 0));
+    let (names, whole) = (&config.output_dir, fixture("arc_aug8"));
+    for file in ["identifiers.json", "test_puzzles.json", "train/dataset.json", "test/dataset.json"] {
+        assert_eq!(fs::read(names.join(file)).expect("written"), fs::read(whole.join(file)).expect("golden"), "{file}");
+    }
+    let trained_on = read_train_tasks(names).expect("well-formed").expect("written");
+    let held_out = read_test_tasks(names).expect("written");
+    assert_eq!(trained_on.len() + held_out.len(), report.tasks);
+    let training = config.source.read("training").expect("the source");
+    assert!(trained_on.iter().all(|task| training.tasks.contains(task)));
+    assert!(!names.join("train/all__inputs.npy").exists());
+    assert_eq!(read_train_tasks(&whole).expect("nothing to read"), None);
 }
 
 /// Long random streams, several chunks of rows, and tasks with fewer augmentations than asked for.

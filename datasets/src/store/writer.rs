@@ -20,11 +20,13 @@ use crate::DatasetError;
 /// The one set that the reference's builders write.
 const SET: &str = "all";
 /// Names of all puzzle identifiers.
-pub(super) const IDENTIFIERS_FILE: &str = "identifiers.json";
+pub(crate) const IDENTIFIERS_FILE: &str = "identifiers.json";
 /// The original puzzles of the test split.
-const TEST_PUZZLES_FILE: &str = "test_puzzles.json";
+pub(crate) const TEST_PUZZLES_FILE: &str = "test_puzzles.json";
+/// The other original puzzles, in builds without examples.
+pub(crate) const TRAIN_PUZZLES_FILE: &str = "train_puzzles.json";
 /// Everything that may lie at the root of a dataset folder; a folder with anything else is never replaced.
-const ROOT_ENTRIES: [&str; 4] = ["train", "test", IDENTIFIERS_FILE, TEST_PUZZLES_FILE];
+const ROOT_ENTRIES: [&str; 5] = ["train", "test", IDENTIFIERS_FILE, TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE];
 
 /// A dataset under construction. Dropping it without [`publish`](Self::publish) leaves no trace.
 #[derive(Debug)]
@@ -62,6 +64,21 @@ impl DatasetWriter {
         puzzles: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(), DatasetError> {
         write_synced(&self.folder.path().join(TEST_PUZZLES_FILE), |out| json::write_python_map(out, puzzles))
+    }
+
+    /// Writes `train_puzzles.json`: the other original puzzles by name.
+    pub fn train_puzzles<K: Serialize, V: Serialize>(
+        &self,
+        puzzles: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), DatasetError> {
+        write_synced(&self.folder.path().join(TRAIN_PUZZLES_FILE), |out| json::write_python_map(out, puzzles))
+    }
+
+    /// Writes a split's `dataset.json` alone, for a dataset without examples.
+    pub fn metadata(&self, split: Split, metadata: &DatasetMetadata) -> Result<(), DatasetError> {
+        let folder = self.folder.path().join(split.name());
+        fs::create_dir(&folder).map_err(DatasetError::io("create", &folder))?;
+        write_synced(&folder.join("dataset.json"), |out| out.write_all(&metadata.to_json_bytes()))
     }
 
     /// Makes the dataset visible at its target, replacing a former one in one step where the system can.

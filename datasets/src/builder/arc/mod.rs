@@ -11,7 +11,7 @@ use self::plan::{Plan, Subset};
 use crate::DatasetError;
 use crate::arc::{ArcTask, SEQ_LEN, TaskSource, VOCAB_SIZE};
 use crate::numpy::LegacyGenerator;
-use crate::store::{DType, DatasetMetadata, DatasetWriter, Split, SplitWriter};
+use crate::store::{DType, DatasetMetadata, DatasetWriter, Split};
 
 /// Augmented copies per task when none are asked for.
 pub const DEFAULT_NUM_AUG: usize = 1000;
@@ -39,6 +39,8 @@ pub struct ArcBuild {
     pub num_aug: usize,
     /// First puzzle identifier, at least 1; more to keep the identifiers of several datasets apart.
     pub puzzle_identifiers_start: usize,
+    /// Leave the examples out: names, tasks and sizes are what serving and evaluating a trained model takes.
+    pub names_only: bool,
     /// Whether an existing dataset may be replaced.
     pub overwrite: bool,
 }
@@ -99,15 +101,22 @@ pub fn build(config: &ArcBuild, mut progress: impl FnMut(ArcProgress)) -> Result
         if total == 0 {
             continue;
         }
+        let metadata = metadata(&plan, split, total);
+        if config.names_only {
+            dataset.metadata(split, &metadata)?;
+            continue;
+        }
         let mut writer = dataset.split(split, SEQ_LEN, DType::UInt8)?;
         rows::write(&plan, split, &mut rng, &mut writer, |done| progress(ArcProgress::Writing(split, done, total)))?;
-        let metadata = metadata(&plan, &writer, total);
         progress(ArcProgress::Syncing(split));
         writer.finish(&metadata)?;
         *if split == Split::Train { &mut report.train_examples } else { &mut report.test_examples } = total;
     }
     dataset.identifiers(plan.names())?;
-    dataset.test_puzzles(test_puzzles(&plan))?;
+    dataset.test_puzzles(puzzles(&plan, true))?;
+    if config.names_only {
+        dataset.train_puzzles(puzzles(&plan, false))?;
+    }
     dataset.publish()?;
     Ok(report)
 }
@@ -146,7 +155,8 @@ fn read_subsets(config: &ArcBuild) -> Result<(Vec<Subset>, MissingOutputs), Data
     Ok((subsets, missing_outputs))
 }
 
-fn metadata(plan: &Plan, writer: &SplitWriter, examples: usize) -> DatasetMetadata {
+fn metadata(plan: &Plan, split: Split, examples: usize) -> DatasetMetadata {
+    let (groups, puzzles) = plan.groups_and_puzzles(split);
     DatasetMetadata {
         pad_id: 0,
         ignore_label_id: Some(0),
@@ -154,19 +164,19 @@ fn metadata(plan: &Plan, writer: &SplitWriter, examples: usize) -> DatasetMetada
         vocab_size: VOCAB_SIZE,
         seq_len: SEQ_LEN,
         num_puzzle_identifiers: plan.num_identifiers(),
-        total_groups: writer.groups(),
-        mean_puzzle_examples: examples as f64 / writer.puzzles() as f64,
-        total_puzzles: writer.puzzles(),
+        total_groups: groups,
+        mean_puzzle_examples: examples as f64 / puzzles as f64,
+        total_puzzles: puzzles,
         sets: vec!["all".to_owned()],
     }
 }
 
-/// Held-out tasks by name in the order of drawing; of several with one name the last, in the place of the first, as in
-/// a dictionary.
-fn test_puzzles<'a>(plan: &'a Plan<'a>) -> Vec<(&'a str, &'a ArcTask)> {
+/// Held-out tasks, or the others, by name in the order of drawing; of several with one name the last, in the place of
+/// the first, as in a dictionary.
+fn puzzles<'a>(plan: &'a Plan<'a>, held_out: bool) -> Vec<(&'a str, &'a ArcTask)> {
     let mut puzzles: Vec<(&str, &ArcTask)> = Vec::new();
     let mut places = HashMap::new();
-    for group in plan.groups().iter().filter(|group| group.held_out) {
+    for group in plan.groups().iter().filter(|group| group.held_out == held_out) {
         let puzzle = (group.task.id.as_str(), group.task);
         let place = *places.entry(puzzle.0).or_insert(puzzles.len());
         if let Some(known) = puzzles.get_mut(place) {

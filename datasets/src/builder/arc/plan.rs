@@ -102,6 +102,12 @@ impl<'a> Plan<'a> {
         self.groups.iter().map(|group| group.examples(split).count() * group.puzzles.len()).sum()
     }
 
+    /// Groups and puzzles that a split has examples of.
+    pub(super) fn groups_and_puzzles(&self, split: Split) -> (usize, usize) {
+        let groups = self.groups.iter().filter(|group| group.examples(split).next().is_some());
+        groups.fold((0, 0), |(groups, puzzles), group| (groups + 1, puzzles + group.puzzles.len()))
+    }
+
     /// One more than the highest identifier.
     pub(super) fn num_identifiers(&self) -> usize {
         self.num_identifiers

@@ -36,6 +36,10 @@ pub(crate) struct Arc {
     /// First puzzle identifier; more than 1 keeps the identifiers of several datasets apart.
     #[arg(long, default_value_t = 1)]
     puzzle_identifiers_start: usize,
+    /// Leave the examples out: 50 MB of names and tasks instead of 6 GB, enough to serve and to evaluate a trained model
+    /// (server --arc-data), not to train one.
+    #[arg(long)]
+    names_only: bool,
     /// Replace the dataset at the output folder if there is one.
     #[arg(long)]
     overwrite: bool,
@@ -74,6 +78,7 @@ impl Arc {
             seed: self.seed,
             num_aug: self.num_aug,
             puzzle_identifiers_start: self.puzzle_identifiers_start,
+            names_only: self.names_only,
             overwrite: self.overwrite,
         };
         let report = arc::build(&config, progress)?;
@@ -97,14 +102,16 @@ fn summary(config: &ArcBuild, report: &ArcReport) -> String {
         let name = &config.test_set_name;
         lines.push(format!("no subset is called {name:?}: there is no test split (see --test-set-name)"));
     }
+    let examples = match config.names_only {
+        true => "no examples".to_owned(),
+        false => format!("{} training and {} test examples", report.train_examples, report.test_examples),
+    };
     lines.push(format!(
-        "wrote {} (seed {}): {} tasks, {} puzzle identifiers, {} training and {} test examples",
+        "wrote {} (seed {}): {} tasks, {} puzzle identifiers, {examples}",
         config.output_dir.display(),
         config.seed,
         report.tasks,
-        report.identifiers,
-        report.train_examples,
-        report.test_examples
+        report.identifiers
     ));
     lines.join("\n")
 }

@@ -1,0 +1,104 @@
+//! Writes 20 small tasks in ARC's format, easy enough for a model that was trained in minutes:
+//!
+//! ```text
+//! cargo run --release -p datasets --example arc_easy_tasks -- data/easy-tasks
+//! cargo run --release -p datasets -- build arc --source-dir data/easy-tasks --subsets evaluation \
+//!     --num-aug 8 --output-dir data/arc-easy
+//! ```
+//!
+//! Sixteen tasks change every cell by its colour alone (one colour becomes another, two are exchanged), two draw a
+//! frame, two mirror the grid. The rule is to be found in eight demonstrations on grids of 3 to 6 rows and columns.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use datasets::arc::{ArcPair, ArcTask, Grid};
+use datasets::store::write_json;
+use datasets::{Dihedral, PuzzleRng};
+
+const DEMONSTRATIONS: usize = 8;
+const TESTS: usize = 2;
+const SEED: u64 = 20;
+
+/// What a task does to a grid.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    /// Cells of the first colour get the second.
+    Recolour(u8, u8),
+    /// Cells of two colours get each other's.
+    Exchange(u8, u8),
+    /// The outermost cells get a colour.
+    Frame(u8),
+    /// The grid is reflected.
+    Mirror(Dihedral),
+}
+
+fn main() -> anyhow::Result<()> {
+    let folder = PathBuf::from(std::env::args().nth(1).context("arc_easy_tasks FOLDER")?).join("evaluation");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for (number, rule) in rules().into_iter().enumerate() {
+        let task = task(number, rule);
+        write_json(&folder.join(format!("{}.json", task.id)), &task)?;
+    }
+    Ok(())
+}
+
+fn rules() -> Vec<Rule> {
+    let mut rules: Vec<Rule> = (0..8).map(|first| Rule::Recolour(first, first + 1)).collect();
+    rules.extend((1..9).map(|first| Rule::Exchange(first, first % 9 + 1)));
+    rules.extend([Rule::Frame(3), Rule::Frame(8)]);
+    let mirrors = [4, 5].map(|id| Dihedral::from_id(id).expect("there are eight"));
+    rules.extend(mirrors.map(Rule::Mirror));
+    rules
+}
+
+fn task(number: usize, rule: Rule) -> ArcTask {
+    let mut rng = PuzzleRng::from_seed(SEED + number as u64);
+    let mut pairs: Vec<ArcPair> = (0..DEMONSTRATIONS + TESTS)
+        .map(|_| {
+            let input = draw(&mut rng);
+            let output = rule.apply(&input);
+            ArcPair::new(input, output)
+        })
+        .collect();
+    let tests = pairs.split_off(DEMONSTRATIONS);
+    let name = match rule {
+        Rule::Recolour(..) => "recolour",
+        Rule::Exchange(..) => "exchange",
+        Rule::Frame(_) => "frame",
+        Rule::Mirror(_) => "mirror",
+    };
+    ArcTask::new(format!("{name}-{number:02}"), pairs, tests)
+}
+
+/// A grid of 3 to 6 rows and columns with every colour as likely as any other.
+fn draw(rng: &mut PuzzleRng) -> Grid {
+    let (rows, columns) = (3 + rng.below(4) as usize, 3 + rng.below(4) as usize);
+    let cells = (0..rows * columns).map(|_| rng.below(10) as u8).collect();
+    Grid::from_cells(rows, columns, cells).expect("a small grid of colours")
+}
+
+impl Rule {
+    fn apply(self, grid: &Grid) -> Grid {
+        let (rows, columns) = (grid.rows(), grid.columns());
+        let map = |change: &dyn Fn(usize, u8) -> u8| {
+            let cells = grid.cells().iter().enumerate().map(|(index, &cell)| change(index, cell)).collect();
+            Grid::from_cells(rows, columns, cells).expect("as large as before")
+        };
+        match self {
+            Self::Recolour(from, to) => map(&|_, cell| if cell == from { to } else { cell }),
+            Self::Exchange(a, b) => map(&|_, cell| match cell {
+                _ if cell == a => b,
+                _ if cell == b => a,
+                other => other,
+            }),
+            Self::Frame(colour) => map(&|index, cell| {
+                let (row, column) = (index / columns, index % columns);
+                let is_edge = row == 0 || column == 0 || row + 1 == rows || column + 1 == columns;
+                if is_edge { colour } else { cell }
+            }),
+            Self::Mirror(transform) => grid.transformed(transform),
+        }
+    }
+}
