@@ -39,6 +39,12 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_MODELS_DIR", value_name = "DIR")]
     pub models_dir: Option<PathBuf>,
 
+    /// Data set folder that an ARC model was trained on (`datasets build arc`, also with --names-only): tells which task
+    /// each row of its puzzle-embedding table belongs to. May be given several times; each goes to the ARC models with
+    /// as many rows as it has names. In the environment, separate folders with commas.
+    #[arg(long = "arc-data", env = "TRM_ARC_DATA", value_delimiter = ',', value_name = "DIR")]
+    pub arc_data: Vec<PathBuf>,
+
     /// Address and port to listen on; port 0 takes a free one, which the log names. 0.0.0.0 serves the network: set
     /// --api-keys-file or put a gateway before it.
     #[arg(long, env = "TRM_BIND", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
@@ -169,6 +175,8 @@ fn noise_target() -> impl TypedValueParser<Value = NoiseTarget> {
 pub struct ServerConfig {
     /// Checkpoints to load.
     pub checkpoints: CheckpointSource,
+    /// Data sets of ARC models.
+    pub arc_data: Vec<PathBuf>,
     /// Where to listen.
     pub bind: SocketAddr,
     /// How sessions run.
@@ -221,6 +229,7 @@ impl ServerArgs {
         checkpoints.folders()?;
         Ok(ServerConfig {
             checkpoints,
+            arc_data: self.arc_data.into_iter().filter(|path| !path.as_os_str().is_empty()).collect(),
             bind: self.bind,
             session: session_options(self.threads, self.cuda_device.or(self.require_cuda.then_some(0))),
             engine: EngineLimits {

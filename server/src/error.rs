@@ -31,6 +31,22 @@ pub enum ServerError {
         /// Distinct tokens.
         vocab_size: usize,
     },
+    /// A data set of ARC is missing or malformed.
+    #[error(transparent)]
+    Dataset(#[from] datasets::DatasetError),
+    /// The names in a data set are not those of a model's puzzle-embedding table.
+    #[error(
+        "--arc-data {}: expected as many names in identifiers.json as a loaded ARC model has rows in its puzzle-embedding \
+         table, found {names} ({models}); name the folder that the model was trained on", folder.display()
+    )]
+    ArcData {
+        /// The data set.
+        folder: PathBuf,
+        /// Its identifiers.
+        names: usize,
+        /// The ARC models and their rows.
+        models: String,
+    },
     /// Requests could not tell two models apart.
     #[error("two checkpoints are called `{name}`; rename one's folder")]
     SameName {

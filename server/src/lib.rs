@@ -2,6 +2,7 @@
 //! Owns queues, batches of thinking puzzles, requests and reports; leaves graphs to `exporter`, architectures and
 //! checkpoints to `models`, and the rules of the puzzles to `datasets`.
 
+pub mod arc;
 pub mod config;
 pub mod default_policy;
 pub mod engine;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Parser;
 use exporter::runtime;
+use server::arc;
 use server::config::{ServerArgs, ServerConfig};
 use server::http::{Access, ServerParts, routes};
 use server::lifecycle::{Lifecycle, Phase};
@@ -129,6 +130,7 @@ fn load_models(config: &ServerConfig) -> Result<Registry, ServerError> {
         info!(name, sha256 = model.card.sha256, seconds, "loaded a model for {task} with {parameters} parameters");
         models.push(model);
     }
+    arc::attach(&mut models, &config.arc_data)?;
     Registry::new(models)
 }
 

@@ -10,6 +10,7 @@ use exporter::runtime::SessionOptions;
 use serde::Serialize;
 
 use crate::ServerError;
+use crate::arc::TaskIndex;
 use crate::default_policy::{DefaultPolicy, RestartWishes};
 use crate::engine::{self, Batching, Engine, EngineOptions, PolicyLimits, StepModel};
 use crate::model::{self, LoadedModel, ModelCard};
@@ -28,6 +29,8 @@ pub struct ServedModel {
     pub default_policy: DefaultPolicy,
     /// Nodes of its graph by the execution provider that really computes them; empty when it is no graph.
     pub providers: BTreeMap<String, usize>,
+    /// ARC: the tasks that its puzzle-embedding table belongs to, where they are known.
+    pub arc_tasks: Option<Arc<TaskIndex>>,
     /// What runs it.
     pub engine: Engine,
 }
@@ -91,7 +94,15 @@ impl ServedModel {
             limits: PolicyLimits { max_steps, chains },
         };
         let engine = Engine::start(step_model, task::rules(task), options)?;
-        Ok(Self { card, task, directory: None, default_policy, providers: BTreeMap::new(), engine })
+        Ok(Self {
+            card,
+            task,
+            directory: None,
+            default_policy,
+            providers: BTreeMap::new(),
+            arc_tasks: None,
+            engine,
+        })
     }
 
     /// Loads the checkpoint in `directory` and starts its engine.

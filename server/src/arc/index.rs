@@ -238,7 +238,7 @@ fn num_puzzle_identifiers(folder: &Path) -> Result<usize, DatasetError> {
     let split = if has_split(folder, Split::Train) { Split::Train } else { Split::Test };
     let path = folder.join(split.name()).join("dataset.json");
     let metadata = DatasetMetadata::read(&path)?;
-    if datasets::Task::infer(metadata.vocab_size, metadata.seq_len) == Some(Task::Arc) {
+    if Task::infer(metadata.vocab_size, metadata.seq_len) == Some(Task::Arc) {
         return Ok(metadata.num_puzzle_identifiers);
     }
     Err(DatasetError::Format {

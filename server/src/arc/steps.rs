@@ -66,7 +66,8 @@ impl ArcSteps {
                     return Poll::Ready(Some(step));
                 }
                 Poll::Ready(None) => {
-                    self.readers.swap_remove(self.next);
+                    // In order, so that every other reader is asked once and can wake this task.
+                    self.readers.remove(self.next);
                 }
                 Poll::Pending => self.next += 1,
             }

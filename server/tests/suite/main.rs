@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, an unexpected error is the failure to report")]
 
+mod arc;
+mod arc_golden;
+mod arc_model;
+mod arc_world;
 mod countdown;
 mod default_policy;
 mod engine;
