@@ -40,10 +40,4 @@ pub enum ArcError {
         /// The beginning of the name.
         name: String,
     },
-    /// The JSON of a single task is none.
-    #[error("{problem}")]
-    Task {
-        /// Pair and cell, what was expected there and what was found.
-        problem: String,
-    },
 }

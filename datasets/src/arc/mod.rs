@@ -20,7 +20,5 @@ pub use error::ArcError;
 pub use grid::{Grid, MAX_SIDE};
 pub use hash::{Digest, grid_hash, puzzle_hash};
 pub use names::{BLANK_NAME, for_each_name};
-pub use reader::{
-    SentTask, TaskSource, TaskSubset, parse_task, read_tasks, read_test_tasks, read_train_tasks,
-};
+pub use reader::{SentTask, TaskSource, TaskSubset, read_tasks, read_test_tasks, read_train_tasks};
 pub use task::{ArcPair, ArcTask};

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeSeed;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _};
 
 use super::augmentation::PUZZLE_ID_SEPARATOR;
-use super::error::ArcError;
 use super::grid::Grid;
 use super::json::{GridsSeed, Named, RawPair, RawTask, TaskSeed};
 use super::task::{ArcPair, ArcTask};
@@ -34,7 +33,7 @@ pub enum TaskSource {
 /// A task as somebody sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentTask {
-    /// The task; test outputs that were not sent are single black cells.
+    /// The task, without a name; test outputs that were not sent are single black cells.
     pub task: ArcTask,
     /// `[test pairs]`: whether the output was sent.
     pub has_output: Vec<bool>,
@@ -102,26 +101,21 @@ pub fn read_train_tasks(folder: &Path) -> Result<Option<Vec<ArcTask>>, DatasetEr
     if path.is_file() { read_tasks(&path).map(Some) } else { Ok(None) }
 }
 
-/// Reads one task's JSON, `{"train": […], "test": […]}`, as people send it: outputs of test pairs may be missing. The
-/// text must be bounded by its sender's limits; no number outside the ten colours is stored.
-///
-/// # Errors
-/// What is wrong, with pair, row and column.
-pub fn parse_task(id: &str, json: &[u8]) -> Result<SentTask, ArcError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let task = TaskSeed
-        .deserialize(&mut deserializer)
-        .and_then(|task| deserializer.end().map(|()| task))
-        .map_err(|error| ArcError::Task { problem: error.to_string() })?;
-    if let Some(index) = task.train.iter().position(|pair| pair.output.is_none()) {
-        let problem = format!("train pair {}: expected the key \"output\", found none", index + 1);
-        return Err(ArcError::Task { problem });
+/// Reads a task's JSON, `{"train": […], "test": […]}`, as people send it: outputs of test pairs may be missing. No number
+/// outside the ten colours and no grid beyond 30×30 is stored; how many pairs there are, the sender's limits bound.
+impl<'de> Deserialize<'de> for SentTask {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let task = TaskSeed.deserialize(deserializer)?;
+        if let Some(index) = task.train.iter().position(|pair| pair.output.is_none()) {
+            let number = index + 1;
+            return Err(D::Error::custom(format_args!("train pair {number}: expected the key \"output\", found none")));
+        }
+        let has_output = task.test.iter().map(|pair| pair.output.is_some()).collect();
+        let finish_all = |pairs: Vec<RawPair>| pairs.into_iter().map(finish_pair).collect();
+        let RawTask { train, test, test_first } = task;
+        let task = ArcTask { id: String::new(), train: finish_all(train), test: finish_all(test), test_first };
+        Ok(Self { task, has_output })
     }
-    let has_output = task.test.iter().map(|pair| pair.output.is_some()).collect();
-    let finish_all = |pairs: Vec<RawPair>| pairs.into_iter().map(finish_pair).collect();
-    let RawTask { train, test, test_first } = task;
-    let task = ArcTask { id: id.to_owned(), train: finish_all(train), test: finish_all(test), test_first };
-    Ok(SentTask { task, has_output })
 }
 
 type NamedTasks = Vec<(String, RawTask)>;

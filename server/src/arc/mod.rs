@@ -6,6 +6,7 @@
 //! the [`TaskIndex`] reads it, [`TaskIndex::recognise`] finds the task that somebody sends, [`submit`] asks the model
 //! about its augmentations, and [`Thinking::answer`] lets them vote as the evaluator does.
 
+pub mod adapt;
 pub mod evaluation;
 mod index;
 mod recognise;

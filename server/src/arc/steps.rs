@@ -102,5 +102,8 @@ fn changed(old: &Grid, new: &Grid) -> Vec<[usize; 2]> {
     let before = |row: usize, column: usize| old.lines().nth(row).and_then(|line| line.get(column));
     let lines = new.lines().enumerate();
     let cells = lines.flat_map(|(row, line)| line.iter().enumerate().map(move |(column, cell)| (row, column, cell)));
-    cells.filter(|&(row, column, cell)| before(row, column) != Some(cell)).map(|(row, column, _)| [row, column]).collect()
+    cells
+        .filter(|&(row, column, cell)| before(row, column) != Some(cell))
+        .map(|(row, column, _)| [row, column])
+        .collect()
 }

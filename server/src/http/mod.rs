@@ -4,6 +4,7 @@
 mod accept;
 mod access;
 mod admission;
+pub mod arc;
 pub mod body;
 mod events;
 mod info;
@@ -151,7 +152,7 @@ pub fn routes(parts: ServerParts) -> Router {
 
 /// Routes that make a model think, or serve those that do: they wait for the models and count as in flight.
 fn solve_routes() -> Router<Arc<ServerState>> {
-    Router::new().merge(solve::routes()).merge(samples::routes())
+    Router::new().merge(solve::routes()).merge(arc::routes()).merge(samples::routes())
 }
 
 /// Routes that need an API key to be configured.

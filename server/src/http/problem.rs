@@ -81,6 +81,10 @@ kinds! {
         "No loaded model has the name, or it solves other puzzles.",
     NoModel = UNPROCESSABLE_ENTITY "no-model-for-size":
         "The puzzle is sound, but no loaded model takes its size.",
+    NoModelForTask = UNPROCESSABLE_ENTITY "no-model-for-task":
+        "No model for this kind of puzzle is loaded.",
+    UnknownTask = UNPROCESSABLE_ENTITY "unknown-task":
+        "No loaded ARC model was trained on the task; `commands` adapt it.",
     Contradictory = UNPROCESSABLE_ENTITY "contradictory-givens":
         "Two givens of a Sudoku exclude each other; `conflict` names both cells.",
     MazeEndMissing = UNPROCESSABLE_ENTITY "maze-end-missing":
@@ -125,6 +129,20 @@ pub enum Problem {
         puzzle: String,
         /// What is served.
         available: String,
+    },
+    /// Nothing that is loaded solves such puzzles.
+    #[error("no model for {task} is loaded; see GET /info for those that are")]
+    NoModelForTask {
+        /// What was asked for, such as `ARC tasks`.
+        task: &'static str,
+    },
+    /// An ARC task that the models were not trained on.
+    #[error("{reason}")]
+    UnknownTask {
+        /// What was looked for, and what to do.
+        reason: String,
+        /// What to run so that a model learns it, in order.
+        commands: Vec<String>,
     },
     /// The model that the request names does not fit.
     #[error("model {name:?}: {reason}")]
@@ -252,6 +270,8 @@ impl Problem {
             Self::TooManyPuzzles { .. } => ProblemKind::TooManyPuzzles,
             Self::UnsupportedMedia(_) => ProblemKind::UnsupportedMedia,
             Self::WrongSize(_) => ProblemKind::WrongSize,
+            Self::NoModelForTask { .. } => ProblemKind::NoModelForTask,
+            Self::UnknownTask { .. } => ProblemKind::UnknownTask,
             Self::UnknownModel { .. } => ProblemKind::UnknownModel,
             Self::NoModel { .. } => ProblemKind::NoModel,
             Self::Contradictory(_) => ProblemKind::Contradictory,
@@ -315,6 +335,7 @@ impl Problem {
             Self::Maze(MazeError::Separated { start, goal }) => {
                 Some(("conflict", json!({ "cells": [place(start), place(goal)] })))
             }
+            Self::UnknownTask { commands, .. } if !commands.is_empty() => Some(("commands", json!(commands))),
             Self::InPuzzle { problem, .. } => problem.extension(),
             _ => self.retry_after().map(|retry_after| ("retry_after_seconds", json!(seconds(retry_after)))),
         }

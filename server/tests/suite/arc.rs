@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use datasets::arc::{ArcPair, Augmentation, ColourMap, Placement, SEQ_LEN, SentTask, encode, parse_task};
+use datasets::arc::{ArcPair, Augmentation, ColourMap, Placement, SEQ_LEN, SentTask, encode};
 use datasets::loader::{LoaderOptions, TestBatches};
 use datasets::scoring::predictions::{PredictionRows, PredictionSource};
 use datasets::scoring::{ArcScorer, VoteRule};
@@ -11,9 +11,7 @@ use datasets::{Batch, Dihedral};
 use server::arc::{ArcOptions, ArcPuzzle, LookupError, TaskIndex, Thinking, attach, evaluation, submit};
 use server::engine::{Engine, EngineError, StepBatch, StepModel};
 
-use crate::arc_world::{
-    IDENTIFIERS, NUM_AUG, STEPS, Scripted, dataset, grid, index, opinionated, task, tasks,
-};
+use crate::arc_world::{IDENTIFIERS, NUM_AUG, STEPS, Scripted, dataset, grid, index, opinionated, task, tasks};
 
 /// A task as somebody sends it, without outputs of test pairs.
 fn sent(name: &str) -> SentTask {
@@ -196,7 +194,7 @@ async fn answers_equal_those_of_an_evaluation_one_by_one() {
     let mut alone = Scripted::new(opinionated);
     let mut scorer = ArcScorer::open(&data).unwrap();
     let source = PredictionSource { path: "memory".into(), augmentations: 1 };
-    for batch in TestBatches::open(&[data.clone()], Split::Test, LoaderOptions::new(1)).unwrap() {
+    for batch in TestBatches::open(std::slice::from_ref(&data), Split::Test, LoaderOptions::new(1)).unwrap() {
         let (preds, q) = one_by_one(&mut alone, &batch.as_ref().unwrap().batch);
         scorer.add(&PredictionRows::of_batch(&batch.unwrap().batch, &preds, &[q]), &source).unwrap();
     }
@@ -375,19 +373,22 @@ fn bounds_of_a_task_are_checked_where_it_is_read() {
         }))
         .unwrap()
     };
-    let largest = parse_task("x", &json(30, 30)).unwrap();
+    let largest = serde_json::from_slice::<SentTask>(&json(30, 30)).unwrap();
     assert_eq!((largest.task.test[0].input.rows(), largest.has_output), (30, vec![false]));
     for (body, says) in [
         (json(31, 30), "train pair 1: input: expected 1 to 30 rows, found more"),
         (json(30, 31), "expected 1 to 30 columns, found more in row 1"),
         (json(0, 0), "expected 1 to 30 rows, found 0"),
-        (br#"{"train": [{"input": [[1]]}], "test": [{"input": [[1]]}]}"#.to_vec(), "train pair 1: expected the key \"output\""),
+        (
+            br#"{"train": [{"input": [[1]]}], "test": [{"input": [[1]]}]}"#.to_vec(),
+            "train pair 1: expected the key \"output\"",
+        ),
         (br#"{"train": [{"input": [[10]], "output": [[1]]}], "test": []}"#.to_vec(), "a colour from 0 to 9"),
         (br#"{"train": [{"input": [[1],[1,2]], "output": [[1]]}], "test": []}"#.to_vec(), "expected 1 cells in row 2"),
         (br#"{"train": [{"input": [[1]], "output": [[1]]}], "test": []}"#.to_vec(), "at least one test pair"),
         (b"[]".to_vec(), "an object with the keys"),
     ] {
-        let error = parse_task("x", &body).unwrap_err().to_string();
+        let error = serde_json::from_slice::<SentTask>(&body).unwrap_err().to_string();
         assert!(error.contains(says), "{error} does not say {says}");
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn index() -> TaskIndex {
 }
 
 /// What a row of the table says to a canvas at a step: the tokens and q.
-pub(crate) type Says = Box<dyn Fn(usize, &[i64], usize) -> (Vec<i64>, f32) + Send>;
+pub(crate) type Says = Box<dyn FnMut(usize, &[i64], usize) -> (Vec<i64>, f32) + Send>;
 
 /// A model that says at each step what a test made up.
 pub(crate) struct Scripted {
@@ -93,7 +93,7 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    pub(crate) fn new(says: impl Fn(usize, &[i64], usize) -> (Vec<i64>, f32) + Send + 'static) -> Self {
+    pub(crate) fn new(says: impl FnMut(usize, &[i64], usize) -> (Vec<i64>, f32) + Send + 'static) -> Self {
         Self { says: Box::new(says), rows: IDENTIFIERS, steps: Vec::new(), gate: None }
     }
 

@@ -4,11 +4,14 @@
 
 mod arc;
 mod arc_golden;
+mod arc_http;
 mod arc_model;
 mod arc_world;
 mod countdown;
 mod default_policy;
 mod engine;
+#[path = "../../../datasets/tests/common/fixtures.rs"]
+mod golden;
 mod gpu_wanted;
 mod http;
 #[path = "../../../exporter/tests/common/hub_server.rs"]

@@ -15,6 +15,7 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 
 use self::answer::{BatchResponse, SolveResponse};
+pub(super) use self::answer::{ModelName, TimingsMs};
 use self::submit::{Asked, Ticket, Watching, submit};
 use super::accept::Output;
 use super::body::{self, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};

@@ -1,0 +1,300 @@
+//! `POST /solve/arc` and `GET /samples/arc`: tasks in, two attempts per test input out, as JSON, events or pictures.
+//! Owns which model answers; leaves forms of tasks to `body`, voting to [`crate::arc`].
+
+mod answer;
+pub mod body;
+mod picture;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::extract::{Query, Request, State};
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use futures_util::future::join;
+use serde::{Deserialize, Serialize};
+
+use self::answer::{ArcBatchResponse, ArcResponse};
+use self::body::{ArcQuestion, ArcRequest};
+use super::accept::Output;
+use super::{Problem, ServerState, SolveOptions, Tally};
+use crate::arc::{
+    ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, TaskIndex, Thinking, adapt, submit,
+};
+use crate::engine::Policy;
+use crate::registry::{Registry, ServedModel};
+use crate::task::Task;
+
+/// Steps that the traces of one request may hold: 4 MB of cells.
+const MAX_TRACE_STEPS: usize = 4096;
+/// Text bodies below this size are read on the spot.
+const AT_ONCE_BYTES: usize = 1 << 16;
+
+/// A task that its model thinks about.
+struct Ticket {
+    /// Place in the request, from 0.
+    index: usize,
+    question: ArcQuestion,
+    thinking: Thinking,
+    model: Arc<ServedModel>,
+}
+
+/// A task, the model that knows it, and what it knows it as.
+struct Recognised {
+    question: ArcQuestion,
+    puzzle: ArcPuzzle,
+    model: Arc<ServedModel>,
+    tasks: Arc<TaskIndex>,
+}
+
+/// How many names `GET /samples/arc` gives.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SamplesQuery {
+    /// Most names.
+    limit: usize,
+}
+
+/// Tasks that can be asked for by name alone.
+#[derive(Debug, Serialize)]
+struct ArcSamples {
+    /// Their names.
+    task_ids: Vec<String>,
+}
+
+impl Default for SamplesQuery {
+    fn default() -> Self {
+        Self { limit: 100 }
+    }
+}
+
+/// ARC's routes.
+pub(super) fn routes() -> Router<Arc<ServerState>> {
+    Router::new()
+        .route("/solve/arc", post(solve).fallback(|| async { Problem::MethodNotAllowed("POST") }))
+        .route("/samples/arc", get(samples).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
+}
+
+/// Reads the tasks, has a model that knows them think, and answers in the form that was asked.
+async fn solve(
+    State(state): State<Arc<ServerState>>,
+    Extension(tally): Extension<Tally>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let query = SolveOptions::from_query(request.uri())?;
+    let bytes = super::body::read(request, &state.limits).await?;
+    let max_puzzles = state.limits.max_puzzles;
+    let ArcRequest { questions, is_batch, options } = if bytes.len() < AT_ONCE_BYTES {
+        ArcRequest::parse(&bytes, query, max_puzzles)?
+    } else {
+        // Large bodies take milliseconds, which would hold up other requests of the thread.
+        let parsing = tokio::task::spawn_blocking(move || ArcRequest::parse(&bytes, query, max_puzzles));
+        parsing.await.map_err(|error| Problem::Engine(format!("reading the body failed: {error}")))??
+    };
+    tally.add_puzzles(questions.len());
+    let output = match options.stream {
+        Some(true) => Output::Stream,
+        _ if is_batch => Output::negotiate(&headers, &[Output::Json, Output::Stream])?,
+        _ => Output::negotiate(&headers, &[Output::Json, Output::Stream, Output::Png, Output::Gif])?,
+    };
+    let traces = options.trace == Some(true) && output == Output::Json;
+    let watched = traces || matches!(output, Output::Stream | Output::Gif);
+    let tickets = queue(&state.models.current(), questions, is_batch, &options, watched, traces)?;
+    let timeout = state.limits.request_timeout;
+    if output == Output::Stream {
+        return Ok(stream::respond(tickets, timeout, tally));
+    }
+    // Giving up drops what is being thought about, which frees its slots.
+    let mut answers = tokio::time::timeout(timeout, collect(tickets, traces)).await.map_err(|_| {
+        Problem::Timeout(format!(
+            "no answer within the server's {} ms; ask for fewer augmentations or tasks at once",
+            timeout.as_millis()
+        ))
+    })??;
+    tally.add_steps(answers.iter().map(|answered| answered.answer.total_steps).sum());
+    match (is_batch, output, answers.pop()) {
+        (false, Output::Png | Output::Gif, Some(answered)) => picture::respond(answered, output).await,
+        (false, _, Some(last)) => Ok(Json(ArcResponse::new(&last)).into_response()),
+        (_, _, last) => {
+            answers.extend(last);
+            Ok(Json(ArcBatchResponse { results: answers.iter().map(ArcResponse::new).collect() }).into_response())
+        }
+    }
+}
+
+/// Tasks to begin with.
+async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json<ArcSamples>, Problem> {
+    let Query(SamplesQuery { limit }) =
+        Query::try_from_uri(&uri).map_err(|error| Problem::Malformed(error.body_text()))?;
+    let registry = state.models.current();
+    let knowing = registry.find(|model| model.arc_tasks.is_some());
+    let tasks = knowing.or_else(|| registry.find(|model| model.task == Task::Arc)).ok_or_else(no_model)?;
+    let tasks = tasks.arc_tasks.iter().flat_map(|index| index.tasks());
+    let names = tasks.filter(|known| known.task.is_some()).map(|known| known.name.clone());
+    Ok(Json(ArcSamples { task_ids: names.take(limit).collect() }))
+}
+
+/// What came of a task.
+struct Answered {
+    question: ArcQuestion,
+    model: Arc<ServedModel>,
+    answer: crate::arc::ArcAnswer,
+    /// Every step, where somebody watched.
+    steps: Vec<ArcStep>,
+    /// Whether the steps stand in the answer.
+    trace: bool,
+}
+
+async fn collect(tickets: Vec<Ticket>, trace: bool) -> Result<Vec<Answered>, Problem> {
+    let mut answers = Vec::with_capacity(tickets.len());
+    for Ticket { question, mut thinking, model, .. } in tickets {
+        let watched = thinking.steps();
+        let steps = async {
+            let mut steps = Vec::new();
+            if let Some(mut watched) = watched {
+                while let Some(step) = watched.next().await {
+                    steps.push(step);
+                }
+            }
+            steps
+        };
+        let (steps, answer) = join(steps, thinking.answer()).await;
+        answers.push(Answered { question, model, answer: answer?, steps, trace });
+    }
+    Ok(answers)
+}
+
+/// Queues every copy of every task, after all have been recognised.
+fn queue(
+    registry: &Registry,
+    questions: Vec<ArcQuestion>,
+    is_batch: bool,
+    options: &SolveOptions,
+    watched: bool,
+    traces: bool,
+) -> Result<Vec<Ticket>, Problem> {
+    let mut waiting = Vec::with_capacity(questions.len());
+    for (index, question) in questions.into_iter().enumerate() {
+        let recognised = recognise(registry, question, options);
+        let recognised = recognised.map_err(|problem| if is_batch { problem.in_puzzle(index) } else { problem })?;
+        waiting.push((index, recognised));
+    }
+    let mut tickets = Vec::with_capacity(waiting.len());
+    // The tasks of a request go into each engine's queue whole or not at all.
+    for model in registry.models() {
+        let mine: Vec<_> = waiting.extract_if(.., |(_, known)| Arc::ptr_eq(&known.model, model)).collect();
+        let Some((_, Recognised { tasks, .. })) = mine.first() else { continue };
+        let tasks = tasks.clone();
+        let how = arc_options(model, options, watched)?;
+        let puzzles: Vec<ArcPuzzle> = mine.iter().map(|(_, known)| known.puzzle.clone()).collect();
+        if traces {
+            check_trace(&tasks, &puzzles, &how)?;
+        }
+        let thinking = submit(&model.engine, &tasks, puzzles, &how)?;
+        let mine = mine.into_iter().zip(thinking);
+        tickets.extend(mine.map(|((index, Recognised { question, model, .. }), thinking)| Ticket {
+            index,
+            question,
+            thinking,
+            model,
+        }));
+    }
+    tickets.sort_by_key(|ticket| ticket.index);
+    Ok(tickets)
+}
+
+/// The model that the request names, else the first that knows the task.
+fn recognise(registry: &Registry, question: ArcQuestion, options: &SolveOptions) -> Result<Recognised, Problem> {
+    let models: Vec<&Arc<ServedModel>> = match &options.model {
+        None => registry.models().iter().filter(|model| model.task == Task::Arc).collect(),
+        Some(name) => vec![named(registry, name)?],
+    };
+    let mut refusal = None;
+    for model in models {
+        let Some(tasks) = &model.arc_tasks else {
+            refusal.get_or_insert(Problem::UnknownTask {
+                reason: format!(
+                    "nothing tells which tasks model {:?} was trained on; its operator names their data set with \
+                     --arc-data",
+                    model.card.name
+                ),
+                commands: Vec::new(),
+            });
+            continue;
+        };
+        match tasks.recognise(question.task_id.as_deref(), question.task.as_ref()) {
+            Ok(puzzle) => return Ok(Recognised { question, puzzle, model: model.clone(), tasks: tasks.clone() }),
+            Err(error) => {
+                refusal.get_or_insert(refused(&error, model));
+            }
+        }
+    }
+    Err(refusal.unwrap_or_else(no_model))
+}
+
+fn named<'r>(registry: &'r Registry, name: &str) -> Result<&'r Arc<ServedModel>, Problem> {
+    let names: Vec<&str> = registry
+        .models()
+        .iter()
+        .filter(|model| model.task == Task::Arc)
+        .map(|model| model.card.name.as_str())
+        .collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    registry.named(name).filter(|model| model.task == Task::Arc).ok_or_else(|| Problem::UnknownModel {
+        name: name.chars().take(100).collect(),
+        reason: format!("no ARC model of that name is loaded; there are {names}"),
+    })
+}
+
+fn refused(error: &LookupError, model: &ServedModel) -> Problem {
+    if !error.is_unknown_task() {
+        return Problem::Malformed(error.to_string());
+    }
+    let commands = adapt::commands(&model.card);
+    Problem::UnknownTask {
+        reason: format!(
+            "{error}. An ARC model knows each task by an embedding of its own, which training makes: save the task as \
+             my-task/evaluation/NAME.json, then run, with the folder of the checkpoint {:?} at hand: {}",
+            model.card.name,
+            commands.join(" && ")
+        ),
+        commands: commands.to_vec(),
+    }
+}
+
+fn no_model() -> Problem {
+    Problem::NoModelForTask { task: "ARC tasks" }
+}
+
+/// How to think, where the request does not say it as the model's default does.
+fn arc_options(model: &ServedModel, options: &SolveOptions, steps: bool) -> Result<ArcOptions, Problem> {
+    let engine = model.engine.options();
+    // Copies of a task are requests of their own; the engine's augmentations are chains of one.
+    let own = SolveOptions { augmentations: None, ..options.clone() };
+    let mut policy: Policy = own.policy(&engine.default_policy);
+    policy.restarts.augmentations = 0;
+    let most = engine.limits.chains.max(DEFAULT_AUGMENTATIONS);
+    let augmentations = options.augmentations.unwrap_or(DEFAULT_AUGMENTATIONS);
+    if !(1..=most).contains(&augmentations) {
+        return Err(Problem::InvalidOption(format!(
+            "augmentations: expected 1 to {most} (the task itself counts), found {augmentations}"
+        )));
+    }
+    Ok(ArcOptions { augmentations, policy, deadline: options.deadline(), steps })
+}
+
+/// A trace lies in memory until its task is done.
+fn check_trace(tasks: &TaskIndex, puzzles: &[ArcPuzzle], how: &ArcOptions) -> Result<(), Problem> {
+    let copies = |puzzle: &ArcPuzzle| puzzle.tests.len() * tasks.puzzles_of(puzzle.task).len().min(how.augmentations);
+    let found = puzzles.iter().map(copies).sum::<usize>().saturating_mul(how.policy.most_steps());
+    if found <= MAX_TRACE_STEPS {
+        return Ok(());
+    }
+    Err(Problem::InvalidOption(format!(
+        "trace: all copies together may take {found} steps, a trace holds up to {MAX_TRACE_STEPS}; lower augmentations or \
+         max_steps, send fewer tasks or leave the trace out"
+    )))
+}
