@@ -69,7 +69,7 @@ impl TaskIndex {
 
 /// Sends `rows` through the engine, at most `in_flight` at a time, and hands the answers to `sink` in the order of the
 /// rows, whatever order they come in. `rows` is taken as the engine has room, so that it may be without end; rows that
-/// are not of this index are left out.
+/// are not of this index are left out. Blocks: not for asynchronous code.
 ///
 /// # Errors
 /// When the engine fails on a row, or that of `sink`, which ends the evaluation.

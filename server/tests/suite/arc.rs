@@ -215,11 +215,16 @@ async fn answers_equal_those_of_an_evaluation_one_by_one() {
     let mut evaluated = ArcScorer::open(&data).unwrap();
     let mut rows = Vec::new();
     let policy = model.engine.options().default_policy;
-    evaluation::predict(&model.engine, &index, index.test_rows(usize::MAX), policy, 5, |prediction| {
+    let keep = |prediction| {
         rows.push(prediction);
         Ok::<_, EngineError>(())
-    })
-    .unwrap();
+    };
+    // The evaluation blocks, which the thread of this test must not.
+    std::thread::scope(|scope| {
+        let evaluation =
+            || evaluation::predict(&model.engine, &index, index.test_rows(usize::MAX), policy, 5, keep).unwrap();
+        scope.spawn(evaluation).join().unwrap();
+    });
     assert_eq!(rows.len(), index.test_row_count(usize::MAX));
     assert!(rows.is_sorted_by_key(|prediction| prediction.row.rank), "copy by copy");
     evaluated.add(&evaluation::rows_of(&rows, 0), &source).unwrap();
