@@ -13,9 +13,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use datasets::PuzzleRng;
 use datasets::arc::{ArcPair, ArcTask, Grid};
 use datasets::store::write_json;
-use datasets::PuzzleRng;
 
 const DEMONSTRATIONS: usize = 8;
 const TESTS: usize = 2;

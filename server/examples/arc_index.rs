@@ -19,7 +19,7 @@ use server::arc::TaskIndex;
 /// Reads the tasks of an ARC data set as the server does, and finds each by its demonstrations.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Names of the synthetic data set; ARC-AGI-1 with ConceptARC and 1000 augmentations has the default.
+    /// Names of the synthetic data set; both sets of ARC-AGI-1 and a third one, a thousand augmentations each, have the default.
     #[arg(long, default_value_t = 876_406)]
     rows: usize,
     /// A real data set folder.
@@ -57,7 +57,9 @@ fn measure(folder: &Path) -> Result<()> {
         ensure!(found.name == sent.task.id, "{} is found as {}", sent.task.id, found.name);
     }
     let each = looking.elapsed().as_secs_f64() * 1e6 / sent.len().max(1) as f64;
-    println!("| names | bytes of identifiers.json | tasks | seconds to read | peak RSS, MiB | µs to find a task by content |");
+    println!(
+        "| names | bytes of identifiers.json | tasks | seconds to read | peak RSS, MiB | µs to find a task by content |"
+    );
     println!("|---|---|---|---|---|---|");
     println!(
         "| {} | {bytes} | {} | {seconds:.2} | {} | {each:.0} |",

@@ -61,7 +61,8 @@ impl TaskIndex {
         tasks.filter_map(|(index, known)| Some((index, known.task.as_ref()?.test.len())))
     }
 
-    fn tokens_of_row(&self, row: &TestRow) -> Option<Vec<i64>> {
+    /// `[900]` tokens of a row.
+    pub(super) fn tokens_of_row(&self, row: &TestRow) -> Option<Vec<i64>> {
         let pair = self.tasks().get(row.task)?.task.as_ref()?.test.get(row.pair)?;
         Some(tokens_of(&pair.input, &row.puzzle.augmentation))
     }

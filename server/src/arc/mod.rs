@@ -8,6 +8,7 @@
 
 pub mod adapt;
 pub mod evaluation;
+pub mod figures;
 mod index;
 mod recognise;
 mod steps;

@@ -10,6 +10,7 @@ use datasets::scoring::predictions::PredictionSource;
 use datasets::scoring::{ArcScorer, DEFAULT_PASS_KS};
 use safetensors::SafeTensors;
 use serde_json::Value;
+use server::arc::figures::{ArcRecord, figures};
 use server::arc::{TaskIndex, evaluation};
 use server::engine::{EngineError, Policy};
 
@@ -56,10 +57,12 @@ fn recorded_predictions_get_the_recorded_figures() {
     let mut scorer = ArcScorer::open(&data).unwrap();
     let source = PredictionSource { path: "memory".into(), augmentations: 1 };
     let mut curve = Vec::new();
+    let mut records = Vec::new();
     let policy = Policy { max_steps: 1, ..model.engine.options().default_policy };
     let rows = index.test_rows(usize::MAX);
     evaluation::predict(&model.engine, &index, rows, policy, 7, |prediction| {
         let rank = prediction.row.rank;
+        records.push(ArcRecord::of(records.len() as u64, &prediction));
         scorer.add(&evaluation::rows_of(&[prediction], 0), &source).unwrap();
         curve.resize(rank + 1, 0.0);
         let report = scorer.report(&["engine".into()], &DEFAULT_PASS_KS).unwrap();
@@ -85,4 +88,19 @@ fn recorded_predictions_get_the_recorded_figures() {
     assert_eq!(fs::read_to_string(&path).unwrap(), run["submission"].as_str().unwrap());
     assert_eq!(curve.len(), 9, "the tasks themselves and eight augmentations");
     assert_eq!(curve.last().copied(), report.accuracy("ARC/pass@2").map(|accuracy| accuracy.share.accuracy));
+
+    // The same out of a log that was written in pieces.
+    let text = serde_json::to_string(&records).unwrap();
+    let mut read: Vec<ArcRecord> = serde_json::from_str(&text).unwrap();
+    read.rotate_left(20);
+    let (figures, votes) = figures(&data, &index, usize::MAX, read.clone(), &DEFAULT_PASS_KS).unwrap();
+    assert_eq!(figures.report.accuracies, report.accuracies);
+    assert_eq!(votes.submission(2), scorer.submission(2));
+    let points: Vec<(usize, f64)> = figures.curve.iter().map(|point| (point.augmentations, point.pass_at_2)).collect();
+    assert_eq!(points, [1, 2, 4, 8, 9].map(|count| (count, curve[count - 1])));
+    assert_eq!(figures.steps, 54);
+    read.pop();
+    assert!(server::arc::figures::figures(&data, &index, usize::MAX, read.clone(), &[1]).is_err(), "one is missing");
+    read.push(read[0].clone());
+    assert!(server::arc::figures::figures(&data, &index, usize::MAX, read, &[1]).is_err(), "one is there twice");
 }

@@ -102,9 +102,10 @@ fn summary(config: &ArcBuild, report: &ArcReport) -> String {
         let name = &config.test_set_name;
         lines.push(format!("no subset is called {name:?}: there is no test split (see --test-set-name)"));
     }
-    let examples = match config.names_only {
-        true => "no examples".to_owned(),
-        false => format!("{} training and {} test examples", report.train_examples, report.test_examples),
+    let examples = if config.names_only {
+        "no examples".to_owned()
+    } else {
+        format!("{} training and {} test examples", report.train_examples, report.test_examples)
     };
     lines.push(format!(
         "wrote {} (seed {}): {} tasks, {} puzzle identifiers, {examples}",
