@@ -94,15 +94,7 @@ impl ServedModel {
             limits: PolicyLimits { max_steps, chains },
         };
         let engine = Engine::start(step_model, task::rules(task), options)?;
-        Ok(Self {
-            card,
-            task,
-            directory: None,
-            default_policy,
-            providers: BTreeMap::new(),
-            arc_tasks: None,
-            engine,
-        })
+        Ok(Self { card, task, directory: None, default_policy, providers: BTreeMap::new(), arc_tasks: None, engine })
     }
 
     /// Loads the checkpoint in `directory` and starts its engine.
