@@ -1,6 +1,7 @@
 //! What the process tells its operator: logs on standard error, and spans to an OpenTelemetry collector (OTLP over HTTP).
 //! Leaves what is worth telling to the code that knows it.
 
+use std::fmt;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::pin::Pin;
@@ -14,7 +15,11 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use serde::Serialize;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -89,7 +94,7 @@ pub fn start(options: &TelemetryOptions) -> Result<Telemetry, TelemetryError> {
         .map_err(|error| TelemetryError::Filter { filter: options.filter.clone(), problem: error.to_string() })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match options.format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => lines.fmt_fields(TextFields).with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let provider = options.otlp.as_ref().map(provider).transpose()?;
@@ -118,6 +123,37 @@ impl Drop for Telemetry {
         {
             tracing::warn!("the last spans were not exported: {error}");
         }
+    }
+}
+
+/// Fields as `name=value`, without those that only tell the exporter what to call a span.
+struct TextFields;
+
+impl<'w> FormatFields<'w> for TextFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut line = TextLine { writer, is_empty: true, result: Ok(()) };
+        fields.record(&mut line);
+        line.result
+    }
+}
+
+struct TextLine<'w> {
+    writer: Writer<'w>,
+    is_empty: bool,
+    result: fmt::Result,
+}
+
+impl Visit for TextLine<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let name = field.name();
+        if self.result.is_err() || name.starts_with("otel.") {
+            return;
+        }
+        let space = if std::mem::take(&mut self.is_empty) { "" } else { " " };
+        self.result = match name {
+            "message" => write!(self.writer, "{space}{value:?}"),
+            _ => write!(self.writer, "{space}{name}={value:?}"),
+        };
     }
 }
 

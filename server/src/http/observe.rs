@@ -167,8 +167,9 @@ impl Drop for Record {
         }
         match status {
             500 => line!(error),
-            501.. => line!(warn),
+            // That a server is not ready is what probes are there to hear, every few seconds.
             _ if is_polled(route) => line!(debug),
+            501.. => line!(warn),
             _ => line!(info),
         }
     }

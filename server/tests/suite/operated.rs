@@ -93,6 +93,7 @@ fn sigterm_under_load_loses_no_accepted_request() {
     assert_eq!(taken.len(), answered.load(Ordering::Relaxed), "{log}");
     assert!(taken.iter().all(|line| line.contains("status=200") && !line.contains("cut_off")), "{log}");
     assert!(log.contains("terminated: finishing what was accepted"), "{log}");
+    assert!(!log.contains("otel.") && !log.contains("/readyz") && !log.contains("/livez"), "{log}");
     assert!(log.contains("every accepted request has its answer"), "{log}");
 }
 

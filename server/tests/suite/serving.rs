@@ -223,6 +223,32 @@ async fn draining_finishes_accepted_requests_and_refuses_new_connections() {
 }
 
 #[tokio::test]
+async fn a_stream_is_told_to_its_end_while_the_server_drains() {
+    let (mut server, gate) = Server::gated(DRAIN).await;
+    let mut held = server.connect().await;
+    let request = solve_request("keep-alive").replacen("host: x", "host: x\r\naccept: text/event-stream", 1);
+    held.write_all(request.as_bytes()).await.unwrap();
+    server.wait_until_thinking().await;
+    // The head and the first step have been sent when the server is told to stop.
+    gate.send(()).unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("\"step\":1") {
+        seen.push(held.read_u8().await.unwrap());
+    }
+    // The stream holds its request's place.
+    assert!(server.get("/metrics").await.contains("\ntrm_http_requests_in_flight 1\n"));
+    server.stop();
+    while !server.is_refused().await {
+        tokio::task::yield_now().await;
+    }
+    drop(gate);
+    // A connection that was not told to close is closed once it is quiet.
+    let rest = read_all(&mut held).await;
+    assert!(rest.contains("event: answer") && rest.contains("\"verified\":true"), "{rest}");
+    assert_eq!(server.serving.await.unwrap(), Drained::Completely);
+}
+
+#[tokio::test]
 async fn during_the_delay_balancers_are_warned_and_clients_served() {
     let drain = DrainOptions { delay: Duration::from_secs(2), ..DRAIN };
     let mut server = Server::start(parts(oracle()), LIMITS, drain).await;
