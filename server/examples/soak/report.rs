@@ -1,0 +1,167 @@
+//! What was counted, as a table, as JSON, and as a verdict.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use comfy_table::Table;
+use comfy_table::presets::ASCII_MARKDOWN;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::kinds::{Kind, Outcome};
+
+/// Outcomes by kind, filled by all clients.
+#[derive(Default)]
+pub(crate) struct Tally(Mutex<BTreeMap<Kind, Counts>>);
+
+#[derive(Debug, Clone, Default, Serialize)]
+struct Counts {
+    sent: usize,
+    answered: usize,
+    puzzles: usize,
+    verified: usize,
+    overloaded: usize,
+    refused: usize,
+    gone: usize,
+    broken: Vec<String>,
+    #[serde(skip)]
+    answer_ms: Vec<f64>,
+}
+
+/// One look at the server's memory.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct MemorySample {
+    pub(crate) seconds: f64,
+    pub(crate) bytes: u64,
+}
+
+/// Everything.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    arguments: String,
+    /// Puzzles per second.
+    capacity: f64,
+    overload: f64,
+    not_sent: usize,
+    kinds: Vec<KindReport>,
+    memory: Vec<MemorySample>,
+    /// Counters of every engine at the end.
+    counters: Value,
+    /// From SIGTERM to the end.
+    drain_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct KindReport {
+    kind: Kind,
+    #[serde(flatten)]
+    counts: Counts,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+impl Tally {
+    pub(crate) fn add(&self, kind: Kind, outcome: Outcome, time: Duration) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = all.entry(kind).or_default();
+        counts.sent += 1;
+        match outcome {
+            Outcome::Answered { puzzles, verified } => {
+                counts.answered += 1;
+                counts.puzzles += puzzles;
+                counts.verified += verified;
+                counts.answer_ms.push(time.as_secs_f64() * 1e3);
+            }
+            Outcome::Overloaded => counts.overloaded += 1,
+            Outcome::Refused => counts.refused += 1,
+            Outcome::Gone => counts.gone += 1,
+            Outcome::Broken(what) => counts.broken.push(what),
+        }
+    }
+}
+
+impl Report {
+    #[expect(clippy::too_many_arguments, reason = "one field each")]
+    pub(crate) fn new(
+        arguments: &str,
+        capacity: f64,
+        overload: f64,
+        tally: &Tally,
+        not_sent: usize,
+        memory: Vec<MemorySample>,
+        counters: Value,
+        drained: Duration,
+    ) -> Self {
+        let all = tally.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kinds = Kind::all().map(|kind| {
+            let mut counts = all.get(&kind).cloned().unwrap_or_default();
+            counts.answer_ms.sort_by(f64::total_cmp);
+            let (p50_ms, p99_ms) = (percentile(&counts.answer_ms, 0.5), percentile(&counts.answer_ms, 0.99));
+            KindReport { kind, counts, p50_ms, p99_ms }
+        });
+        Self {
+            arguments: arguments.to_owned(),
+            capacity,
+            overload,
+            not_sent,
+            kinds: kinds.collect(),
+            memory,
+            counters,
+            drain_seconds: drained.as_secs_f64(),
+        }
+    }
+
+    pub(crate) fn to_table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN);
+        table.set_header([
+            "client", "sent", "answered", "puzzles", "verified", "429", "refused", "gone", "broken", "p50 ms", "p99 ms",
+        ]);
+        for KindReport { kind, counts, p50_ms, p99_ms } in &self.kinds {
+            let counted = [counts.sent, counts.answered, counts.puzzles, counts.verified, counts.overloaded];
+            let ended = [counts.refused, counts.gone, counts.broken.len()];
+            let mut row = vec![format!("{kind:?}")];
+            row.extend(counted.iter().chain(&ended).map(ToString::to_string));
+            row.extend([p50_ms, p99_ms].map(|ms| if counts.answered > 0 { format!("{ms:.0}") } else { "–".into() }));
+            table.add_row(row);
+        }
+        let megabytes =
+            |sample: &MemorySample| format!("{:.0} MB at {:.0} s", sample.bytes as f64 / 1e6, sample.seconds);
+        let memory: Vec<String> = self.memory.iter().step_by(30).chain(self.memory.last()).map(megabytes).collect();
+        format!("{table}\nmemory   {}\ndrained  in {:.1} s", memory.join(", "), self.drain_seconds)
+    }
+
+    /// What did not hold, in words.
+    pub(crate) fn broken_promises(&self, flat: f64) -> Vec<String> {
+        let mut broken: Vec<String> =
+            self.kinds.iter().flat_map(|kind| kind.counts.broken.iter().take(5).cloned()).collect();
+        if let Some((early, late)) = self.memory_growth()
+            && late as f64 > flat * early as f64
+        {
+            broken.push(format!("memory grew from {early} bytes at minute 5 to {late}"));
+        }
+        for (model, counters) in self.counters.as_object().into_iter().flatten() {
+            let count = |name: &str| counters[name].as_u64().unwrap_or(u64::MAX);
+            let ended = ["answered", "cancelled", "expired", "failed"]
+                .map(count)
+                .iter()
+                .fold(0, |sum: u64, &n| sum.saturating_add(n));
+            if count("accepted") != ended {
+                broken.push(format!("{model}: {} puzzles were accepted, {ended} ended: {counters}", count("accepted")));
+            }
+        }
+        broken
+    }
+
+    /// Memory at minute 5 and at the end; `None` for shorter runs.
+    fn memory_growth(&self) -> Option<(u64, u64)> {
+        let early = self.memory.iter().find(|sample| sample.seconds >= 300.0)?;
+        Some((early.bytes, self.memory.last()?.bytes))
+    }
+}
+
+fn percentile(sorted: &[f64], quantile: f64) -> f64 {
+    let rank = (quantile * sorted.len() as f64).ceil().max(1.0) as usize;
+    sorted.get(rank - 1).copied().unwrap_or(0.0)
+}

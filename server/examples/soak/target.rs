@@ -1,0 +1,106 @@
+//! The server under load: started on a free port, watched, stopped by SIGTERM.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use hyper::Request;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::client;
+
+/// A running server.
+pub(crate) struct Target {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    child: Child,
+}
+
+impl Target {
+    /// Starts the server and returns when it is ready.
+    pub(crate) async fn start(program: Option<PathBuf>, flags: &[String]) -> Result<Self> {
+        let program = match program {
+            Some(program) => program,
+            None => beside_this_program()?,
+        };
+        let mut child = Command::new(&program)
+            .args(["--bind", "127.0.0.1:0"])
+            .args(flags)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}; build it with --release first", program.display()))?;
+        let stderr = child.stderr.take().context("no stderr")?;
+        let mut lines = BufReader::new(stderr).lines();
+        let address = loop {
+            let line = lines.next_line().await?.context("the server ended before it listened")?;
+            if let Some(address) = line.split("listening on http://").nth(1) {
+                let address = address.split([';', ' ']).next().unwrap_or_default();
+                break address.parse().with_context(|| format!("no address in {line:?}"))?;
+            }
+        };
+        // Nobody reads the log on; a full pipe would stop the server.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let target = Self { address, child };
+        target.wait_until_ready().await?;
+        Ok(target)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    /// The engines' counters, by model.
+    pub(crate) async fn counters(&self) -> Result<Value> {
+        let reply = client::send(self.address, Request::get("/info").body(String::new())?).await?;
+        let info: Value = serde_json::from_slice(&reply.body)?;
+        let models = info["models"].as_array().context("/info names no models")?;
+        let named = models.iter().map(|model| (text(&model["name"]), model["engine"]["counters"].clone()));
+        Ok(Value::Object(named.collect()))
+    }
+
+    /// Sends SIGTERM and waits for the end: how long it took.
+    pub(crate) async fn stop(mut self) -> Result<Duration> {
+        let started = std::time::Instant::now();
+        let status = Command::new("kill").arg(self.pid().to_string()).status().await.context("kill")?;
+        ensure!(status.success(), "SIGTERM could not be sent");
+        let ended = tokio::time::timeout(Duration::from_mins(1), self.child.wait()).await;
+        let status = ended.context("the server did not end within a minute of SIGTERM")??;
+        ensure!(status.success(), "the server ended with {status}");
+        Ok(started.elapsed())
+    }
+
+    async fn wait_until_ready(&self) -> Result<()> {
+        for _ in 0..600 {
+            let reply = client::send(self.address, Request::get("/readyz").body(String::new())?).await;
+            if reply.is_ok_and(|reply| reply.status == 200) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the server was not ready within a minute")
+    }
+}
+
+/// Resident memory of a process.
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
+}
+
+/// `target/release/server` for `target/release/examples/soak`.
+fn beside_this_program() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder =
+        own.parent().and_then(|examples| examples.parent()).context("this program lies in no target folder")?;
+    Ok(folder.join("server"))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
