@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ort::environment::Environment;
+use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -50,8 +50,11 @@ pub enum Provider {
 /// How a session runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionOptions {
-    /// Threads that share one operation; 0: one per physical core.
+    /// Threads that share one operation; 0: one per physical core. Of no effect on a session in the shared pool.
     pub threads: usize,
+    /// Whether the session computes in the threads that all such sessions share, of which [`load_with_pool`] says how
+    /// many there are, instead of its own: models that are busy at the same time then do not fight for the cores.
+    pub shared_pool: bool,
     /// Graph rewriting.
     pub optimization: Optimization,
     /// What computes.
@@ -62,7 +65,13 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 0, optimization: Optimization::All, provider: Provider::Cpu, spinning: true }
+        Self {
+            threads: 0,
+            shared_pool: false,
+            optimization: Optimization::All,
+            provider: Provider::Cpu,
+            spinning: true,
+        }
     }
 }
 
@@ -80,7 +89,18 @@ pub struct RuntimeInfo {
 /// # Errors
 /// [`RuntimeError::Missing`] or [`RuntimeError::Unusable`], with the fix.
 pub fn load() -> Result<RuntimeInfo, RuntimeError> {
-    Ok(loaded()?.1)
+    Ok(loaded(None)?.info)
+}
+
+/// As [`load`], with a pool of threads for the sessions that share one (0: a thread per physical core). `spinning` as
+/// in [`SessionOptions`].
+///
+/// # Errors
+/// As [`load`]; also when the library was loaded before, since the pool belongs to it from the start.
+pub fn load_with_pool(threads: usize, spinning: bool) -> Result<RuntimeInfo, RuntimeError> {
+    let loaded = loaded(Some((threads, spinning)))?;
+    loaded.check_pool()?;
+    Ok(loaded.info)
 }
 
 /// Whether sessions with these options can be opened here, before there is a graph.
@@ -125,25 +145,35 @@ fn in_place(session: Session, options: &SessionOptions) -> Result<Session, Runti
 }
 
 fn builder(options: &SessionOptions) -> Result<SessionBuilder, RuntimeError> {
-    let (environment, _) = loaded()?;
+    let loaded = loaded(None)?;
+    if options.shared_pool {
+        loaded.check_pool()?;
+    }
     let level = match options.optimization {
         Optimization::None => GraphOptimizationLevel::Disable,
         Optimization::All => GraphOptimizationLevel::All,
     };
-    let builder = Session::builder(&environment)
+    let builder = Session::builder(&loaded.environment)
         .map_err(RuntimeError::session("create session options"))?
-        .with_intra_threads(options.threads)
-        .map_err(RuntimeError::session(format!("use {} threads", options.threads)))?
-        .with_intra_op_spinning(options.spinning)
-        .map_err(RuntimeError::session("set spinning"))?
         .with_optimization_level(level)
         .map_err(RuntimeError::session("set the optimization level"))?
         .with_config_entry(RECORD_ASSIGNMENT, "1")
         .map_err(RuntimeError::session("record execution providers"))?;
+    let builder = if options.shared_pool { builder } else { with_own_threads(builder, options)? };
     match options.provider {
         Provider::Cpu => Ok(builder),
         Provider::Cuda { device } => with_cuda(builder, device),
     }
+}
+
+fn with_own_threads(builder: SessionBuilder, options: &SessionOptions) -> Result<SessionBuilder, RuntimeError> {
+    builder
+        .with_independent_thread_pool()
+        .map_err(RuntimeError::session("use threads of its own"))?
+        .with_intra_threads(options.threads)
+        .map_err(RuntimeError::session(format!("use {} threads", options.threads)))?
+        .with_intra_op_spinning(options.spinning)
+        .map_err(RuntimeError::session("set spinning"))
 }
 
 #[cfg(feature = "cuda")]
@@ -170,24 +200,51 @@ fn with_cuda(_builder: SessionBuilder, device: u16) -> Result<SessionBuilder, Ru
 }
 
 /// ONNX Runtime allows one environment per process, and forgets it when the last handle is dropped.
-static LOADED: Mutex<Option<(Environment, RuntimeInfo)>> = Mutex::new(None);
+static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 
-fn loaded() -> Result<(Environment, RuntimeInfo), RuntimeError> {
+#[derive(Clone)]
+struct Loaded {
+    environment: Environment,
+    info: RuntimeInfo,
+    has_pool: bool,
+}
+
+impl Loaded {
+    fn check_pool(&self) -> Result<(), RuntimeError> {
+        if self.has_pool {
+            return Ok(());
+        }
+        let problem = "it was loaded without the pool of threads that sessions are to share".to_owned();
+        Err(RuntimeError::Unusable { path: self.info.library.clone(), problem })
+    }
+}
+
+/// `pool`: threads and spinning of the shared pool, if there shall be one.
+fn loaded(pool: Option<(usize, bool)>) -> Result<Loaded, RuntimeError> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if loaded.is_none() {
         let library = find_library(
             std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from),
             &[std::env::current_dir().ok(), std::env::current_exe().ok()],
         )?;
-        let environment = ort::init_from(&library)
+        let mut environment = ort::init_from(&library)
             .map_err(|error| RuntimeError::Unusable { path: library.clone(), problem: error.to_string() })?
             .with_name("trm")
-            .with_telemetry(false)
+            .with_telemetry(false);
+        if let Some((threads, spinning)) = pool {
+            let options = GlobalThreadPoolOptions::default()
+                .with_intra_threads(threads)
+                .and_then(|options| options.with_spin_control(spinning))
+                .map_err(RuntimeError::session(format!("share {threads} threads")))?;
+            environment = environment.with_global_thread_pool(options);
+        }
+        let environment = environment
             .build()
             .map_err(RuntimeError::session("start"))?;
         // Below this it reports on devices that the machine does not have.
         environment.set_log_level(LogLevel::Error);
-        *loaded = Some((environment, RuntimeInfo { library, build: ort::info().to_owned() }));
+        let info = RuntimeInfo { library, build: ort::info().to_owned() };
+        *loaded = Some(Loaded { environment, info, has_pool: pool.is_some() });
     }
     Ok(loaded.clone().expect("it was filled above"))
 }

@@ -50,7 +50,7 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_BIND", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub bind: SocketAddr,
 
-    /// Threads that share one operation of a model. 0: one per physical core.
+    /// Threads that compute, shared by all models. 0: one per physical core.
     #[arg(long, env = "TRM_THREADS", default_value_t = 0, value_name = "COUNT")]
     pub threads: usize,
 
@@ -231,7 +231,10 @@ impl ServerArgs {
             checkpoints,
             arc_data: self.arc_data.into_iter().filter(|path| !path.as_os_str().is_empty()).collect(),
             bind: self.bind,
-            session: session_options(self.threads, self.cuda_device.or(self.require_cuda.then_some(0))),
+            session: SessionOptions {
+                shared_pool: true,
+                ..session_options(self.threads, self.cuda_device.or(self.require_cuda.then_some(0)))
+            },
             engine: EngineLimits {
                 slots: self.slots,
                 queue_capacity: self.queue_capacity,

@@ -41,7 +41,7 @@ fn run() -> Result<()> {
     let config = ServerArgs::parse().resolve()?;
     let telemetry = telemetry::start(&config.telemetry)?;
     signals::allow_all_descriptors();
-    let library = runtime::load()?;
+    let library = runtime::load_with_pool(config.session.threads, config.session.spinning)?;
     runtime::check(&config.session)?;
     let access = Arc::new(Access::open(config.keys.clone())?);
     let facts = RuntimeFacts::new(&library, &config.session);
