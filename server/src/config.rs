@@ -77,6 +77,11 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_QUEUE_CAPACITY", default_value_t = 1024, value_name = "COUNT")]
     pub queue_capacity: usize,
 
+    /// Longest time in milliseconds that a puzzle may have to wait for a slot, as far as the rate of the last seconds
+    /// can tell; beyond that clients get status 429.
+    #[arg(long, env = "TRM_MAX_WAIT_MS", default_value_t = 10_000, value_name = "MS")]
+    pub max_wait_ms: u64,
+
     /// Largest `max_steps` that a request may ask for. Requests that name none get the model's
     /// `halt_max_steps`.
     #[arg(long, env = "TRM_MAX_STEPS", default_value_t = 1024, value_name = "COUNT")]
@@ -238,6 +243,7 @@ impl ServerArgs {
             engine: EngineLimits {
                 slots: self.slots,
                 queue_capacity: self.queue_capacity,
+                max_wait: Duration::from_millis(self.max_wait_ms),
                 batching: self.batching,
                 max_steps_limit: self.max_steps,
                 chains_limit: self.max_chains,

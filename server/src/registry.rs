@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use datasets::sudoku::SudokuShape;
 use exporter::runtime::SessionOptions;
@@ -52,6 +53,8 @@ pub struct EngineLimits {
     pub slots: usize,
     /// Puzzles that may wait.
     pub queue_capacity: usize,
+    /// Longest time that a puzzle may have to wait, as far as the measured rate can tell.
+    pub max_wait: Duration,
     /// How the slots are shared out.
     pub batching: Batching,
     /// Largest step budget that a request may name.
@@ -66,7 +69,8 @@ impl EngineLimits {
     /// Limits of an engine whose requests get one chain of thought, unless they ask for more.
     pub const fn plain(slots: usize, queue_capacity: usize, max_steps_limit: usize) -> Self {
         let (batching, restarts) = (Batching::Continuous, RestartWishes::NO_RESTARTS);
-        Self { slots, queue_capacity, batching, max_steps_limit, chains_limit: 128, restarts }
+        let (max_wait, chains_limit) = (Duration::MAX, 128);
+        Self { slots, queue_capacity, max_wait, batching, max_steps_limit, chains_limit, restarts }
     }
 }
 
@@ -89,6 +93,7 @@ impl ServedModel {
         let options = EngineOptions {
             slots: limits.slots,
             queue_capacity: limits.queue_capacity,
+            max_wait: limits.max_wait,
             batching: limits.batching,
             default_policy: policy,
             limits: PolicyLimits { max_steps, chains },

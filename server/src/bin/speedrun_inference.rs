@@ -155,6 +155,7 @@ fn sudoku(args: &SudokuArgs) -> Result<()> {
     let limits = EngineLimits {
         slots: clients,
         queue_capacity: clients,
+        max_wait: Duration::MAX,
         batching: Batching::Continuous,
         max_steps_limit: steps,
         chains_limit: restarts.chains(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// The waiting room is full.
-    #[error("{waiting} puzzles are waiting, as many as the queue holds; try again in {} s", retry_after.as_secs().max(1))]
+    #[error("{waiting} puzzles are waiting, more would wait too long; try again in {} s", retry_after.as_secs().max(1))]
     QueueFull {
         /// Puzzles that wait.
         waiting: usize,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::histogram::Histogram;
+use super::rate::Rate;
 use super::{Answer, HistogramSnapshot};
 
 /// Upper bounds of steps per answer: close where models usually halt.
@@ -33,6 +34,7 @@ pub(super) struct Metrics {
     pub(super) padding_rows: Counter,
     /// Rows that hold a chain now.
     slots_in_use: AtomicUsize,
+    rate: Rate,
     model_ns: Counter,
     busy_ns: Counter,
     steps: Histogram,
@@ -120,6 +122,7 @@ impl Default for Metrics {
             rows: Counter::default(),
             padding_rows: Counter::default(),
             slots_in_use: AtomicUsize::new(0),
+            rate: Rate::default(),
             model_ns: Counter::default(),
             busy_ns: Counter::default(),
             steps: Histogram::new(STEPS),
@@ -142,15 +145,17 @@ impl Metrics {
         self.total_micros.add_micros(answer.timings.total());
     }
 
-    pub(super) fn add_turn(&self, model: Duration, busy: Duration) {
+    /// `ended`: requests that the turn brought to their end.
+    pub(super) fn add_turn(&self, model: Duration, busy: Duration, ended: usize) {
+        self.rate.add_turn(busy, ended);
         self.turns.add(1);
         self.model_ns.add(model.as_nanos() as u64);
         self.busy_ns.add(busy.as_nanos() as u64);
     }
 
-    /// Busy time per answer so far; `None` before the first answer.
+    /// Busy time per answer of late; `None` before the first answer.
     pub(super) fn time_per_answer(&self) -> Option<Duration> {
-        self.busy_ns.get().checked_div(self.answered.get()).map(Duration::from_nanos)
+        self.rate.time_each()
     }
 
     pub(super) fn snapshot(&self, waiting: usize) -> MetricsSnapshot {

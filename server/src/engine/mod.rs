@@ -7,6 +7,7 @@ mod histogram;
 mod metrics;
 mod policy;
 mod queue;
+mod rate;
 mod request;
 mod scheduler;
 mod search;

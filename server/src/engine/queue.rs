@@ -44,14 +44,15 @@ impl Queue {
         Self { capacity, room: Mutex::default(), arrival: Condvar::new() }
     }
 
-    /// Takes all jobs or none.
-    pub(super) fn push(&self, jobs: Vec<Job>) -> Result<(), Refusal> {
+    /// Takes all jobs or none: none when more would wait than there is room for, or more than `longest` wait already.
+    pub(super) fn push(&self, jobs: Vec<Job>, longest: usize) -> Result<(), Refusal> {
         let mut room = self.lock();
         if room.closed {
             return Err(Refusal::Closed);
         }
-        if room.waiting.len() + jobs.len() > self.capacity {
-            return Err(Refusal::Full { waiting: room.waiting.len() });
+        let waiting = room.waiting.len();
+        if waiting + jobs.len() > self.capacity || waiting > longest {
+            return Err(Refusal::Full { waiting });
         }
         room.waiting.extend(jobs);
         self.arrival.notify_one();

@@ -100,7 +100,7 @@ impl<M: StepModel> Scheduler<M> {
         };
         self.metrics.set_slots_in_use(self.occupied());
         // Before the replies, so that a client who reads the counters finds its own turn in them.
-        self.metrics.add_turn(stepped - stepping, started.elapsed());
+        self.metrics.add_turn(stepped - stepping, started.elapsed(), replies.len());
         for (reply, answer) in replies {
             // A client that went away during the step has no use for the answer.
             let _ = reply.send(answer);

@@ -37,6 +37,8 @@ pub struct EngineOptions {
     pub slots: usize,
     /// Puzzles that may wait.
     pub queue_capacity: usize,
+    /// Longest time that a puzzle may have to wait, as far as the measured rate can tell.
+    pub max_wait: Duration,
     /// How the slots are shared out.
     pub batching: Batching,
     /// How a request is thought about that does not say it.
@@ -113,7 +115,7 @@ impl Engine {
             pending.push(Pending(receiver));
         }
         let count = jobs.len() as u64;
-        match self.queue.push(jobs) {
+        match self.queue.push(jobs, self.longest_queue()) {
             Ok(()) => {
                 self.metrics.accepted.add(count);
                 Ok(pending)
@@ -162,6 +164,12 @@ impl Engine {
             return Err(EngineError::Request { name: "puzzle identifier", expected, found });
         }
         request.policy.map_or(Ok(()), |policy| policy.check(&self.options.limits, self.has_symmetries))
+    }
+
+    /// Puzzles that may wait before the next has to wait too long.
+    fn longest_queue(&self) -> usize {
+        let each = self.metrics.time_per_answer().filter(|each| !each.is_zero());
+        each.map_or(usize::MAX, |each| self.options.max_wait.div_duration_f64(each) as usize)
     }
 
     fn retry_after_of(&self, waiting: usize) -> Duration {

@@ -99,6 +99,8 @@ kinds! {
         "As many puzzles wait as the server lets wait; `Retry-After` says when there will be room.",
     Overloaded = TOO_MANY_REQUESTS "overloaded":
         "The server works on as many requests as it takes at a time; `Retry-After` says when to come again.",
+    DeadlinePassed = TOO_MANY_REQUESTS "deadline-passed":
+        "The request's own deadline passed while others were served; `Retry-After` says when to come again.",
     Engine = INTERNAL_SERVER_ERROR "engine-failed":
         "The model failed.",
     ReloadFailed = INTERNAL_SERVER_ERROR "reload-failed":
@@ -110,7 +112,7 @@ kinds! {
     Stopping = SERVICE_UNAVAILABLE "stopping":
         "The server shuts down.",
     Timeout = GATEWAY_TIMEOUT "timeout":
-        "No answer within the request's deadline or the server's limit.",
+        "No answer within the server's limit.",
 }
 
 /// Why a request got no solution.
@@ -200,6 +202,14 @@ pub enum Problem {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The request's own deadline passed in the queue.
+    #[error("{detail}")]
+    DeadlinePassed {
+        /// What the engine said.
+        detail: String,
+        /// When to try again: as long as it had to wait.
+        retry_after: Duration,
+    },
     /// No answer in time.
     #[error("{0}")]
     Timeout(String),
@@ -286,6 +296,7 @@ impl Problem {
             Self::QueueFull { .. } => ProblemKind::QueueFull,
             Self::Engine(_) => ProblemKind::Engine,
             Self::Stopping(_) => ProblemKind::Stopping,
+            Self::DeadlinePassed { .. } => ProblemKind::DeadlinePassed,
             Self::Timeout(_) => ProblemKind::Timeout,
             Self::Loading { .. } => ProblemKind::Loading,
             Self::Overloaded { .. } => ProblemKind::Overloaded,
@@ -344,6 +355,7 @@ impl Problem {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::QueueFull { retry_after, .. }
+            | Self::DeadlinePassed { retry_after, .. }
             | Self::Overloaded { retry_after, .. }
             | Self::Loading { retry_after } => Some(*retry_after),
             Self::InPuzzle { problem, .. } => problem.retry_after(),
@@ -381,7 +393,7 @@ impl From<EngineError> for Problem {
         let detail = error.to_string();
         match error {
             EngineError::QueueFull { retry_after, .. } => Self::QueueFull { detail, retry_after },
-            EngineError::DeadlineExceeded { .. } => Self::Timeout(detail),
+            EngineError::DeadlineExceeded { waited } => Self::DeadlinePassed { detail, retry_after: waited },
             EngineError::Request { .. } => Self::InvalidOption(detail),
             EngineError::Step(_) => Self::Engine(detail),
             EngineError::Stopped => Self::Stopping(detail),

@@ -11,6 +11,7 @@ fn options(slots: usize) -> EngineOptions {
     EngineOptions {
         slots,
         queue_capacity: 64,
+        max_wait: Duration::MAX,
         batching: Batching::Continuous,
         default_policy: Policy::plain(16),
         limits: PolicyLimits { max_steps: 64, chains: 32 },
@@ -197,6 +198,26 @@ fn a_full_queue_refuses_all_or_nothing() {
         assert!(pending.wait().unwrap().verified);
     }
     assert_eq!(engine.metrics().rejected, 3);
+}
+
+#[test]
+fn nobody_is_let_in_who_would_wait_too_long_at_the_measured_rate() {
+    let (model, handbrake) = Countdown::with_handbrake();
+    let engine = start(model, EngineOptions { max_wait: Duration::ZERO, ..options(1) });
+    // Before the first answer nothing is known about the rate.
+    let first = engine.submit_all(vec![countdown(1, 1), countdown(1, 2), countdown(1, 3)]).unwrap();
+    handbrake.pass(3);
+    for pending in first {
+        pending.wait().unwrap();
+    }
+    let held = engine.submit(countdown(1, 4)).unwrap();
+    handbrake.wait_for_step();
+    let next = engine.submit(countdown(1, 5)).unwrap();
+    let error = engine.submit(countdown(1, 6)).unwrap_err();
+    assert!(matches!(error, EngineError::QueueFull { waiting: 1, .. }), "{error:?}");
+    handbrake.release_step();
+    handbrake.pass(1);
+    assert!(held.wait().unwrap().verified && next.wait().unwrap().verified);
 }
 
 #[test]

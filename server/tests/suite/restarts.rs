@@ -2,6 +2,7 @@
 //! only counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use server::engine::{
     Batching, Engine, EngineOptions, Halting, NoiseTarget, Policy, PolicyLimits, Request, Restarts, Stopped,
@@ -13,6 +14,7 @@ fn options(slots: usize) -> EngineOptions {
     EngineOptions {
         slots,
         queue_capacity: 64,
+        max_wait: Duration::MAX,
         batching: Batching::Continuous,
         default_policy: Policy::plain(4),
         limits: PolicyLimits { max_steps: 64, chains: 32 },

@@ -51,6 +51,7 @@ proptest! {
         let options = EngineOptions {
             slots,
             queue_capacity: 64,
+            max_wait: Duration::MAX,
             batching,
             default_policy: Policy::plain(MAX_STEPS),
             limits: PolicyLimits { max_steps: 64, chains: 8 },
