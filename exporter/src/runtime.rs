@@ -238,9 +238,7 @@ fn loaded(pool: Option<(usize, bool)>) -> Result<Loaded, RuntimeError> {
                 .map_err(RuntimeError::session(format!("share {threads} threads")))?;
             environment = environment.with_global_thread_pool(options);
         }
-        let environment = environment
-            .build()
-            .map_err(RuntimeError::session("start"))?;
+        let environment = environment.build().map_err(RuntimeError::session("start"))?;
         // Below this it reports on devices that the machine does not have.
         environment.set_log_level(LogLevel::Error);
         let info = RuntimeInfo { library, build: ort::info().to_owned() };

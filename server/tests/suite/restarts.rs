@@ -173,13 +173,13 @@ fn steps_are_sent_as_they_happen_and_a_reader_who_is_slow_misses_some() {
 fn a_deadline_ends_all_chains_with_the_best_answer_so_far() {
     let (model, handbrake) = Countdown::with_handbrake();
     let engine = start(model, 4);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    let deadline = std::time::Instant::now() + Duration::from_secs(2);
     let policy = Policy { halting: Halting::Fixed, ..copies(3) };
     let request = Request { deadline: Some(deadline), ..countdown(60, 1).with_policy(policy) };
     let pending = engine.submit(request).unwrap();
     handbrake.wait_for_step();
     while std::time::Instant::now() < deadline {
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     handbrake.release_step();
     let answer = pending.wait().unwrap();
