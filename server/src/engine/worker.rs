@@ -85,7 +85,12 @@ impl Engine {
         let closing = ClosingGuard(queue.clone());
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || run(scheduler, &closing))
+            .spawn(move || {
+                let mut scheduler = scheduler;
+                // Dropped first: whoever loses an answer to a panic shall find the engine closed.
+                let closing = closing;
+                run(&mut scheduler, &closing);
+            })
             .map_err(|error| EngineError::Step(format!("cannot start the engine's thread: {error}")))?;
         Ok(Self { queue, metrics, options, seq_len, num_puzzle_identifiers, has_symmetries, thread: Some(thread) })
     }
@@ -217,7 +222,7 @@ impl Drop for ClosingGuard {
     }
 }
 
-fn run<M: StepModel>(mut scheduler: Scheduler<M>, guard: &ClosingGuard) {
+fn run<M: StepModel>(scheduler: &mut Scheduler<M>, guard: &ClosingGuard) {
     let queue = &*guard.0;
     while !scheduler.is_idle() || queue.wait() {
         scheduler.turn(queue);

@@ -234,7 +234,7 @@ async fn limits_have_their_own_statuses() {
     assert_eq!((status, kind.as_str()), (400, "invalid-option"));
     assert!(detail.starts_with("trace: all steps together may have 48000000000 cells"), "{detail}");
     let (status, kind, _) = refuse(json!({ "puzzle": PUZZLE, "deadline_ms": 0 }).to_string()).await;
-    assert_eq!((status, kind.as_str()), (504, "timeout"));
+    assert_eq!((status, kind.as_str()), (429, "deadline-passed"));
 }
 
 #[tokio::test]

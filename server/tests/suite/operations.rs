@@ -214,7 +214,7 @@ async fn the_metrics_agree_with_what_was_sent() {
     assert_eq!(solve(&app, json!({ "puzzles": [PUZZLE, PUZZLE] }).to_string()).await.status, 200);
     assert_eq!(solve(&app, json!({ "puzzle": PUZZLE, "max_steps": 2 }).to_string()).await.status, 200);
     assert_eq!(solve(&app, "{").await.status, 400);
-    assert_eq!(solve(&app, json!({ "puzzle": PUZZLE, "deadline_ms": 0 }).to_string()).await.status, 504);
+    assert_eq!(solve(&app, json!({ "puzzle": PUZZLE, "deadline_ms": 0 }).to_string()).await.status, 429);
     assert_eq!(get(&app, "/nowhere").await.status, 404);
 
     let reply = get(&app, "/metrics").await;
@@ -245,7 +245,7 @@ async fn the_metrics_agree_with_what_was_sent() {
         "trm_engine_up{model=\"small\"} 1\n",
         "trm_http_requests_total{route=\"/solve/sudoku\",status=\"200\"} 2\n",
         "trm_http_requests_total{route=\"/solve/sudoku\",status=\"400\"} 1\n",
-        "trm_http_requests_total{route=\"/solve/sudoku\",status=\"504\"} 1\n",
+        "trm_http_requests_total{route=\"/solve/sudoku\",status=\"429\"} 1\n",
         "trm_http_requests_total{route=\"unmatched\",status=\"404\"} 1\n",
         "trm_http_request_duration_seconds_count{route=\"/solve/sudoku\"} 4\n",
     ] {
