@@ -1,13 +1,18 @@
-//! Helpers of the tests that join crates: training a small model in this process, running graphs, asking a server.
+//! Helpers of the tests that join crates: training a small model in this process, running graphs, asking a server,
+//! looking at its page.
 //! Owns no promise itself. Everything goes through the crates' libraries, never through built programs: those of other
 //! packages need not exist when this package is tested alone.
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
 
+mod browser;
 mod graph;
 mod learned;
+mod not_run;
 mod served;
 
+pub use browser::{Browser, Programs, Screen};
 pub use graph::{Graph, StepOutputs};
 pub use learned::{libtorch_steps, train};
-pub use served::{engine_limits, exact_share, one_thread, post_puzzles, routes};
+pub use not_run::not_run;
+pub use served::{engine_limits, exact_share, listen, one_thread, post_puzzles, routes, routes_of};

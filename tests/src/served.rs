@@ -1,5 +1,6 @@
-//! A checkpoint behind the server's routes and engine, without a socket.
+//! Checkpoints behind the server's routes and engine, with or without a socket.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use server::evaluation::puzzle_set::PuzzleSet;
 use server::http::{HttpLimits, router};
 use server::registry::{EngineLimits, Models, Registry, ServedModel};
 use server::task::tokens_of;
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 /// A session of one thread that leaves the core to others while it waits.
@@ -31,11 +33,25 @@ pub fn engine_limits() -> EngineLimits {
 
 /// The server's routes over the model in `checkpoint`.
 pub fn routes(checkpoint: &Path) -> Router {
+    routes_of(&[checkpoint])
+}
+
+/// The server's routes over the models in `checkpoints`.
+pub fn routes_of(checkpoints: &[&Path]) -> Router {
     let options = one_thread();
     let facts = RuntimeFacts::new(&runtime::load().unwrap(), &options);
-    let registry = Registry::new(vec![ServedModel::load(checkpoint, &options, engine_limits()).unwrap()]).unwrap();
+    let load = |checkpoint: &&Path| ServedModel::load(checkpoint, &options, engine_limits()).unwrap();
+    let registry = Registry::new(checkpoints.iter().map(load).collect()).unwrap();
     let limits = HttpLimits { max_body_bytes: 1 << 20, max_puzzles: 256, request_timeout: Duration::from_mins(5) };
     router(Arc::new(Models::new(registry)), limits, facts)
+}
+
+/// Serves `routes` on a port of the loopback address for as long as the runtime lives; the address to go to.
+pub async fn listen(routes: Router) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, routes).into_future());
+    format!("http://{address}")
 }
 
 /// The results of `POST /solve/sudoku` for boards in the one-line form.

@@ -1,0 +1,291 @@
+//! The page in a real browser, in front of the real routes and a shipped model: what a visitor does, and sees.
+
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use fantoccini::key::Key;
+use fantoccini::{Client, Locator};
+use integration_tests::{Browser, Programs, Screen, listen, not_run, routes};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+/// The puzzle of the English Wikipedia's article on Sudoku, with its digits counted from the other end: the page itself
+/// opens with the article's.
+const PUZZLE: &str = "57..3....4..915....12....4.2...4...76..2.7..93...8...4.4....82....691..5....2..31";
+const SOLUTION: &str = "576432198438915762912768543251349687684257319397186254149573826823691475765824931";
+
+const DESKTOP: Screen = Screen::Desktop(1280, 900);
+const PHONE: Screen = Screen::Phone(360, 740, 1.0);
+
+/// The page of a server with the shipped 9x9 model, in a window.
+struct Page {
+    window: Client,
+    address: String,
+    _browser: Browser,
+}
+
+impl Page {
+    /// Opens it, once it knows what is loaded; `None`, loudly, on a machine without a browser.
+    ///
+    /// Visitors who want less motion see every step as it arrives, so that nothing here waits for an animation.
+    async fn open(screen: Screen, hash: &str) -> Option<Self> {
+        let Some(programs) = Programs::find() else {
+            not_run("the page in a browser", Programs::HOW);
+            return None;
+        };
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
+        let address = listen(routes(&model)).await;
+        let browser = Browser::open(&programs, screen, &["--force-prefers-reduced-motion"]).await;
+        let page = Self { window: browser.client.clone(), address, _browser: browser };
+        page.go(hash).await;
+        Some(page)
+    }
+
+    async fn go(&self, hash: &str) {
+        self.window.goto(&format!("{}/{hash}", self.address)).await.unwrap();
+        self.wait("document.getElementById('footer').textContent.includes('version')").await;
+    }
+
+    async fn evaluate(&self, expression: &str) -> Value {
+        self.window.execute(&format!("return {expression}"), Vec::new()).await.unwrap()
+    }
+
+    /// Returns once the expression is true.
+    async fn wait(&self, expression: &str) {
+        for _ in 0..1200 {
+            if self.evaluate(&format!("Boolean({expression})")).await == true {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let verdict = self.text("#mind .verdict").await;
+        panic!("a minute has passed and it is not so that {expression}; the page says: {verdict}");
+    }
+
+    async fn wait_for_state(&self, state: &str) {
+        self.wait(&format!("document.getElementById('mind').dataset.state === '{state}'")).await;
+    }
+
+    async fn click(&self, css: &str) {
+        self.window.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
+    }
+
+    async fn text(&self, css: &str) -> String {
+        self.window.find(Locator::Css(css)).await.unwrap().text().await.unwrap()
+    }
+
+    /// Presses keys wherever the focus is.
+    async fn press(&self, keys: &str) {
+        self.window.active_element().await.unwrap().send_keys(keys).await.unwrap();
+    }
+
+    /// Walks on with the tab key until the focus is on what `css` says.
+    async fn tab_to(&self, css: &str) {
+        for _ in 0..40 {
+            if self.evaluate(&format!("document.activeElement.matches('{css}')")).await == true {
+                return;
+            }
+            self.press(&(Key::Tab + "")).await;
+        }
+        panic!("forty presses of the tab key do not lead to {css}");
+    }
+
+    /// The board as one line; `.` for a blank.
+    async fn board(&self) -> String {
+        let cells =
+            "[...document.querySelectorAll('#sudoku-board .cell')].map(cell => cell.textContent || '.').join('')";
+        self.evaluate(cells).await.as_str().unwrap().to_owned()
+    }
+
+    /// Indices of the board's cells of a class.
+    async fn cells(&self, class: &str) -> Value {
+        let cells = format!("document.querySelectorAll('#sudoku-board .cell.{class}')");
+        self.evaluate(&format!("[...{cells}].map(cell => Number(cell.dataset.index))")).await
+    }
+}
+
+/// Browsers are large: one at a time.
+static ONE: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_puzzle_is_entered_solved_and_scrubbed_with_the_keyboard_alone() {
+    let _turn = ONE.lock().await;
+    let Some(page) = Page::open(DESKTOP, "").await else { return };
+    page.tab_to("#clear").await;
+    page.press(&(Key::Enter + "")).await;
+    assert_eq!(page.board().await, ".".repeat(81));
+    // Clearing leaves the focus on the board's first cell.
+    page.press(PUZZLE).await;
+    assert_eq!(page.board().await, PUZZLE);
+    page.press(&(Key::Enter + "")).await;
+    page.wait_for_state("verified").await;
+    assert_eq!(page.board().await, SOLUTION);
+    assert_eq!(page.text("#verdict-title").await, "Verified");
+    let facts = page.text("#facts").await;
+    assert!(facts.contains("sudoku-9x9 · ") && facts.contains("the answer obeys the rules"), "{facts}");
+    let url = page.window.current_url().await.unwrap();
+    assert_eq!(url.fragment(), Some(format!("sudoku={PUZZLE}").as_str()));
+
+    let steps = page.evaluate("Number(document.getElementById('scrub').max)").await.as_u64().unwrap();
+    assert!(steps >= 1);
+    assert_eq!(page.text("#position").await, format!("Step {steps} of {steps}"));
+    let dots = page.evaluate("document.querySelectorAll('#chart .dot').length").await;
+    assert_eq!(dots, steps, "a dot of the chart for each step");
+    page.tab_to("#scrub").await;
+    page.press(&(Key::Home + "")).await;
+    assert_eq!(page.board().await, PUZZLE, "before the first step");
+    page.press(&(Key::Right + "")).await;
+    assert_eq!(page.text("#position").await, format!("Step 1 of {steps}"));
+    // The first step says something about every blank that it is sure of, and its changes are the cells that it filled.
+    let first = page.board().await;
+    let filled: Vec<usize> =
+        (0..81).filter(|&cell| PUZZLE.as_bytes()[cell] == b'.' && first.as_bytes()[cell] != b'.').collect();
+    assert_eq!(page.cells("changed").await, Value::from(filled));
+    page.press(&(Key::End + "")).await;
+    assert_eq!(page.board().await, SOLUTION);
+    assert_eq!(page.text("#verdict-title").await, "Verified");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contradictory_givens_are_named_and_their_two_cells_marked() {
+    let _turn = ONE.lock().await;
+    let Some(page) = Page::open(DESKTOP, "").await else { return };
+    page.click("#clear").await;
+    page.press("5.......5").await;
+    page.press(&(Key::Enter + "")).await;
+    page.wait_for_state("contradictory").await;
+    assert_eq!(page.cells("marked").await, serde_json::json!([0, 8]));
+    let detail = page.text("#verdict-detail").await;
+    assert!(detail.contains('5') && detail.contains("row 1"), "{detail}");
+    let spoken = page.evaluate("document.getElementById('live').textContent").await;
+    assert!(spoken.as_str().unwrap().contains(&detail), "whoever does not see it hears it: {spoken}");
+    assert_eq!(page.text("#position").await, "No steps yet");
+    // Correcting one of them is enough to go on.
+    page.press(&(Key::Delete + "")).await;
+    assert_eq!(page.cells("marked").await, serde_json::json!([]));
+    assert_eq!(page.text("#verdict-title").await, "Ready");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_arrow_keys_walk_the_board_and_stop_at_its_edges() {
+    let _turn = ONE.lock().await;
+    let Some(page) = Page::open(DESKTOP, "").await else { return };
+    page.click("#clear").await;
+    let focus = "Number(document.activeElement.dataset.index)";
+    for (keys, expected) in [
+        (Key::Left + "", 0),
+        (Key::Right + &Key::Right, 2),
+        (Key::Down + &Key::Down, 20),
+        (Key::End + "", 26),
+        (Key::Right + "", 26),
+        (Key::Up + &Key::Home, 9),
+        (Key::Control + &Key::End, 80),
+        (Key::Down + "", 80),
+    ] {
+        page.press(&keys).await;
+        assert_eq!(page.evaluate(focus).await, expected);
+    }
+    page.press("7").await;
+    assert_eq!(page.board().await, format!("{}7", ".".repeat(80)));
+    let label = page.evaluate("document.activeElement.getAttribute('aria-label')").await;
+    assert_eq!(label, "row 9, column 9, 7, given");
+    page.press(&(Key::Backspace + "")).await;
+    assert_eq!(page.board().await, ".".repeat(81));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_carries_its_puzzle_and_text_may_have_any_form() {
+    let _turn = ONE.lock().await;
+    let Some(page) = Page::open(DESKTOP, &format!("#sudoku={PUZZLE}")).await else { return };
+    assert_eq!(page.board().await, PUZZLE);
+    let rows: Vec<&str> = (0..9).map(|row| &SOLUTION[row * 9..][..9]).collect();
+    for text in [rows.join("\\n"), rows.join("\\n---+---+---\\n"), SOLUTION.replace('9', ".")] {
+        let pasted = format!(
+            "(() => {{ const data = new DataTransfer(); data.setData('text/plain', '{text}'); \
+             document.body.dispatchEvent(new ClipboardEvent('paste', {{ clipboardData: data, bubbles: true }})); }})()"
+        );
+        page.evaluate(&pasted).await;
+        let expected = if text.contains('.') { &text } else { SOLUTION };
+        assert_eq!(page.board().await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_is_drawn_and_solved() {
+    let _turn = ONE.lock().await;
+    let Some(page) = Page::open(DESKTOP, "").await else { return };
+    let before = page.board().await;
+    page.window.find(Locator::Css("#sudoku-clues")).await.unwrap().select_by_label("easy").await.unwrap();
+    page.click("#sample").await;
+    page.wait(&format!("document.getElementById('sudoku-text').value !== '{before}'")).await;
+    let sample = page.board().await;
+    assert!(sample.bytes().filter(|&cell| cell != b'.').count() >= 17 + 20, "{sample}");
+    page.click("#solve").await;
+    page.wait("['verified', 'unverified'].includes(document.getElementById('mind').dataset.state)").await;
+    let shown = page.board().await;
+    let is_kept = sample.bytes().zip(shown.bytes()).all(|(given, said)| given == b'.' || given == said);
+    assert!(is_kept, "givens stay: {sample} {shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_theme_is_toggled_and_remembered() {
+    let _turn = ONE.lock().await;
+    let Some(page) = Page::open(DESKTOP, "").await else { return };
+    let ground = "getComputedStyle(document.body).backgroundColor";
+    let pressed = "document.getElementById('theme').getAttribute('aria-pressed')";
+    let (light, was_dark) = (page.evaluate(ground).await, page.evaluate(pressed).await);
+    page.click("#theme").await;
+    let dark = page.evaluate(ground).await;
+    assert_ne!(dark, light);
+    assert_ne!(page.evaluate(pressed).await, was_dark);
+    page.window.refresh().await.unwrap();
+    assert_eq!(page.evaluate(ground).await, dark, "the choice outlives the page");
+    page.click("#theme").await;
+    assert_eq!(page.evaluate(ground).await, light);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_shows_everything_without_scrolling_sideways() {
+    let _turn = ONE.lock().await;
+    let Some(page) = Page::open(PHONE, &format!("#sudoku={PUZZLE}")).await else { return };
+    page.click("#solve").await;
+    page.wait_for_state("verified").await;
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)").await;
+    assert_eq!(
+        page.evaluate("[innerWidth, document.documentElement.scrollWidth]").await,
+        serde_json::json!([360, 360])
+    );
+    let outside = "[...document.querySelectorAll('main *')].filter(one => one.checkVisibility() && !one.closest('svg') && \
+                   !['OPTION', 'LEGEND'].includes(one.tagName)) \
+                   .filter(one => { const box = one.getBoundingClientRect(); return box.left < 0 || box.right > 360; }) \
+                   .map(one => one.outerHTML.slice(0, 80))";
+    assert_eq!(page.evaluate(outside).await, serde_json::json!([]));
+    // A finger needs room.
+    let small = "[...document.querySelectorAll('main button')].filter(one => one.checkVisibility() && \
+                 one.getBoundingClientRect().height < 40).map(one => one.outerHTML)";
+    assert_eq!(page.evaluate(small).await, serde_json::json!([]));
+    // And there are keys for digits.
+    page.click("#clear").await;
+    page.click("#sudoku-pad button:nth-child(3)").await;
+    assert!(page.board().await.starts_with("3."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_loaded_model_solves_is_disabled_and_says_why() {
+    let _turn = ONE.lock().await;
+    let Some(page) = Page::open(DESKTOP, "").await else { return };
+    for (task, word) in [("maze", "Maze"), ("arc", "ARC")] {
+        let tab = format!("#tab-{task}");
+        page.click(&tab).await;
+        let disabled = format!("document.querySelector('{tab}').getAttribute('aria-disabled')");
+        assert_eq!(page.evaluate(&disabled).await, "true");
+        let reason = page.text("#tab-reason").await;
+        assert!(reason.starts_with(&format!("No model for {word} is loaded.")), "{reason}");
+    }
+    let sizes =
+        "[...document.querySelectorAll('#sudoku-sizes input')].filter(one => !one.disabled).map(one => one.value)";
+    assert_eq!(page.evaluate(sizes).await, serde_json::json!(["9"]));
+    assert_eq!(page.evaluate("document.querySelector('#panel-sudoku').hidden").await, false);
+}
