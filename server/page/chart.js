@@ -2,7 +2,7 @@
 // bars. Owns drawing and the choice of a step by pointer; keyboards use the slider.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SIZE = { width: 480, height: 150 };
+const HEIGHT = 150;
 const PLOT = { left: 44, right: 12, top: 12, bottom: 24 };
 
 /** How sure the Q head is: its value is the logit of "all cells are right". */
@@ -12,6 +12,8 @@ export function confidence(q) {
 
 export class Chart {
   #marks = [];
+  #width = 480;
+  #drawn = [[], null, 0];
 
   /**
    * @param {SVGElement} host
@@ -19,35 +21,38 @@ export class Chart {
    */
   constructor(host, onPick) {
     this.host = host;
-    host.setAttribute("viewBox", `0 0 ${SIZE.width} ${SIZE.height}`);
     host.addEventListener("click", (event) => {
       const box = host.getBoundingClientRect();
-      const [x, y] = [
-        ((event.clientX - box.left) / box.width) * SIZE.width,
-        ((event.clientY - box.top) / box.height) * SIZE.height,
-      ];
+      const [x, y] = [event.clientX - box.left, event.clientY - box.top];
       const distance = (mark) => Math.hypot(mark.x - x, (mark.y - y) / 4);
       const nearest = this.#marks.toSorted((one, other) => distance(one) - distance(other))[0];
       if (nearest) onPick(nearest.chain, nearest.index);
     });
-    this.draw([], null, 0);
+    // One unit is one pixel, so that words keep their size on every screen.
+    new ResizeObserver(([{ contentRect }]) => {
+      this.#width = Math.max(contentRect.width, 200);
+      this.draw(...this.#drawn);
+    }).observe(host);
+    this.draw(...this.#drawn);
   }
 
   /** Draws all chains, the chosen one in front with its bars, and where the playing stands. */
   draw(chains, chosen, index) {
+    this.#drawn = [chains, chosen, index];
+    this.host.setAttribute("viewBox", `0 0 ${this.#width} ${HEIGHT}`);
     const longest = Math.max(4, ...chains.map((chain) => chain.frames.length));
     const most = Math.max(1, ...chains.flatMap((chain) => chain.frames.map((frame) => frame.changed.length)));
-    const [width, height] = [SIZE.width - PLOT.left - PLOT.right, SIZE.height - PLOT.top - PLOT.bottom];
+    const [width, height] = [this.#width - PLOT.left - PLOT.right, HEIGHT - PLOT.top - PLOT.bottom];
     const x = (step) => PLOT.left + (width * (step - 0.5)) / longest;
     const y = (share) => PLOT.top + height * (1 - share);
     const parts = [1, 0.5, 0].flatMap((share) => [
-      shape("line", { class: share === 0.5 ? "rule dashed" : "rule", x1: PLOT.left, x2: SIZE.width - PLOT.right, y1: y(share), y2: y(share) }),
+      shape("line", { class: share === 0.5 ? "rule dashed" : "rule", x1: PLOT.left, x2: this.#width - PLOT.right, y1: y(share), y2: y(share) }),
       words(`${share * 100} %`, { class: "axis", x: PLOT.left - 8, y: y(share) + 4, "text-anchor": "end" }),
     ]);
-    const every = Math.ceil(longest / 16);
+    const every = Math.ceil((longest * 24) / width);
     for (let step = 1; step <= longest; step++) {
       if ((step - 1) % every === 0) {
-        parts.push(words(String(step), { class: "axis", x: x(step), y: SIZE.height - 6, "text-anchor": "middle" }));
+        parts.push(words(String(step), { class: "axis", x: x(step), y: HEIGHT - 6, "text-anchor": "middle" }));
       }
     }
     const bar = Math.min(22, (width / longest) * 0.56);

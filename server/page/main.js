@@ -59,7 +59,8 @@ async function meet(info) {
     choose(first);
     await fill();
   }
-  await tasks.get("arc")?.prepare(api);
+  // Without them, a task's id can still be typed.
+  await tasks.get("arc")?.prepare(api).catch(() => {});
 }
 
 function kindOf(name) {

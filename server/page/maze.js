@@ -6,26 +6,32 @@ import { segments } from "./segments.js";
 
 const NAMES = { "#": "wall", " ": "free", S: "start", G: "goal", o: "path" };
 
+/** Sides that are offered, as far as the model takes them, and the least that samples have. */
+const SIDES = [9, 15, 21];
+const LEAST_SAMPLE = 5;
+
 export class Maze {
   name = "maze";
   /** What the repetition is for, as the end of a sentence. */
   purpose = "until the path is a shortest one";
   #cells = [];
+  #rows = 0;
+  #columns = 0;
   #frame = null;
   #picture = null;
   #stroke = "#";
 
-  /** As the Sudoku's; `models` have the side of their mazes. */
+  /** As the Sudoku's; the models' side is that of the largest mazes that they take. */
   constructor(models, page) {
     this.page = page;
-    this.sides = [...new Set(models.map((model) => model.side))].sort((one, other) => one - other);
-    this.side = this.sides.at(-1);
+    this.most = Math.max(...models.map((model) => model.side));
+    const sides = [...new Set([...SIDES.filter((side) => side < this.most), this.most])];
     this.text = document.getElementById("maze-text");
     this.file = document.getElementById("maze-file");
     this.chooseSide = segments(document.getElementById("maze-sizes"), {
       name: "maze-size",
-      choices: this.sides.map((side) => ({ value: String(side), text: `${side}×${side}` })),
-      onChoose: (side) => this.#load(empty(Number(side)), Number(side)),
+      choices: sides.map((side) => ({ value: String(side), text: `${side}×${side}` })),
+      onChoose: (side) => this.#empty(Number(side)),
     });
     this.grid = new Grid(document.getElementById("maze-board"), {
       label: "Maze",
@@ -34,7 +40,7 @@ export class Maze {
     });
     this.text.addEventListener("input", () => this.#typed());
     this.file.addEventListener("change", () => this.#picked());
-    this.#load(empty(this.side), this.side);
+    this.#empty(this.most);
   }
 
   /** What a request says about the maze: its lines, or the picture as it is. */
@@ -43,7 +49,8 @@ export class Maze {
   }
 
   async sample(api) {
-    const { puzzle } = await api.sample("maze", this.sides.length > 1 ? { size: this.side } : {});
+    const size = Math.min(Math.max(this.#rows, LEAST_SAMPLE), this.most);
+    const { puzzle } = await api.sample("maze", { size });
     this.read([puzzle].flat().join("\n"));
   }
 
@@ -52,7 +59,7 @@ export class Maze {
   }
 
   clear() {
-    this.#load(empty(this.side), this.side);
+    this.#empty(Math.max(this.#rows, this.#columns));
     this.grid.focus(0);
   }
 
@@ -64,24 +71,22 @@ export class Maze {
   read(text) {
     const lines = (text.includes("\n") ? text.split("\n") : text.split("/")).map((line) => line.replace("\r", ""));
     while (lines.length && lines.at(-1).trim() === "") lines.pop();
-    const side = lines.length;
-    if (!this.sides.includes(side)) {
-      const served = this.sides.map((one) => `${one}×${one}`).join(", ");
-      throw new Error(`This maze has ${side} lines; the loaded models solve ${served}.`);
+    const columns = Math.max(...lines.map((line) => line.length));
+    if (lines.length > this.most || columns > this.most) {
+      throw new Error(`This maze has ${lines.length} rows and ${columns} columns; the loaded model takes up to ${this.most}.`);
     }
-    const cells = [...lines.map((line) => line.padEnd(side, " ")).join("")].map((one) => (".o".includes(one) ? " " : one));
-    const long = lines.findIndex((line) => line.length > side);
-    if (long >= 0) throw new Error(`Line ${long + 1} has ${lines[long].length} characters, the maze ${side} lines; it must be square.`);
+    const cells = [...lines.map((line) => line.padEnd(columns, " ")).join("")].map((one) => (".o".includes(one) ? " " : one));
     const strange = cells.find((cell) => !(cell in NAMES));
     if (strange) throw new Error(`“${strange}” is no cell of a maze; expected #, a space or a dot, S and G.`);
-    this.#load(cells, side);
+    if (cells.length < 2) throw new Error("A maze has a start and a goal at least.");
+    this.#load(cells, columns);
   }
 
   show(frame) {
     this.#frame = frame;
     if (frame && this.#picture) this.#learn(frame.answer);
     this.#draw();
-    if (frame) this.grid.glow(frame.changed.map(([row, column]) => row * this.side + column));
+    if (frame) this.grid.glow(frame.changed.map(([row, column]) => row * this.#columns + column));
   }
 
   mark() {}
@@ -92,21 +97,41 @@ export class Maze {
     return `${changed} ${changed === 1 ? "cell" : "cells"} changed, ${path} on the path`;
   }
 
-  #load(cells, side) {
-    this.side = side;
-    this.#cells = cells;
+  #load(cells, columns) {
     this.#frame = null;
     this.#picture = null;
     this.file.value = "";
-    this.chooseSide(String(side));
-    this.grid.resize(side, side);
-    if (document.activeElement !== this.text) this.text.value = this.#lines().join("\n");
+    this.#shape(cells, columns);
     this.#draw();
     this.page.onEdit();
   }
 
+  /** Takes cells as they are, without a word to the page. */
+  #shape(cells, columns) {
+    this.#cells = cells;
+    this.#columns = columns;
+    this.#rows = cells.length / columns;
+    this.chooseSide(this.#rows === columns ? String(columns) : null);
+    this.grid.resize(this.#rows, columns);
+    if (document.activeElement !== this.text) this.text.value = this.#lines().join("\n");
+  }
+
+  /** Walls around, start and goal in opposite corners. */
+  #empty(side) {
+    const last = side - 1;
+    const cells = Array.from({ length: side * side }, (_, index) => {
+      const [row, column] = [Math.floor(index / side), index % side];
+      if (row === 1 && column === 1) return "S";
+      if (row === last - 1 && column === last - 1) return "G";
+      return [0, last].includes(row) || [0, last].includes(column) ? "#" : " ";
+    });
+    this.#load(cells, side);
+  }
+
   #lines() {
-    return Array.from({ length: this.side }, (_, row) => this.#cells.slice(row * this.side, (row + 1) * this.side).join(""));
+    return Array.from({ length: this.#rows }, (_, row) =>
+      this.#cells.slice(row * this.#columns, (row + 1) * this.#columns).join(""),
+    );
   }
 
   #set(index, value) {
@@ -118,7 +143,7 @@ export class Maze {
     }
     if (cells[index] === value) return;
     cells[index] = value;
-    this.#load(cells, this.side);
+    this.#load(cells, this.#columns);
   }
 
   #draws(index, isFirst) {
@@ -161,15 +186,8 @@ export class Maze {
   }
 
   #learn(answer) {
-    const cells = this.#cellsOf(answer).map((cell) => (cell === "o" ? " " : cell));
-    const side = Math.sqrt(cells.length);
-    if (side !== this.side) {
-      this.side = side;
-      this.chooseSide(String(side));
-      this.grid.resize(side, side);
-    }
-    this.#cells = cells;
-    this.text.value = this.#lines().join("\n");
+    const cells = this.#cellsOf(answer).map((cell) => ("o?".includes(cell) ? " " : cell));
+    this.#shape(cells, cells.length / [answer].flat().length);
   }
 
   #cellsOf(answer) {
@@ -178,14 +196,14 @@ export class Maze {
 
   #draw() {
     const shown = this.#frame ? this.#cellsOf(this.#frame.answer) : this.#cells;
-    const changed = new Set(this.#frame?.changed.map(([row, column]) => row * this.side + column));
+    const changed = new Set(this.#frame?.changed.map(([row, column]) => row * this.#columns + column));
     this.grid.paint((index) => {
       // Walls and ends are the visitor's; what the model says about them besides is shown as broken.
       const [given, said] = [this.#cells[index], shown[index] ?? " "];
       const isPath = said === "o" && given === " ";
       const isBroken = this.#frame !== null && said !== given && !isPath;
       const kinds = { [NAMES[given]]: true, path: isPath, changed: changed.has(index), broken: isBroken };
-      const place = `row ${Math.floor(index / this.side) + 1}, column ${(index % this.side) + 1}`;
+      const place = `row ${Math.floor(index / this.#columns) + 1}, column ${(index % this.#columns) + 1}`;
       return {
         text: "SG".includes(given) ? given : "",
         classes: ["cell", ...Object.keys(kinds).filter((kind) => kinds[kind])].join(" "),
@@ -193,15 +211,4 @@ export class Maze {
       };
     });
   }
-}
-
-/** Walls around, start and goal in opposite corners. */
-function empty(side) {
-  const last = side - 1;
-  return Array.from({ length: side * side }, (_, index) => {
-    const [row, column] = [Math.floor(index / side), index % side];
-    if (row === 1 && column === 1) return "S";
-    if (row === last - 1 && column === last - 1) return "G";
-    return [0, last].includes(row) || [0, last].includes(column) ? "#" : " ";
-  });
 }

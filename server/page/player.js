@@ -15,6 +15,7 @@ export class Player {
   #isPlaying = false;
   #isFollowing = false;
   #timer = 0;
+  #drawing = 0;
 
   /**
    * @param {object} listener
@@ -199,8 +200,12 @@ export class Player {
     this.group.classList.toggle("playing", this.#isPlaying && count > 0);
     this.button.setAttribute("aria-label", this.#isPlaying && count > 0 ? "Pause" : "Play");
     for (const id of ["back", "play", "forth"]) document.getElementById(id).disabled = count === 0;
-    this.#refreshChips();
-    this.listener.onChains({ chain: this.#chain, index: this.#index });
+    // Many chains bring hundreds of steps at once, of which eyes see one picture.
+    this.#drawing ||= requestAnimationFrame(() => {
+      this.#drawing = 0;
+      this.#refreshChips();
+      this.listener.onChains({ chain: this.#chain, index: this.#index });
+    });
   }
 
   #refreshChips() {

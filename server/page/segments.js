@@ -6,7 +6,7 @@
  * @param {string} options.name
  * @param {Array<{value: string, text: string, reason?: string|null}>} options.choices `reason` why one is not to be had
  * @param {(value: string) => void} options.onChoose
- * @returns {(value: string) => void} sets the choice without calling back
+ * @returns {(value: string|null) => void} sets the choice without calling back; to none, if it is none of the choices
  */
 export function segments(host, { name, choices, onChoose }) {
   const inputs = new Map();
@@ -24,6 +24,6 @@ export function segments(host, { name, choices, onChoose }) {
   });
   host.replaceChildren(host.querySelector("legend"), ...labels);
   return (value) => {
-    if (inputs.has(value)) inputs.get(value).checked = true;
+    for (const [choice, input] of inputs) input.checked = choice === value;
   };
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use fantoccini::{Client, ClientBuilder};
+use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ pub enum Screen {
 #[derive(Debug)]
 pub struct Browser {
     /// The window.
-    pub client: Client,
+    pub window: Client,
     _driver: Driver,
 }
 
@@ -79,12 +79,44 @@ impl Browser {
         }
         options["args"] = json!(arguments);
         let Value::Object(capabilities) = json!({ "goog:chromeOptions": options }) else { unreachable!() };
-        let client = ClientBuilder::new(HttpConnector::new())
+        let window = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{}", driver.port))
             .await
             .unwrap_or_else(|error| panic!("{} does not start: {error}", programs.chromium.display()));
-        Self { client, _driver: driver }
+        Self { window, _driver: driver }
+    }
+
+    /// The value of an expression in the page.
+    pub async fn evaluate(&self, expression: &str) -> Value {
+        self.window.execute(&format!("return {expression}"), Vec::new()).await.unwrap()
+    }
+
+    /// Returns once an expression in the page is true; panics with what the page shows when it takes more than a minute.
+    pub async fn wait_until(&self, expression: &str) {
+        for _ in 0..1200 {
+            if self.evaluate(&format!("Boolean({expression})")).await == true {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let shown = self.text("body").await;
+        panic!("a minute has passed and it is not so that {expression}; the page shows:\n{shown}");
+    }
+
+    /// Clicks on the first element that a CSS selector finds.
+    pub async fn click(&self, css: &str) {
+        self.window.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
+    }
+
+    /// What the first element that a CSS selector finds shows as text.
+    pub async fn text(&self, css: &str) -> String {
+        self.window.find(Locator::Css(css)).await.unwrap().text().await.unwrap()
+    }
+
+    /// Presses keys wherever the focus is.
+    pub async fn press(&self, keys: &str) {
+        self.window.active_element().await.unwrap().send_keys(keys).await.unwrap();
     }
 }
 

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+use std::ops::Deref;
 use std::path::Path;
-use std::time::Duration;
 
+use fantoccini::Locator;
 use fantoccini::key::Key;
-use fantoccini::{Client, Locator};
 use integration_tests::{Browser, Programs, Screen, listen, not_run, routes};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -21,9 +21,16 @@ const PHONE: Screen = Screen::Phone(360, 740, 1.0);
 
 /// The page of a server with the shipped 9x9 model, in a window.
 struct Page {
-    window: Client,
+    browser: Browser,
     address: String,
-    _browser: Browser,
+}
+
+impl Deref for Page {
+    type Target = Browser;
+
+    fn deref(&self) -> &Browser {
+        &self.browser
+    }
 }
 
 impl Page {
@@ -38,47 +45,18 @@ impl Page {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
         let address = listen(routes(&model)).await;
         let browser = Browser::open(&programs, screen, &["--force-prefers-reduced-motion"]).await;
-        let page = Self { window: browser.client.clone(), address, _browser: browser };
+        let page = Self { browser, address };
         page.go(hash).await;
         Some(page)
     }
 
     async fn go(&self, hash: &str) {
         self.window.goto(&format!("{}/{hash}", self.address)).await.unwrap();
-        self.wait("document.getElementById('footer').textContent.includes('version')").await;
-    }
-
-    async fn evaluate(&self, expression: &str) -> Value {
-        self.window.execute(&format!("return {expression}"), Vec::new()).await.unwrap()
-    }
-
-    /// Returns once the expression is true.
-    async fn wait(&self, expression: &str) {
-        for _ in 0..1200 {
-            if self.evaluate(&format!("Boolean({expression})")).await == true {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let verdict = self.text("#mind .verdict").await;
-        panic!("a minute has passed and it is not so that {expression}; the page says: {verdict}");
+        self.wait_until("document.getElementById('footer').textContent.includes('version')").await;
     }
 
     async fn wait_for_state(&self, state: &str) {
-        self.wait(&format!("document.getElementById('mind').dataset.state === '{state}'")).await;
-    }
-
-    async fn click(&self, css: &str) {
-        self.window.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
-    }
-
-    async fn text(&self, css: &str) -> String {
-        self.window.find(Locator::Css(css)).await.unwrap().text().await.unwrap()
-    }
-
-    /// Presses keys wherever the focus is.
-    async fn press(&self, keys: &str) {
-        self.window.active_element().await.unwrap().send_keys(keys).await.unwrap();
+        self.wait_until(&format!("document.getElementById('mind').dataset.state === '{state}'")).await;
     }
 
     /// Walks on with the tab key until the focus is on what `css` says.
@@ -131,8 +109,8 @@ async fn a_puzzle_is_entered_solved_and_scrubbed_with_the_keyboard_alone() {
     let steps = page.evaluate("Number(document.getElementById('scrub').max)").await.as_u64().unwrap();
     assert!(steps >= 1);
     assert_eq!(page.text("#position").await, format!("Step {steps} of {steps}"));
-    let dots = page.evaluate("document.querySelectorAll('#chart .dot').length").await;
-    assert_eq!(dots, steps, "a dot of the chart for each step");
+    // A dot of the chart for each step.
+    page.wait_until(&format!("document.querySelectorAll('#chart .dot').length === {steps}")).await;
     page.tab_to("#scrub").await;
     page.press(&(Key::Home + "")).await;
     assert_eq!(page.board().await, PUZZLE, "before the first step");
@@ -219,11 +197,11 @@ async fn a_sample_is_drawn_and_solved() {
     let before = page.board().await;
     page.window.find(Locator::Css("#sudoku-clues")).await.unwrap().select_by_label("easy").await.unwrap();
     page.click("#sample").await;
-    page.wait(&format!("document.getElementById('sudoku-text').value !== '{before}'")).await;
+    page.wait_until(&format!("document.getElementById('sudoku-text').value !== '{before}'")).await;
     let sample = page.board().await;
     assert!(sample.bytes().filter(|&cell| cell != b'.').count() >= 17 + 20, "{sample}");
     page.click("#solve").await;
-    page.wait("['verified', 'unverified'].includes(document.getElementById('mind').dataset.state)").await;
+    page.wait_until("['verified', 'unverified'].includes(document.getElementById('mind').dataset.state)").await;
     let shown = page.board().await;
     let is_kept = sample.bytes().zip(shown.bytes()).all(|(given, said)| given == b'.' || given == said);
     assert!(is_kept, "givens stay: {sample} {shown}");

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: what must hold before a change is shared, one stage after the other, stopping at the first that
-//! fails. The stages' commands are printed, so that each can be run alone.
+//! fails. The stages' commands are printed, so that each can be run alone; what a test could not check on this machine is
+//! said at the end.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -33,11 +35,15 @@ const CARGO_STAGES: &[CargoStage] = &[
     CargoStage { name: "tests", arguments: &["test", "--workspace"], environment: None },
 ];
 
+/// Names the file to which tests append a line for each promise that they could not check on this machine.
+const NOT_RUN_REPORT: &str = "TRM_NOT_RUN_REPORT";
+
 /// Runs all stages.
 pub(crate) fn run(project: &Project) -> Result<ExitCode> {
     let started = Instant::now();
     let count = CARGO_STAGES.len() + 1;
     let mut times = Vec::new();
+    let not_run = NotRun::new();
 
     announce(1, count, "set-up", "cargo xtask setup");
     set_up(project).context("stage `set-up` failed")?;
@@ -47,7 +53,7 @@ pub(crate) fn run(project: &Project) -> Result<ExitCode> {
         let begun = Instant::now();
         announce(index + 2, count, stage.name, &stage.line());
         let mut cargo = project.cargo();
-        cargo.args(stage.arguments).envs(stage.environment).current_dir(&project.root);
+        cargo.args(stage.arguments).envs(stage.environment).env(NOT_RUN_REPORT, &not_run.0).current_dir(&project.root);
         let status = cargo.status().with_context(|| format!("cannot run `{}`", stage.line()))?;
         if !status.success() {
             eprintln!(
@@ -62,7 +68,39 @@ pub(crate) fn run(project: &Project) -> Result<ExitCode> {
     }
     let each: Vec<_> = times.iter().map(|(name, time)| format!("{name} {}", spoken(*time))).collect();
     println!("\nAll {count} stages passed in {}: {}", spoken(started.elapsed()), each.join(", "));
+    for line in not_run.lines() {
+        println!("{line}");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The report of what was not run; the file goes with it.
+struct NotRun(PathBuf);
+
+impl NotRun {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("not-run-{}", std::process::id())))
+    }
+
+    /// Each line once, in the order in which they came.
+    fn lines(&self) -> Vec<String> {
+        // No file: no test had anything to say.
+        let report = std::fs::read_to_string(&self.0).unwrap_or_default();
+        let mut lines: Vec<String> = Vec::new();
+        for line in report.lines() {
+            if !lines.iter().any(|known| known == line) {
+                lines.push(line.to_owned());
+            }
+        }
+        lines
+    }
+}
+
+impl Drop for NotRun {
+    fn drop(&mut self) {
+        // Usually there is none.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl CargoStage {

