@@ -89,6 +89,16 @@ export class Maze {
     if (frame) this.grid.glow(frame.changed.map(([row, column]) => row * this.#columns + column));
   }
 
+  /** A maze that was read from a picture is known exactly once the server has said what it read. */
+  finish({ read_as: lines }) {
+    if (!lines || !this.#picture) return;
+    const frame = this.#frame;
+    this.#picture = null;
+    this.file.value = "";
+    this.#shape(this.#cellsOf(lines), lines[0].length);
+    this.show(frame);
+  }
+
   mark() {}
 
   describe(frame) {

@@ -3,13 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use datasets::Task;
+use datasets::builder::generated::{self, GeneratedBuild, GeneratedMazes};
+use datasets::maze::{Maze, MazeRequest, MazeShape};
+use datasets::picture::Scene;
 use fantoccini::Locator;
+use fantoccini::actions::{InputSource, MouseActions, PointerAction};
 use fantoccini::key::Key;
-use integration_tests::{Browser, Programs, Screen, listen, not_run, routes};
+use integration_tests::{Browser, Programs, Screen, listen, not_run, routes, train};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::Mutex;
+use tokio::task::block_in_place;
 
 /// The puzzle of the English Wikipedia's article on Sudoku, with its digits counted from the other end: the page itself
 /// opens with the article's.
@@ -34,16 +41,21 @@ impl Deref for Page {
 }
 
 impl Page {
+    /// Opens it in front of the shipped 9x9 model.
+    async fn open(screen: Screen, hash: &str) -> Option<Self> {
+        let model = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
+        Self::of(model, screen, hash).await
+    }
+
     /// Opens it, once it knows what is loaded; `None`, loudly, on a machine without a browser.
     ///
     /// Visitors who want less motion see every step as it arrives, so that nothing here waits for an animation.
-    async fn open(screen: Screen, hash: &str) -> Option<Self> {
+    async fn of(model: impl FnOnce() -> PathBuf, screen: Screen, hash: &str) -> Option<Self> {
         let Some(programs) = Programs::find() else {
             not_run("the page in a browser", Programs::HOW);
             return None;
         };
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
-        let address = listen(routes(&model)).await;
+        let address = listen(routes(&block_in_place(model))).await;
         let browser = Browser::open(&programs, screen, &["--force-prefers-reduced-motion"]).await;
         let page = Self { browser, address };
         page.go(hash).await;
@@ -82,6 +94,23 @@ impl Page {
         let cells = format!("document.querySelectorAll('#sudoku-board .cell.{class}')");
         self.evaluate(&format!("[...{cells}].map(cell => Number(cell.dataset.index))")).await
     }
+}
+
+/// A model for 9x9 mazes that has learnt next to nothing.
+fn maze_model(folder: &Path) -> PathBuf {
+    let request = MazeRequest::hard(MazeShape::from_side(9).unwrap());
+    let mazes = GeneratedBuild {
+        puzzles: GeneratedMazes { request, seed: 0 },
+        train_count: 8,
+        test_count: 2,
+        output_dir: folder.join("data"),
+        overwrite: false,
+    };
+    generated::build(&mazes, |_, _| {}).unwrap();
+    let settings = "max_steps=2 arch.hidden_size=32 arch.num_heads=2 arch.L_layers=1 arch.H_cycles=1 arch.L_cycles=1 \
+                    arch.halt_max_steps=3 arch.puzzle_emb_ndim=0 arch.q_head_input=mean optimizer=adamw lr_warmup_steps=1 \
+                    eval_count=2 global_batch_size=4 threads=1";
+    train(folder, &format!("data_paths=[{}] {settings}", folder.join("data").display()))
 }
 
 /// Browsers are large: one at a time.
@@ -266,4 +295,68 @@ async fn what_no_loaded_model_solves_is_disabled_and_says_why() {
         "[...document.querySelectorAll('#sudoku-sizes input')].filter(one => !one.disabled).map(one => one.value)";
     assert_eq!(page.evaluate(sizes).await, serde_json::json!(["9"]));
     assert_eq!(page.evaluate("document.querySelector('#panel-sudoku').hidden").await, false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maze_is_drawn_and_an_answer_that_is_no_path_is_not_claimed_to_be_one() {
+    const CLASSES: &str = "[...document.querySelectorAll('#maze-board .cell')]";
+    let _turn = ONE.lock().await;
+    let folder = TempDir::new().unwrap();
+    let Some(page) = Page::of(|| maze_model(folder.path()), DESKTOP, "").await else { return };
+    let of_class =
+        |class: &str| format!("{CLASSES}.flatMap((cell, at) => cell.classList.contains('{class}') ? [at] : [])");
+    // Nothing else is loaded, so that the page begins with a sample of mazes.
+    page.wait_until(&format!("{}.length > 32", of_class("wall"))).await;
+    assert_eq!(page.evaluate(&format!("{CLASSES}.length")).await, 81);
+    page.click("#clear").await;
+    let walls = page.evaluate(&format!("{}.length", of_class("wall"))).await;
+    assert_eq!((walls, page.evaluate(&of_class("start")).await), (32.into(), serde_json::json!([10])));
+
+    // By keys: the start moves to row 2, column 4, a wall takes its place; by pointer: a wall along row 5.
+    page.press(&(Key::Down + &Key::Right)).await;
+    page.press("#").await;
+    page.press(&(Key::Right + &Key::Right)).await;
+    page.press("s").await;
+    assert_eq!(page.evaluate(&of_class("start")).await, serde_json::json!([12]));
+    let cell = async |index: usize| {
+        page.window.find(Locator::Css(&format!("#maze-board [data-index='{index}']"))).await.unwrap()
+    };
+    let (from, to) = (cell(38).await, cell(42).await);
+    let stroke = MouseActions::new("mouse".into())
+        .then(PointerAction::MoveToElement { element: from, duration: None, x: 0, y: 0 })
+        .then(PointerAction::Down { button: 0 })
+        .then(PointerAction::MoveToElement { element: to, duration: None, x: 0, y: 0 })
+        .then(PointerAction::Up { button: 0 });
+    page.window.perform_actions(stroke).await.unwrap();
+    let drawn: Vec<&str> = vec![
+        "#########",
+        "##.S....#",
+        "#.......#",
+        "#.......#",
+        "#.#####.#",
+        "#.......#",
+        "#.......#",
+        "#......G#",
+        "#########",
+    ];
+    let text = "document.getElementById('maze-text').value.replaceAll(' ', '.')";
+    assert_eq!(page.evaluate(text).await, drawn.join("\n"));
+
+    page.click("#solve").await;
+    page.wait_for_state("unverified").await;
+    assert_eq!(page.text("#verdict-title").await, "Not verified");
+    assert_eq!(page.text("#position").await, "Step 3 of 3");
+    // Walls, start and goal are the visitor's, whatever the model says about them.
+    assert_eq!(page.evaluate(&of_class("start")).await, serde_json::json!([12]));
+    assert_eq!(page.evaluate(text).await, drawn.join("\n"));
+
+    // A picture is read by the server, which says what it read.
+    let maze = Maze::parse(&drawn.join("\n").replace("#......G#", "#G......#").replace('.', " ")).unwrap();
+    let task = Task::Maze(maze.shape());
+    let picture = Scene::question(task, &maze.to_tokens()).draw().unwrap().to_png().unwrap();
+    let file = folder.path().join("maze.png");
+    std::fs::write(&file, picture).unwrap();
+    page.window.find(Locator::Css("#maze-file")).await.unwrap().send_keys(file.to_str().unwrap()).await.unwrap();
+    page.wait_until("document.getElementById('facts').childElementCount").await;
+    assert_eq!(page.evaluate(text).await, maze.to_grid().trim_end().replace(' ', "."));
 }

@@ -35,6 +35,8 @@ enum Layout {
     Text,
     /// An array of a string per row.
     Lines,
+    /// A picture, written back as lines.
+    Picture,
 }
 
 impl Puzzle for MazePuzzle {
@@ -72,7 +74,11 @@ impl Puzzle for MazePuzzle {
         let (shape, cells) = read_maze(png)?;
         // A solved picture may be sent to be solved again.
         let cells = cells.into_iter().map(|cell| if cell == Cell::Path { Cell::Free } else { cell }).collect();
-        Ok(Self { cells, columns: shape.side(), form: Form { layout: Layout::Lines, free: ' ' } })
+        Ok(Self { cells, columns: shape.side(), form: Form { layout: Layout::Picture, free: ' ' } })
+    }
+
+    fn was_picture(&self) -> bool {
+        self.form.layout == Layout::Picture
     }
 
     fn check(&self) -> Result<(), Problem> {
@@ -114,7 +120,7 @@ impl Puzzle for MazePuzzle {
         match self.form.layout {
             Layout::Line => json!(lines.collect::<String>()),
             Layout::Text => json!(lines.collect::<Vec<_>>().join("\n")),
-            Layout::Lines => json!(lines.collect::<Vec<_>>()),
+            Layout::Lines | Layout::Picture => json!(lines.collect::<Vec<_>>()),
         }
     }
 

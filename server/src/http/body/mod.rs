@@ -54,6 +54,11 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     /// When the picture shows no board, or this task's boards are not read from pictures.
     fn from_picture(png: &[u8]) -> Result<Self, Problem>;
 
+    /// Whether it was read from a picture, so that the sender may not know what was read.
+    fn was_picture(&self) -> bool {
+        false
+    }
+
     /// Whether it can be solved as far as its rules tell without thinking.
     ///
     /// # Errors

@@ -14,6 +14,9 @@ use crate::registry::ServedModel;
 /// What a puzzle gets back.
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct SolveResponse {
+    /// The board as it was read, where it was sent as a picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_as: Option<Value>,
     /// The board in the form it was sent, or null: the model has no answer that obeys the rules.
     solution: Option<Value>,
     /// The model's last answer, where it is no solution; blanks (`?` in mazes) where it predicts no cell.
@@ -97,6 +100,7 @@ impl SolveResponse {
             q: step.q,
         };
         Self {
+            read_as: puzzle.was_picture().then(|| puzzle.write(&puzzle.givens())),
             solution,
             attempt,
             solved: answer.verified,
