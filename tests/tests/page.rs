@@ -305,8 +305,9 @@ async fn a_maze_is_drawn_and_an_answer_that_is_no_path_is_not_claimed_to_be_one(
     let Some(page) = Page::of(|| maze_model(folder.path()), DESKTOP, "").await else { return };
     let of_class =
         |class: &str| format!("{CLASSES}.flatMap((cell, at) => cell.classList.contains('{class}') ? [at] : [])");
-    // Nothing else is loaded, so that the page begins with a sample of mazes.
-    page.wait_until(&format!("{}.length > 32", of_class("wall"))).await;
+    // Nothing else is loaded, so that the page begins with a sample of mazes, whose ends lie elsewhere than in an empty one.
+    let ends = format!("[{}, {}].flat().join()", of_class("start"), of_class("goal"));
+    page.wait_until(&format!("{ends} !== '10,70'")).await;
     assert_eq!(page.evaluate(&format!("{CLASSES}.length")).await, 81);
     page.click("#clear").await;
     let walls = page.evaluate(&format!("{}.length", of_class("wall"))).await;
@@ -323,9 +324,9 @@ async fn a_maze_is_drawn_and_an_answer_that_is_no_path_is_not_claimed_to_be_one(
     };
     let (from, to) = (cell(38).await, cell(42).await);
     let stroke = MouseActions::new("mouse".into())
-        .then(PointerAction::MoveToElement { element: from, duration: None, x: 0, y: 0 })
+        .then(PointerAction::MoveToElement { element: from, duration: None, x: 0.0, y: 0.0 })
         .then(PointerAction::Down { button: 0 })
-        .then(PointerAction::MoveToElement { element: to, duration: None, x: 0, y: 0 })
+        .then(PointerAction::MoveToElement { element: to, duration: None, x: 0.0, y: 0.0 })
         .then(PointerAction::Up { button: 0 });
     page.window.perform_actions(stroke).await.unwrap();
     let drawn: Vec<&str> = vec![
