@@ -10,6 +10,14 @@ export function confidence(q) {
   return 1 / (1 + Math.exp(-q));
 }
 
+/** The same in words, which promise neither certainty nor none. */
+export function sureness(q) {
+  const share = confidence(q) * 100;
+  if (share > 99.9) return "over 99.9 % sure";
+  if (share < 0.1) return "under 0.1 % sure";
+  return `${share.toFixed(share > 99 || share < 1 ? 1 : 0)} % sure`;
+}
+
 export class Chart {
   #marks = [];
   #width = 480;

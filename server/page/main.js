@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { Arc } from "./arc.js";
-import { Chart, confidence } from "./chart.js";
+import { Chart, sureness } from "./chart.js";
 import { Maze } from "./maze.js";
 import { Player } from "./player.js";
 import { Sudoku } from "./sudoku.js";
@@ -236,9 +236,7 @@ function show({ frame, chain, index, count }) {
     find("readout").textContent = "The puzzle as it was given.";
     return;
   }
-  const sure = `${(confidence(frame.q) * 100).toFixed(confidence(frame.q) > 0.99 ? 1 : 0)} % sure`;
-  const parts = [`Q ${number(frame.q)}, ${sure}`, task.describe(frame)];
-  find("readout").textContent = parts.join(" · ");
+  find("readout").textContent = `Q ${number(frame.q)}, ${sureness(frame.q)} · ${task.describe(frame)}`;
   if (find("mind").dataset.state === "thinking") {
     const where = thinking.chains.size > 1 ? `${chain.label}, step ${frame.step}` : `Step ${frame.step}`;
     say("thinking", "Thinking", `${where}: ${task.describe(frame)}.`);
