@@ -18,10 +18,9 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 
-/// The puzzle of the English Wikipedia's article on Sudoku, with its digits counted from the other end: the page itself
-/// opens with the article's.
-const PUZZLE: &str = "57..3....4..915....12....4.2...4...76..2.7..93...8...4.4....82....691..5....2..31";
-const SOLUTION: &str = "576432198438915762912768543251349687684257319397186254149573826823691475765824931";
+/// The puzzle of the English Wikipedia's article on Sudoku.
+const PUZZLE: &str = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79";
+const SOLUTION: &str = "534678912672195348198342567859761423426853791713924856961537284287419635345286179";
 
 const DESKTOP: Screen = Screen::Desktop(1280, 900);
 const PHONE: Screen = Screen::Phone(360, 740, 1.0);
