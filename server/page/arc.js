@@ -8,7 +8,7 @@ const COLOURS = ["black", "blue", "red", "green", "yellow", "grey", "magenta", "
 export class Arc {
   name = "arc";
   /** What the repetition is for, as the end of a sentence. */
-  purpose = "on many views of a task, which then vote";
+  purpose = "on many copies of a task, which then vote";
   #task = null;
   #response = null;
   #frame = null;
@@ -104,7 +104,8 @@ export class Arc {
 
   describe(frame) {
     const changed = frame.changed.length;
-    return `${changed} ${changed === 1 ? "cell" : "cells"} changed, ${frame.answer.length}×${frame.answer[0]?.length ?? 0} grid`;
+    const shape = isBlank(frame.answer) ? "no grid yet" : `a grid of ${frame.answer.length}×${frame.answer[0].length}`;
+    return `${changed} ${changed === 1 ? "cell" : "cells"} changed, ${shape}`;
   }
 
   #edited() {
@@ -189,6 +190,7 @@ function parse(text) {
 
 /** A grid as a picture with a line of words beneath it. */
 function picture(grid, words, isLarge = false, changed = []) {
+  if (isBlank(grid)) return note(`${words}: no grid`);
   const figure = document.createElement("figure");
   const canvas = document.createElement("canvas");
   const caption = document.createElement("figcaption");
@@ -218,6 +220,11 @@ function picture(grid, words, isLarge = false, changed = []) {
   figure.className = isLarge ? "arc-grid large" : "arc-grid";
   figure.append(canvas, caption);
   return figure;
+}
+
+/** A model may draw nothing that is a grid. */
+function isBlank(grid) {
+  return !grid.length || !grid[0].length;
 }
 
 function row(title, parts) {

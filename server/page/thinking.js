@@ -38,6 +38,8 @@ export class Thinking {
 }
 
 function label(event) {
-  if (event.augmentation !== undefined) return `Test ${event.test + 1}, view ${event.augmentation + 1}`;
+  if (event.augmentation !== undefined) {
+    return `Test ${event.test + 1}, ${event.augmentation === 0 ? "as it is" : `copy ${event.augmentation}`}`;
+  }
   return event.chain === 0 ? "Plain" : `Restart ${event.chain}`;
 }

@@ -45,7 +45,7 @@ export function tell(response) {
   if (response) {
     const { timings, model } = response;
     facts.push(["Steps", response.total_steps > response.steps ? `${response.steps} of ${response.total_steps} in all` : response.steps]);
-    if (response.augmentations) facts.push(["Views", response.augmentations]);
+    if (response.augmentations) facts.push(["Copies", response.augmentations]);
     if (response.chains > 1) facts.push(["Chains", response.chains]);
     if (response.votes > 1) facts.push(["Votes", response.votes]);
     if (Number.isFinite(response.q)) facts.push(["Q", number(response.q)]);
@@ -76,9 +76,10 @@ export function number(value) {
 }
 
 function judgeArc(response) {
-  if (response.verified) return ["verified", "Solved", "An attempt equals the output that came with the task, for every test."];
-  if (response.solved === false) return ["unverified", "Not solved", "No attempt equals the output that came with the task."];
-  return ["answered", "Two attempts", "The task has no outputs to check against. Attempts are ranked by the votes of all views."];
+  if (response.verified) return ["verified", "Solved", "For every test, an attempt equals the known output."];
+  if (response.solved === false) return ["unverified", "Not solved", "For one test at least, no attempt equals the known output."];
+  const late = response.cut_short ? " Time was up before all copies were done." : "";
+  return ["answered", "Two attempts", `There is no output to check them against. They are ranked by the votes of all copies.${late}`];
 }
 
 /** The server's messages are parts of a sentence. */
