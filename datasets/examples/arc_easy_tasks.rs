@@ -7,7 +7,7 @@
 //! ```
 //!
 //! In nine tasks all coloured cells get one and the same colour, in three a frame is drawn. The rule is to be found in
-//! eight demonstrations on grids of 3 to 6 rows and columns.
+//! forty demonstrations on grids of 3 to 6 rows and columns.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use datasets::PuzzleRng;
 use datasets::arc::{ArcPair, ArcTask, Grid};
 use datasets::store::write_json;
 
-const DEMONSTRATIONS: usize = 8;
+const DEMONSTRATIONS: usize = 40;
 const TESTS: usize = 2;
 const SEED: u64 = 20;
 
