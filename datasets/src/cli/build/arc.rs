@@ -36,7 +36,7 @@ pub(crate) struct Arc {
     /// First puzzle identifier; more than 1 keeps the identifiers of several datasets apart.
     #[arg(long, default_value_t = 1)]
     puzzle_identifiers_start: usize,
-    /// Leave the examples out: 50 MB of names and tasks instead of 6 GB, enough to serve and to evaluate a trained model
+    /// Leave the examples out: 25 MB of names and tasks instead of 6 GB, enough to serve and to evaluate a trained model
     /// (server --arc-data), not to train one.
     #[arg(long)]
     names_only: bool,
