@@ -14,6 +14,7 @@ mod engine;
 mod golden;
 mod gpu_wanted;
 mod http;
+mod http_maze;
 #[path = "../../../exporter/tests/common/hub_server.rs"]
 mod hub_server;
 mod onnx;
@@ -21,6 +22,7 @@ mod operated;
 mod operations;
 mod oracle;
 mod page;
+mod pictures;
 mod programs;
 mod published;
 mod puzzle_sets;
@@ -28,9 +30,12 @@ mod random_checkpoint;
 mod reload;
 mod restarts;
 mod running;
+mod samples;
 mod scheduling;
+mod served;
 mod served_oracles;
 mod serving;
+mod streams;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../models/tests/common/torch_save.rs"]
 mod torch_save;

@@ -3,25 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use datasets::maze::MazeShape;
 use datasets::sudoku::{SudokuShape, solve};
 use models::checkpoint::WeightsKind;
 use models::{ArchitectureConfig, ModelDims, TrmConfig};
 use server::engine::{StepBatch, StepError, StepModel, StepOutcome};
 use server::model::ModelCard;
-use server::task::{board_from_tokens, tokens_of};
+use server::task::{Task, board_from_tokens, maze_from_tokens, tokens_of};
 
 /// Step at which the oracle speaks.
 pub(crate) const STEPS: usize = 3;
 
 pub(crate) struct Oracle {
-    shape: SudokuShape,
+    task: Task,
     steps: Vec<usize>,
     gate: Option<Receiver<()>>,
 }
 
 impl Oracle {
     pub(crate) fn new(shape: SudokuShape) -> Self {
-        Self { shape, steps: Vec::new(), gate: None }
+        Self::of(Task::Sudoku(shape))
+    }
+
+    /// An oracle for Sudoku or mazes.
+    pub(crate) fn of(task: Task) -> Self {
+        Self { task, steps: Vec::new(), gate: None }
     }
 
     /// An oracle that takes one step for each message; it goes on freely when the sender is dropped.
@@ -29,11 +35,23 @@ impl Oracle {
         let (sender, gate) = channel();
         (Self { gate: Some(gate), ..Self::new(shape) }, sender)
     }
+
+    fn solution(&self, tokens: &[i64]) -> Option<Vec<i64>> {
+        match self.task {
+            Task::Sudoku(shape) => solve(&board_from_tokens(shape, tokens)).first.map(|board| tokens_of(&board)),
+            Task::Maze(_) => {
+                let maze = maze_from_tokens(tokens)?;
+                let marked = maze.marked(&maze.shortest_path().ok()?);
+                Some(marked.into_iter().map(|cell| i64::from(cell.token())).collect())
+            }
+            Task::Arc => None,
+        }
+    }
 }
 
 impl StepModel for Oracle {
     fn seq_len(&self) -> usize {
-        self.shape.cells()
+        self.task.dims().1
     }
 
     fn step(&mut self, batch: &StepBatch<'_>) -> Result<StepOutcome, StepError> {
@@ -43,13 +61,19 @@ impl StepModel for Oracle {
         }
         let mut outcome = StepOutcome::default();
         self.steps = batch.carried.iter().map(|from| from.map_or(0, |row| self.steps[row]) + 1).collect();
-        for (tokens, &steps) in batch.tokens.chunks(self.shape.cells()).zip(&self.steps) {
-            let solution = solve(&board_from_tokens(self.shape, tokens)).first.filter(|_| steps >= STEPS);
-            outcome.answers.extend(solution.map_or_else(|| tokens.to_vec(), |board| tokens_of(&board)));
+        for (tokens, &steps) in batch.tokens.chunks(self.seq_len()).zip(&self.steps) {
+            let solution = self.solution(tokens).filter(|_| steps >= STEPS);
+            outcome.answers.extend(solution.unwrap_or_else(|| tokens.to_vec()));
             outcome.q_halt.push(steps as f32 - 2.5);
         }
         Ok(outcome)
     }
+}
+
+/// The card of an oracle for mazes of `shape`.
+pub(crate) fn maze_card(name: &str, shape: MazeShape) -> ModelCard {
+    let dims = ModelDims { vocab_size: MazeShape::VOCAB_SIZE, seq_len: shape.cells(), num_puzzle_identifiers: 1 };
+    ModelCard { task: "maze".into(), dims, ..card(name, SudokuShape::NINE) }
 }
 
 pub(crate) fn card(name: &str, shape: SudokuShape) -> ModelCard {

@@ -1,7 +1,7 @@
 //! `POST /solve/sudoku` and `POST /solve/maze`: boards in, verified answers out, as JSON, events or pictures.
 //! Owns the one path that both take; leaves forms of boards to `body`, thinking to the engines.
 
-mod answer;
+pub(super) mod answer;
 mod picture;
 mod stream;
 mod submit;

@@ -1,0 +1,157 @@
+//! `POST /solve/maze` on oracles: every form of a maze, every size, every maze that nobody can solve.
+
+use axum::body::Body;
+use datasets::maze::MazeShape;
+use datasets::picture::Scene;
+use datasets::{Task, maze::Maze};
+use serde_json::{Value, json};
+
+use crate::served::{Served, maze, oracles};
+
+const LINES: [&str; 6] = ["######", "#S  G#", "# ## #", "#    #", "## ###", "######"];
+const SOLVED: [&str; 6] = ["######", "#SooG#", "# ## #", "#    #", "## ###", "######"];
+
+async fn solve(puzzle: Value) -> Value {
+    oracles().post("/solve/maze", json!({ "puzzle": puzzle }).to_string()).await.ok()
+}
+
+fn png() -> Vec<u8> {
+    let maze = Maze::parse(&LINES.join("\n")).unwrap();
+    Scene::question(Task::Maze(maze.shape()), &maze.to_tokens()).draw().unwrap().to_png().unwrap()
+}
+
+#[tokio::test]
+async fn a_maze_comes_back_with_its_path_in_the_form_it_was_sent() {
+    let dotted = |lines: &[&str]| lines.iter().map(|line| line.replace(' ', ".")).collect::<Vec<_>>();
+    for (sent, expected) in [
+        (json!(LINES), json!(SOLVED)),
+        (json!(dotted(&LINES)), json!(dotted(&SOLVED))),
+        (json!(LINES.join("\n")), json!(SOLVED.join("\n"))),
+        (json!(LINES.join("\r\n") + "\r\n"), json!(SOLVED.join("\n"))),
+        (json!(LINES.concat()), json!(SOLVED.concat())),
+        // A former answer.
+        (json!(["######", "#SooG#", "#o##o#", "#oooo#", "##o###", "######"]), json!(SOLVED)),
+    ] {
+        let answer = solve(sent.clone()).await;
+        assert_eq!(answer["solution"], expected, "{sent}");
+        assert_eq!((&answer["path_length"], &answer["verified"]), (&json!(2), &json!(true)));
+        assert_eq!((&answer["stopped"], &answer["model"]["name"]), (&json!("verified"), &json!("maze-6")));
+    }
+    let served = oracles();
+    for (body, expected) in [
+        (LINES.join("\n"), json!(SOLVED.join("\n"))),
+        (LINES.concat(), json!(SOLVED.concat())),
+        (json!(LINES).to_string(), json!(SOLVED)),
+    ] {
+        assert_eq!(served.post("/solve/maze", body).await.ok()["solution"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_picture_is_a_maze_too_with_options_in_the_query() {
+    let served = oracles();
+    let answer = served.post("/solve/maze", png()).await.ok();
+    assert_eq!((&answer["solution"], &answer["steps"]), (&json!(SOLVED), &json!(3)));
+    let answer = served.post("/solve/maze?max_steps=2&trace=true&grid=true", png()).await.ok();
+    assert_eq!(
+        (&answer["solution"], &answer["attempt"], &answer["path_length"]),
+        (&Value::Null, &json!(LINES), &Value::Null)
+    );
+    assert_eq!(answer["trace"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["grid"], LINES.map(|line| format!("{line}\n")).concat());
+    // The body wins over the query.
+    let answer =
+        served.post("/solve/maze?max_steps=2", json!({ "puzzle": LINES, "max_steps": 4 }).to_string()).await.ok();
+    assert_eq!(answer["solved"], true);
+
+    let cut = &png()[..60];
+    assert_eq!(served.post("/solve/maze", cut.to_vec()).await.problem(), (422, "unreadable-picture".into()));
+    assert_eq!(served.post("/solve/sudoku", png()).await.problem(), (415, "unsupported-media-type".into()));
+    assert_eq!(served.post("/solve/maze?steps=2", png()).await.problem(), (400, "malformed-request".into()));
+    assert_eq!(served.post("/solve/maze?max_steps=few", png()).await.problem(), (400, "malformed-request".into()));
+    assert_eq!(served.post("/solve/maze?max_steps=0", png()).await.problem(), (400, "invalid-option".into()));
+}
+
+#[tokio::test]
+async fn mazes_of_any_size_are_walled_in_and_cut_out_again() {
+    let answer = solve(json!(["S  ", "##G"])).await;
+    assert_eq!((&answer["solution"], &answer["path_length"]), (&json!(["Soo", "##G"]), &json!(2)));
+    assert_eq!(answer["model"]["name"], "maze-6");
+    // Lines whose blanks at the end an editor has stripped.
+    assert_eq!(solve(json!("S\n##\n#G #\n")).await["solution"], json!("Soo \n##o \n#Go#"));
+    // One row, and one column.
+    assert_eq!(solve(json!(["S  G"])).await["solution"], json!(["SooG"]));
+    assert_eq!(solve(json!(["S", ".", "G"])).await["solution"], json!(["S", "o", "G"]));
+    // Start and goal side by side: nothing is marked.
+    let answer = solve(json!(["SG"])).await;
+    assert_eq!((&answer["solution"], &answer["path_length"]), (&json!(["SG"]), &json!(0)));
+}
+
+#[tokio::test]
+async fn the_smallest_model_that_fits_thinks_unless_another_is_named() {
+    let seven = json!(["S......", "......G"]);
+    let answer = solve(seven.clone()).await;
+    assert_eq!((&answer["model"]["name"], &answer["path_length"]), (&json!("maze-12"), &json!(6)));
+    let served = oracles();
+    let named = |name: &str, puzzle: &Value| json!({ "puzzle": puzzle, "model": name }).to_string();
+    let answer = served.post("/solve/maze", named("maze-12", &json!(LINES))).await.ok();
+    assert_eq!((&answer["model"]["name"], &answer["solution"]), (&json!("maze-12"), &json!(SOLVED)));
+    for (name, says) in [
+        ("maze-6", "it solves mazes up to 6x6, not a 2x7 maze; models that do: maze-12"),
+        ("sudoku-9x9", "it solves 9x9 Sudoku"),
+        ("maze-30", "no such model is loaded; there are sudoku-9x9, maze-12, maze-6"),
+    ] {
+        let reply = served.post("/solve/maze", named(name, &seven)).await;
+        assert_eq!(reply.problem(), (422, "unknown-model".into()));
+        assert!(reply.json()["detail"].as_str().unwrap().contains(says), "{}", reply.json());
+    }
+    let reply = served.post("/solve/maze", json!({ "puzzle": ["S...........G"] }).to_string()).await;
+    assert_eq!(reply.problem(), (422, "no-model-for-size".into()));
+    let expected = "a 1x13 maze needs a model that is not loaded; this server solves 9x9 Sudoku, mazes up to 12x12, mazes \
+                    up to 6x6";
+    assert_eq!(reply.json()["detail"], expected);
+    let only_mazes = Served::new(vec![maze("maze-6", 6)]);
+    assert_eq!(only_mazes.post("/solve/sudoku", ".".repeat(81)).await.problem().1, "no-model-for-size");
+}
+
+#[tokio::test]
+async fn mazes_that_nobody_can_solve_have_types_of_their_own() {
+    let served = oracles();
+    let place = |row: usize, column: usize| json!({ "row": row, "column": column });
+    for (lines, kind, conflict) in [
+        (["S  ", "   "], "maze-end-missing", Value::Null),
+        (["G  ", "   "], "maze-end-missing", Value::Null),
+        (["S S", "  G"], "maze-end-twice", json!({ "cells": [place(1, 1), place(1, 3)] })),
+        (["S G", "  G"], "maze-end-twice", json!({ "cells": [place(1, 3), place(2, 3)] })),
+        (["S##", " #G"], "maze-separated", json!({ "cells": [place(1, 1), place(2, 3)] })),
+    ] {
+        let reply = served.post("/solve/maze", json!(lines).to_string()).await;
+        assert_eq!(reply.problem(), (422, kind.into()), "{lines:?}");
+        assert_eq!(reply.json()["conflict"], conflict, "{lines:?}");
+    }
+    let batch = json!({ "puzzles": [LINES, ["S##", " #G"]] }).to_string();
+    let reply = served.post("/solve/maze", batch).await;
+    assert_eq!((reply.problem().1.as_str(), &reply.json()["puzzle"]), ("maze-separated", &json!(1)));
+    assert!(reply.json()["detail"].as_str().unwrap().starts_with("puzzles[1]: no path leads"));
+}
+
+#[tokio::test]
+async fn what_is_no_maze_says_so() {
+    let served = oracles();
+    let wide = "#".repeat(MazeShape::MAX_SIDE + 1);
+    for (body, status, kind, says) in [
+        (json!([]).to_string(), 422, "wrong-size", "found 0 rows"),
+        (json!([""]).to_string(), 422, "wrong-size", "found 1 rows and 0 columns"),
+        (json!(["S"]).to_string(), 422, "wrong-size", "two cells or more"),
+        (json!([wide]).to_string(), 422, "wrong-size", "found 1 rows and 256 columns"),
+        ("SG ".into(), 422, "wrong-size", "found 3 cells"),
+        (json!(["S?G"]).to_string(), 400, "malformed-request", "character '?' at row 1, column 2"),
+        (json!(["S", 5]).to_string(), 400, "malformed-request", "the lines of a maze are strings"),
+        (json!({ "puzzle": 5 }).to_string(), 400, "malformed-request", "a maze is a string or an array of strings"),
+        (json!({ "puzzles": "S G" }).to_string(), 400, "malformed-request", "\"puzzles\" is no list"),
+    ] {
+        let reply = served.post("/solve/maze", Body::from(body)).await;
+        assert_eq!(reply.problem(), (status, kind.into()), "{}", reply.json());
+        assert!(reply.json()["detail"].as_str().unwrap().contains(says), "{}", reply.json());
+    }
+}
