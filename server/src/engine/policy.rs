@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::EngineError;
 
 /// When a chain of thought ends before its step budget is spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Halting {
     /// At the first answer that obeys the task's rules.

@@ -39,7 +39,7 @@ impl Request {
 }
 
 /// Why a puzzle left the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stopped {
     /// The answer obeys the rules.

@@ -11,6 +11,7 @@ mod info;
 mod limits;
 mod metrics;
 mod observe;
+mod openapi;
 mod options;
 mod page;
 mod probes;
@@ -127,7 +128,7 @@ pub fn router(models: Arc<Models>, limits: HttpLimits, runtime: RuntimeFacts) ->
 pub fn routes(parts: ServerParts) -> Router {
     let (cors, protect_metrics) = (parts.options.cors.layer(), parts.options.protect_metrics);
     let state = Arc::new(ServerState::new(parts));
-    let mut open = Router::new().merge(probe_routes()).merge(page::routes());
+    let mut open = Router::new().merge(probe_routes()).merge(page::routes()).merge(openapi::routes());
     let mut guarded = Router::new()
         .merge(solve_routes().layer(from_fn_with_state(state.clone(), admission::take_place)))
         .merge(admin_routes().layer(from_fn_with_state(state.clone(), access::refuse_without_keys)))

@@ -7,13 +7,15 @@ use axum::extract::Query;
 use axum::http::Uri;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
 use crate::engine::{Halting, NoiseTarget, Policy, Restarts};
 
 /// Options of a request; the model's default policy stands in for what is not said.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct SolveOptions {
     /// Name of the model that shall think, where several fit.
     pub model: Option<String>,
@@ -29,7 +31,9 @@ pub struct SolveOptions {
     pub rollouts: Option<usize>,
     /// Deviation of the noise that further chains add to their state before each step.
     pub sigma: Option<f32>,
-    /// States that get the noise.
+    /// States that get the noise: `latent`, `answer` or `all`.
+    #[schema(value_type = Option<String>)]
+    #[param(value_type = Option<String>)]
     pub noise: Option<NoiseTarget>,
     /// Steps in all that the first chain may take while further ones are tried.
     pub depth: Option<usize>,

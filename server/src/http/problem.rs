@@ -33,6 +33,11 @@ macro_rules! kinds {
                 }
             }
 
+            /// The whole `type`.
+            pub fn urn(self) -> String {
+                format!("urn:trm:problem:{}", self.name())
+            }
+
             /// The HTTP status.
             pub const fn status(self) -> StatusCode {
                 match self {
@@ -113,6 +118,13 @@ kinds! {
         "The server shuts down.",
     Timeout = GATEWAY_TIMEOUT "timeout":
         "No answer within the server's limit.",
+}
+
+impl ProblemKind {
+    /// Whether responses of this kind say when to try again.
+    pub const fn has_retry_after(self) -> bool {
+        matches!(self, Self::QueueFull | Self::Overloaded | Self::Loading)
+    }
 }
 
 /// Why a request got no solution.
@@ -319,7 +331,7 @@ impl Problem {
     pub fn to_json(&self) -> Value {
         let kind = self.kind();
         let mut body = json!({
-            "type": format!("urn:trm:problem:{}", kind.name()),
+            "type": kind.urn(),
             "title": kind.status().canonical_reason(),
             "status": kind.status().as_u16(),
             "detail": self.to_string(),

@@ -14,8 +14,9 @@ use datasets::sudoku::{PuzzleRequest, SudokuShape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Problem, ServerState};
+use super::{HttpLimits, Problem, ServerState};
 use crate::registry::Registry;
 use crate::task::{self, Task};
 
@@ -29,8 +30,9 @@ const MAX_ATTEMPTS: u32 = 2_000;
 const MAZE_SIDES: std::ops::RangeInclusive<usize> = 5..=40;
 
 /// What a Sudoku sample shall be.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SudokuQuery {
     /// Cells per side: 4, 6, 9 or 16.
     size: usize,
@@ -41,8 +43,9 @@ pub(super) struct SudokuQuery {
 }
 
 /// What a maze sample shall be.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct MazeQuery {
     /// Cells per side, 5 to 40; those of the loaded maze model where it is missing.
     size: Option<usize>,
@@ -51,7 +54,7 @@ pub(super) struct MazeQuery {
 }
 
 /// A Sudoku with exactly one solution.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SudokuSample {
     /// One character per cell, `.` for blanks.
     puzzle: String,
@@ -62,7 +65,7 @@ pub(super) struct SudokuSample {
 }
 
 /// A maze whose shortest path is long.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MazeSample {
     /// A string per row: `#` wall, blank free, `S` start, `G` goal.
     puzzle: Vec<String>,
@@ -87,7 +90,7 @@ pub(super) fn routes() -> Router<Arc<ServerState>> {
 }
 
 /// A Sudoku.
-pub(super) async fn sudoku(uri: Uri) -> Result<Json<SudokuSample>, Problem> {
+pub(super) async fn sudoku(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json<SudokuSample>, Problem> {
     let SudokuQuery { size, extra_clues, seed } = query(&uri)?;
     let shape = SudokuShape::from_size(size).map_err(|error| Problem::InvalidOption(format!("size: {error}")))?;
     if extra_clues > shape.cells() {
@@ -96,7 +99,7 @@ pub(super) async fn sudoku(uri: Uri) -> Result<Json<SudokuSample>, Problem> {
     }
     let seed = seed.unwrap_or_else(any_seed);
     let puzzles = GeneratedPuzzles { request: PuzzleRequest::minimal(shape), extra_clues, seed };
-    let drawn = draw(move || puzzles.puzzle(0)).await?;
+    let drawn = draw(&state.limits, move || puzzles.puzzle(0)).await?;
     Ok(Json(SudokuSample { puzzle: drawn.puzzle.to_string(), size, seed }))
 }
 
@@ -111,7 +114,7 @@ pub(super) async fn maze(State(state): State<Arc<ServerState>>, uri: Uri) -> Res
         .map_err(|error| Problem::InvalidOption(error.to_string()))?;
     let seed = seed.unwrap_or_else(any_seed);
     let mazes = GeneratedMazes { request, seed };
-    let drawn = draw(move || mazes.puzzle(0)).await?;
+    let drawn = draw(&state.limits, move || mazes.puzzle(0)).await?;
     let puzzle = drawn.maze.to_grid().lines().map(str::to_owned).collect();
     Ok(Json(MazeSample { puzzle, size, seed }))
 }
@@ -137,10 +140,13 @@ fn any_seed() -> u64 {
 }
 
 async fn draw<T: Send + 'static>(
+    limits: &HttpLimits,
     puzzle: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
 ) -> Result<T, Problem> {
     let failed = |reason: String| Problem::Engine(format!("no sample could be drawn: {reason}"));
-    let permit = DRAWING.acquire().await.map_err(|error| failed(error.to_string()))?;
+    let late = || Problem::Timeout("too many samples are being drawn; ask again later".into());
+    let permit = tokio::time::timeout(limits.request_timeout, DRAWING.acquire()).await.map_err(|_| late())?;
+    let permit = permit.map_err(|error| failed(error.to_string()))?;
     let drawing = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         puzzle()

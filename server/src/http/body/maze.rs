@@ -4,9 +4,9 @@
 
 use datasets::maze::{Cell, Maze, MazeError, MazeShape};
 use datasets::picture::read_maze;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Puzzle;
+use super::{BoardForm, Puzzle};
 use crate::http::Problem;
 use crate::task::Task;
 
@@ -115,12 +115,12 @@ impl Puzzle for MazePuzzle {
         rows.flat_map(|row| row[..self.columns].iter().map(known)).collect()
     }
 
-    fn write(&self, cells: &[i32]) -> Value {
+    fn write(&self, cells: &[i32]) -> BoardForm {
         let lines = cells.chunks(self.columns).map(|row| line(row, self.form.free));
         match self.form.layout {
-            Layout::Line => json!(lines.collect::<String>()),
-            Layout::Text => json!(lines.collect::<Vec<_>>().join("\n")),
-            Layout::Lines | Layout::Picture => json!(lines.collect::<Vec<_>>()),
+            Layout::Line => BoardForm::Text(lines.collect()),
+            Layout::Text => BoardForm::Text(lines.collect::<Vec<_>>().join("\n")),
+            Layout::Lines | Layout::Picture => BoardForm::Lines(lines.collect()),
         }
     }
 

@@ -8,7 +8,9 @@ mod sudoku;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 pub use self::maze::MazePuzzle;
 pub use self::sudoku::SudokuPuzzle;
@@ -27,6 +29,20 @@ pub enum Content<'a> {
     Text(&'a str),
     /// A PNG: a puzzle alone.
     Picture(&'a [u8]),
+}
+
+/// A board as it is sent and written back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum BoardForm {
+    /// One character per cell; of mazes with line breaks.
+    Text(String),
+    /// Mazes: a string per row.
+    Lines(Vec<String>),
+    /// Sudoku: an array per row, 0 for blanks.
+    Rows(Vec<Vec<u8>>),
+    /// Sudoku: one array of all cells, 0 for blanks.
+    Flat(Vec<u8>),
 }
 
 /// A board of some task as it was sent: what the one solving path needs to know of it.
@@ -84,7 +100,7 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     fn cells(&self, task: Task, predicted: &[i64]) -> Vec<i32>;
 
     /// `cells` in the form in which the puzzle was sent.
-    fn write(&self, cells: &[i32]) -> Value;
+    fn write(&self, cells: &[i32]) -> BoardForm;
 
     /// `cells` as a drawing in text.
     fn drawing(&self, cells: &[i32]) -> String;

@@ -2,9 +2,9 @@
 //! what a board may hold to `datasets`.
 
 use datasets::sudoku::{Board, SudokuShape};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Puzzle;
+use super::{BoardForm, Puzzle};
 use crate::http::Problem;
 use crate::task::{Task, board_from_tokens, tokens_of};
 
@@ -87,12 +87,12 @@ impl Puzzle for SudokuPuzzle {
         board_from_tokens(self.board.shape(), predicted).to_tokens()
     }
 
-    fn write(&self, cells: &[i32]) -> Value {
+    fn write(&self, cells: &[i32]) -> BoardForm {
         let board = self.board_of(cells);
         match self.form {
-            Form::Text => json!(board.to_string()),
-            Form::Rows => json!(board.to_rows()),
-            Form::Flat => json!(board.cells()),
+            Form::Text => BoardForm::Text(board.to_string()),
+            Form::Rows => BoardForm::Rows(board.to_rows()),
+            Form::Flat => BoardForm::Flat(board.cells().to_vec()),
         }
     }
 

@@ -3,25 +3,25 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::submit::Asked;
 use crate::engine::{Answer, StepTrace, Stopped};
 use crate::http::SolveOptions;
-use crate::http::body::Puzzle;
+use crate::http::body::{BoardForm, Puzzle};
 use crate::registry::ServedModel;
 
 /// What a puzzle gets back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct SolveResponse {
     /// The board as it was read, where it was sent as a picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     read_as: Option<Value>,
     /// The board in the form it was sent, or null: the model has no answer that obeys the rules.
-    solution: Option<Value>,
+    solution: Option<BoardForm>,
     /// The model's last answer, where it is no solution; blanks (`?` in mazes) where it predicts no cell.
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<Value>,
+    attempt: Option<BoardForm>,
     /// Whether there is a solution.
     solved: bool,
     /// Whether the rules were checked and are obeyed.
@@ -54,24 +54,24 @@ pub(in crate::http) struct SolveResponse {
 }
 
 /// What a batch gets back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct BatchResponse {
     /// One answer for each puzzle, in order.
     pub(super) results: Vec<SolveResponse>,
 }
 
 /// One step of one chain.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct TraceEntry {
     chain: usize,
     step: usize,
     /// The board after this step, in the form of the puzzle.
-    answer: Value,
+    answer: BoardForm,
     q: f32,
 }
 
 /// Who answered.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(in crate::http) struct ModelName {
     name: String,
     /// Hex sha256 of the weights.
@@ -79,7 +79,7 @@ pub(in crate::http) struct ModelName {
 }
 
 /// Where the time went, in milliseconds.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the names of the interface")]
 pub(in crate::http) struct TimingsMs {
     queue_ms: f64,

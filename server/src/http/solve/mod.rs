@@ -3,7 +3,7 @@
 
 pub(super) mod answer;
 mod picture;
-mod stream;
+pub(super) mod stream;
 mod submit;
 
 use std::sync::Arc;

@@ -7,19 +7,19 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::answer::SolveResponse;
 use super::submit::{Asked, Ticket};
 use crate::engine::StepTrace;
 use crate::http::SolveOptions;
-use crate::http::body::Puzzle;
+use crate::http::body::{BoardForm, Puzzle};
 use crate::http::events::{self, EventKind, Moment, event, moments, problem_event};
 
 /// The data of a `step` event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct StepEvent {
     /// Place of the puzzle in the request, from 0.
     puzzle: usize,
@@ -28,15 +28,16 @@ pub(in crate::http) struct StepEvent {
     /// The chain's step, from 1.
     step: usize,
     /// The board after this step, in the form of the puzzle.
-    answer: Value,
+    answer: BoardForm,
     /// `[row, column]`, from 0, of the cells that differ from the chain's last event, or from the givens at its first.
+    #[schema(value_type = Vec<Vec<usize>>)]
     changed: Vec<[usize; 2]>,
     /// Above 0 the model takes the answer for right.
     q: f32,
 }
 
 /// The data of an `answer` event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct AnswerEvent {
     /// Place of the puzzle in the request, from 0.
     puzzle: usize,

@@ -1,0 +1,289 @@
+//! The operations: method, path, what goes in and what comes out. A test holds the list against the router.
+
+use serde_json::{Value, json};
+
+use super::examples::{maze_examples, sudoku_examples};
+use super::schemas::{option_parameters, query_parameters};
+use crate::http::ProblemKind as Kind;
+use crate::http::samples::{MazeQuery, SudokuQuery};
+
+/// One method of one route.
+pub(super) struct Operation {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    /// Name of the operation in generated clients.
+    pub(super) id: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) description: &'static str,
+    pub(super) parameters: fn() -> Vec<Value>,
+    pub(super) body: Option<fn() -> Value>,
+    /// What is answered besides problems, by status.
+    pub(super) responses: fn() -> Value,
+    pub(super) problems: fn() -> Vec<Kind>,
+}
+
+const SOLVE: &str = "One puzzle or a batch. Options may stand in the body or in the query string; the body wins. With \
+                     `stream` or `Accept: text/event-stream` every reasoning step is an event; with `Accept: image/png` \
+                     the answer to one puzzle is a picture, with `image/gif` its steps are an animation.";
+
+/// All operations.
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: "post",
+        path: "/solve/sudoku",
+        id: "solveSudoku",
+        tag: "solve",
+        summary: "Solves Sudoku.",
+        description: SOLVE,
+        parameters: option_parameters,
+        body: Some(|| body("Sudoku", "SudokuPuzzle", "SudokuRequest", &sudoku_examples(), false)),
+        responses: solved,
+        problems: || solve_problems(&[Kind::Contradictory, Kind::UnsupportedMedia]),
+    },
+    Operation {
+        method: "post",
+        path: "/solve/maze",
+        id: "solveMaze",
+        tag: "solve",
+        summary: "Finds shortest ways through mazes.",
+        description: SOLVE,
+        parameters: option_parameters,
+        body: Some(|| body("a maze", "MazePuzzle", "MazeRequest", &maze_examples(), true)),
+        responses: solved,
+        problems: || {
+            solve_problems(&[Kind::MazeEndMissing, Kind::MazeEndTwice, Kind::MazeSeparated, Kind::UnreadablePicture])
+        },
+    },
+    Operation {
+        method: "get",
+        path: "/samples/sudoku",
+        id: "sampleSudoku",
+        tag: "samples",
+        summary: "A Sudoku with exactly one solution.",
+        description: "Minimal: no clue can be spared, unless `extra_clues` are asked for.",
+        parameters: query_parameters::<SudokuQuery>,
+        body: None,
+        responses: || ok("The puzzle.", &reference("SudokuSample")),
+        problems: || sample_problems(&[]),
+    },
+    Operation {
+        method: "get",
+        path: "/samples/maze",
+        id: "sampleMaze",
+        tag: "samples",
+        summary: "A maze with a long shortest way.",
+        description: "",
+        parameters: query_parameters::<MazeQuery>,
+        body: None,
+        responses: || ok("The maze.", &reference("MazeSample")),
+        problems: || sample_problems(&[Kind::NoModel]),
+    },
+    Operation {
+        path: "/health",
+        id: "health",
+        summary: "Whether every engine runs, and the state of each.",
+        responses: || ok("All engines run.", &json!({ "type": "object" })),
+        problems: || vec![Kind::Stopping],
+        ..PROBE
+    },
+    Operation {
+        path: "/livez",
+        id: "live",
+        summary: "Whether the process answers and no engine has died; if not, only a restart helps.",
+        responses: || ok("Alive.", &json!({ "type": "object" })),
+        problems: || vec![Kind::Stopping],
+        ..PROBE
+    },
+    Operation {
+        path: "/readyz",
+        id: "ready",
+        summary: "Whether requests are welcome: every model is loaded and warm, and the process is not about to end.",
+        responses: || ok("Ready.", &json!({ "type": "object" })),
+        problems: || vec![Kind::Loading, Kind::Stopping],
+        ..PROBE
+    },
+    Operation {
+        path: "/metrics",
+        id: "metrics",
+        summary: "Counters for Prometheus.",
+        responses: || json!({ "200": { "description": "Prometheus' text form.", "content": { "*/*": {} } } }),
+        problems: || vec![Kind::Unauthorized],
+        ..PROBE
+    },
+    Operation {
+        method: "post",
+        path: "/admin/reload",
+        id: "reload",
+        summary: "Loads every model afresh and answers when the new ones serve.",
+        description: "Only where the operator has set API keys. Requests in flight finish on the models that they began with.",
+        responses: || ok("What serves now.", &json!({ "type": "object" })),
+        problems: || {
+            vec![Kind::Unauthorized, Kind::Forbidden, Kind::ReloadRunning, Kind::ReloadFailed]
+        },
+        ..PROBE
+    },
+    Operation {
+        method: "get",
+        path: "/info",
+        id: "info",
+        tag: "operation",
+        summary: "Models, their policies and counters, the runtime that really computes, limits.",
+        description: "",
+        parameters: Vec::new,
+        body: None,
+        responses: || ok("What runs here.", &json!({ "type": "object" })),
+        problems: || vec![Kind::Unauthorized],
+    },
+    document("/", "page", "The page for people.", "text/html"),
+    Operation {
+        parameters: || vec![path_parameter("name", "A file that the page loads.")],
+        problems: || vec![Kind::NotFound],
+        ..document("/page/{name}", "pageFile", "A file of the page.", "*/*")
+    },
+    document("/docs", "docs", "This description as a page.", "text/html"),
+    Operation {
+        parameters: || vec![path_parameter("file", "A file that the page loads.")],
+        problems: || vec![Kind::NotFound],
+        ..document("/docs/{file}", "docsFile", "A file of the description's page.", "*/*")
+    },
+    Operation {
+        responses: || ok("This document.", &json!({ "type": "object" })),
+        ..document("/openapi.json", "openapi", "This description.", "application/json")
+    },
+];
+
+/// What operators' routes have in common.
+const PROBE: Operation = Operation {
+    method: "get",
+    path: "",
+    id: "",
+    tag: "operation",
+    summary: "",
+    description: "",
+    parameters: Vec::new,
+    body: None,
+    responses: || json!({}),
+    problems: Vec::new,
+};
+
+/// A file to look at.
+const fn document(path: &'static str, id: &'static str, summary: &'static str, media_type: &'static str) -> Operation {
+    Operation {
+        method: "get",
+        path,
+        id,
+        tag: "documents",
+        summary,
+        description: "",
+        parameters: Vec::new,
+        body: None,
+        responses: match media_type.as_bytes() {
+            b"text/html" => || file("text/html"),
+            _ => || file("*/*"),
+        },
+        problems: Vec::new,
+    }
+}
+
+fn file(media_type: &str) -> Value {
+    json!({ "200": { "description": "The file.", "content": { media_type: {} } } })
+}
+
+fn path_parameter(name: &str, description: &str) -> Value {
+    json!({ "name": name, "in": "path", "required": true, "description": description, "schema": { "type": "string" } })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn ok(description: &str, schema: &Value) -> Value {
+    json!({ "200": { "description": description, "content": { "application/json": { "schema": schema } } } })
+}
+
+/// What every route that solves may answer, besides its own.
+fn solve_problems(own: &[Kind]) -> Vec<Kind> {
+    let common = [
+        Kind::Malformed,
+        Kind::InvalidOption,
+        Kind::NotAcceptable,
+        Kind::SlowBody,
+        Kind::BodyTooLarge,
+        Kind::TooManyPuzzles,
+        Kind::WrongSize,
+        Kind::UnknownModel,
+        Kind::NoModel,
+        Kind::Unauthorized,
+        Kind::QueueFull,
+        Kind::Overloaded,
+        Kind::Loading,
+        Kind::Engine,
+        Kind::Stopping,
+        Kind::Timeout,
+    ];
+    common.into_iter().chain(own.iter().copied()).collect()
+}
+
+fn sample_problems(own: &[Kind]) -> Vec<Kind> {
+    let common = [
+        Kind::Malformed,
+        Kind::InvalidOption,
+        Kind::Unauthorized,
+        Kind::Overloaded,
+        Kind::Loading,
+        Kind::Engine,
+        Kind::Timeout,
+    ];
+    common.into_iter().chain(own.iter().copied()).collect()
+}
+
+fn body(what: &str, puzzle: &str, request: &str, examples: &Value, has_pictures: bool) -> Value {
+    let alone = json!({ "oneOf": [reference(request), reference(puzzle)] });
+    let mut content = json!({
+        "application/json": { "schema": alone, "examples": examples },
+        "text/plain": { "schema": { "type": "string", "description": format!("{what} alone, as text.") } },
+    });
+    if has_pictures {
+        content["image/png"] = json!({
+            "schema": { "description": "Dark cells are walls, light ones free, a green one or S is the start, a red one \
+                                        or G the goal. Options then stand in the query string.",
+                        "type": "string", "contentMediaType": "image/png" },
+        });
+    }
+    json!({
+        "required": true,
+        "description": "Recognised by its first bytes; the content type need not fit.",
+        "content": content,
+    })
+}
+
+fn solved() -> Value {
+    let header = |description: &str, kind: &str| json!({ "description": description, "schema": { "type": kind } });
+    json!({
+        "200": {
+            "description": "The answer, or what the model made of it: `solved` tells which.",
+            "headers": {
+                "x-trm-solved": header("With pictures: whether there is a solution.", "boolean"),
+                "x-trm-verified": header("With pictures: whether the rules are obeyed.", "boolean"),
+                "x-trm-steps": header("With pictures: supervision steps of the chain that answered.", "integer"),
+                "x-trm-q": header("With pictures: its last Q value.", "number"),
+            },
+            "content": {
+                "application/json": {
+                    "schema": { "oneOf": [reference("SolveResponse"), reference("BatchResponse")] },
+                },
+                "text/event-stream": {
+                    "schema": {
+                        "type": "string",
+                        "description": "`event: step` with a StepEvent as data for each reasoning step, `event: answer` \
+                                        with an AnswerEvent or `event: problem` with a Problem for each puzzle. Lines \
+                                        that begin with a colon only show that the stream is alive.",
+                    },
+                },
+                "image/png": { "schema": { "type": "string", "contentMediaType": "image/png" } },
+                "image/gif": { "schema": { "type": "string", "contentMediaType": "image/gif" } },
+            },
+        },
+    })
+}

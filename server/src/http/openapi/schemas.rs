@@ -1,0 +1,169 @@
+//! The schemas of everything that is sent and answered: derived from the real types, put together where a body is read
+//! by hand.
+
+use models::checkpoint::NoiseTarget;
+use serde_json::{Value, json};
+use utoipa::openapi::path::ParameterIn;
+use utoipa::{IntoParams, OpenApi};
+
+use crate::engine::{Halting, Stopped};
+use crate::http::body::BoardForm;
+use crate::http::samples::{MazeSample, SudokuSample};
+use crate::http::solve::answer::{BatchResponse, ModelName, SolveResponse, TimingsMs, TraceEntry};
+use crate::http::solve::stream::{AnswerEvent, StepEvent};
+use crate::http::{ProblemKind, SolveOptions};
+
+/// Collects the types' schemas.
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    SolveOptions,
+    Halting,
+    Stopped,
+    BoardForm,
+    SolveResponse,
+    BatchResponse,
+    TraceEntry,
+    ModelName,
+    TimingsMs,
+    StepEvent,
+    AnswerEvent,
+    SudokuSample,
+    MazeSample
+)))]
+struct Types;
+
+/// All schemas by name.
+pub(super) fn all() -> Value {
+    let derived = serde_json::to_value(Types::openapi()).expect("schemas are JSON");
+    let mut schemas = derived["components"]["schemas"].clone();
+    schemas["SolveOptions"]["properties"]["noise"]["enum"] = noise_names();
+    schemas["SolveOptions"]["additionalProperties"] = json!(false);
+    schemas["SudokuPuzzle"] = sudoku_puzzle();
+    schemas["SudokuRequest"] = request(&schemas["SolveOptions"], "SudokuPuzzle");
+    schemas["MazePuzzle"] = maze_puzzle();
+    schemas["MazeRequest"] = request(&schemas["SolveOptions"], "MazePuzzle");
+    schemas["Problem"] = problem();
+    schemas
+}
+
+/// The options in the query string.
+pub(super) fn option_parameters() -> Vec<Value> {
+    let mut parameters = query_parameters::<SolveOptions>();
+    for parameter in &mut parameters {
+        if parameter["name"] == "noise" {
+            parameter["schema"]["enum"] = noise_names();
+        }
+    }
+    parameters
+}
+
+/// The fields of `T` as parameters of the query string.
+pub(super) fn query_parameters<T: IntoParams>() -> Vec<Value> {
+    let parameters = T::into_params(|| Some(ParameterIn::Query));
+    parameters.iter().map(|parameter| without_null(json!(parameter))).collect()
+}
+
+/// A query string has no null: what is not said is left out.
+fn without_null(mut parameter: Value) -> Value {
+    let schema = &mut parameter["schema"];
+    if let Some(kinds) = schema["type"].as_array() {
+        schema["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or(Value::Null);
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        *schema = choices.iter().find(|choice| choice["type"] != "null").cloned().unwrap_or(Value::Null);
+    }
+    parameter
+}
+
+fn noise_names() -> Value {
+    json!([NoiseTarget::Latent, NoiseTarget::Answer, NoiseTarget::All])
+}
+
+/// A puzzle or a list of them, and the options beside.
+fn request(options: &Value, puzzle: &str) -> Value {
+    let reference = json!({ "$ref": format!("#/components/schemas/{puzzle}") });
+    let mut request = options.clone();
+    request["description"] = json!("Either `puzzle` or `puzzles`, and options.");
+    request["properties"]["puzzle"] = reference.clone();
+    request["properties"]["puzzles"] = json!({ "type": "array", "minItems": 1, "items": reference });
+    request["oneOf"] = json!([{ "required": ["puzzle"] }, { "required": ["puzzles"] }]);
+    request
+}
+
+fn sudoku_puzzle() -> Value {
+    let cell = json!({
+        "description": "A digit; 0, null, \"\" or \".\" for a blank.",
+        "oneOf": [
+            { "type": "integer", "minimum": 0, "maximum": 16 },
+            { "type": "string", "pattern": "^(|\\.|[0-9]|1[0-6])$" },
+            { "type": "null" },
+        ],
+    });
+    json!({
+        "description": "A Sudoku of 4, 6, 9 or 16 rows.",
+        "oneOf": [
+            {
+                "type": "string",
+                "description": "One character per cell, row by row: 1-9, then A-G; `.` or `0` for blanks. Line breaks, \
+                                blanks and the characters `|-+` are skipped.",
+                "minLength": 16,
+            },
+            { "type": "array", "description": "An array per row.", "minItems": 4, "maxItems": 16,
+              "items": { "type": "array", "minItems": 4, "maxItems": 16, "items": cell.clone() } },
+            { "type": "array", "description": "All cells, row by row.", "minItems": 16, "maxItems": 256, "items": cell },
+        ],
+    })
+}
+
+fn maze_puzzle() -> Value {
+    let cells = "`#` wall, blank or `.` free, `S` start, `G` goal; `o`, the path of a former answer, is read as free";
+    json!({
+        "description": format!("A maze of 1 to 255 rows and columns: {cells}."),
+        "oneOf": [
+            {
+                "type": "string",
+                "description": "A line per row; or all cells of a square in one line.",
+                "pattern": "^[# .SGo\\r\\n]+$",
+                "minLength": 2,
+            },
+            {
+                "type": "array",
+                "description": "A string per row.",
+                "items": { "type": "string", "pattern": "^[# .SGo]*$", "maxLength": 255 },
+                "minItems": 1,
+                "maxItems": 255,
+            },
+        ],
+    })
+}
+
+fn problem() -> Value {
+    let types: Vec<String> = ProblemKind::ALL.iter().map(|kind| kind.urn()).collect();
+    let place = json!({
+        "type": "object",
+        "properties": { "row": { "type": "integer", "minimum": 1 }, "column": { "type": "integer", "minimum": 1 } },
+        "required": ["row", "column"],
+    });
+    json!({
+        "type": "object",
+        "description": "Why a request got no answer (RFC 9457).",
+        "properties": {
+            "type": { "type": "string", "enum": types },
+            "title": { "type": "string", "description": "The status in words." },
+            "status": { "type": "integer", "minimum": 400, "maximum": 599 },
+            "detail": { "type": "string", "description": "What is wrong, what was expected, what to do." },
+            "puzzle": { "type": "integer", "minimum": 0, "description": "Place of the puzzle in the batch." },
+            "conflict": {
+                "type": "object",
+                "description": "What contradicts each other, counted from 1.",
+                "properties": {
+                    "digit": { "type": "integer" },
+                    "cells": { "type": "array", "items": place, "minItems": 2, "maxItems": 2 },
+                },
+                "required": ["cells"],
+            },
+            "retry_after_seconds": { "type": "integer", "minimum": 1 },
+        },
+        "required": ["type", "title", "status", "detail"],
+    })
+}

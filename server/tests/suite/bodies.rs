@@ -1,0 +1,87 @@
+//! The parsers of bodies on whatever clients may send: they refuse, they never panic, and what they accept they write
+//! back as it was.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use server::http::SolveOptions;
+use server::http::body::{MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
+
+fn parse<P: Puzzle>(body: &[u8]) {
+    if let Ok(request) = SolveRequest::<P>::parse(body, SolveOptions::default(), 4) {
+        assert!((1..=4).contains(&request.puzzles.len()));
+        for puzzle in request.puzzles {
+            let givens = puzzle.givens();
+            assert_eq!(givens.len() % puzzle.columns(), 0);
+            let _ = puzzle.check();
+            let written = serde_json::to_value(puzzle.write(&givens)).unwrap();
+            let again = P::from_json(&written).unwrap();
+            assert_eq!(again.givens(), givens);
+            let (task, shown) = puzzle.scene(&givens);
+            assert_eq!(shown.len(), task.dims().1);
+        }
+    }
+}
+
+/// JSON that looks like a request.
+fn requests() -> impl Strategy<Value = Value> {
+    let text = prop_oneof!["[.0-9A-G]{0,90}", "[# .SGo\n]{0,60}", any::<String>()];
+    let cell = prop_oneof![(0..20_i64).prop_map(Value::from), any::<f64>().prop_map(Value::from), Just(Value::Null)];
+    let row = prop::collection::vec(cell, 0..17).prop_map(Value::from);
+    let lines = prop::collection::vec("[# .SGo]{0,12}".prop_map(Value::from), 0..12).prop_map(Value::from);
+    let puzzle = prop_oneof![
+        text.prop_map(Value::from),
+        row.clone(),
+        lines,
+        prop::collection::vec(row, 0..17).prop_map(Value::from)
+    ];
+    let option =
+        prop_oneof![Just("max_steps"), Just("halting"), Just("sigma"), Just("stream"), Just("model"), Just("other")];
+    let value = prop_oneof![any::<i64>().prop_map(Value::from), any::<bool>().prop_map(Value::from), Just(json!("q"))];
+    (prop::collection::vec(puzzle, 0..6), any::<bool>(), prop::option::of((option, value))).prop_map(
+        |(puzzles, is_batch, option)| {
+            let mut request = match puzzles.first() {
+                Some(first) if !is_batch => json!({ "puzzle": first }),
+                _ => json!({ "puzzles": puzzles }),
+            };
+            if let Some((name, value)) = option {
+                request[name] = value;
+            }
+            request
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_refused_or_read(body in prop::collection::vec(any::<u8>(), 0..400)) {
+        parse::<SudokuPuzzle>(&body);
+        parse::<MazePuzzle>(&body);
+        parse::<MazePuzzle>(&[b"\x89PNG\r\n\x1a\n", body.as_slice()].concat());
+    }
+
+    #[test]
+    fn any_request_is_refused_or_read(request in requests()) {
+        let body = request.to_string();
+        parse::<SudokuPuzzle>(body.as_bytes());
+        parse::<MazePuzzle>(body.as_bytes());
+        for key in ["puzzle", "puzzles"] {
+            parse::<SudokuPuzzle>(request[key].to_string().as_bytes());
+            parse::<MazePuzzle>(request[key].to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn any_text_is_refused_or_read(text in prop_oneof!["[.0-9|+ \n-]{0,110}", "[# .SGo\r\n]{0,110}"]) {
+        parse::<SudokuPuzzle>(text.as_bytes());
+        parse::<MazePuzzle>(text.as_bytes());
+    }
+
+    #[test]
+    fn any_query_is_refused_or_read(query in "[a-z_]{0,10}(=[-0-9a-z.%&+]{0,20}){0,3}") {
+        if let Ok(uri) = format!("/solve/maze?{query}").parse() {
+            let _ = SolveOptions::from_query(&uri);
+        }
+    }
+}
