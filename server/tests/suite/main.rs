@@ -19,9 +19,9 @@ mod http_maze;
 #[path = "../../../exporter/tests/common/hub_server.rs"]
 mod hub_server;
 mod onnx;
+mod openapi;
 mod operated;
 mod operations;
-mod openapi;
 mod oracle;
 mod page;
 mod pictures;

@@ -118,9 +118,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Loads every model afresh and answers when the new ones serve.",
         description: "Only where the operator has set API keys. Requests in flight finish on the models that they began with.",
         responses: || ok("What serves now.", &json!({ "type": "object" })),
-        problems: || {
-            vec![Kind::Unauthorized, Kind::Forbidden, Kind::ReloadRunning, Kind::ReloadFailed]
-        },
+        problems: || vec![Kind::Unauthorized, Kind::Forbidden, Kind::ReloadRunning, Kind::ReloadFailed],
         ..PROBE
     },
     Operation {
