@@ -3,6 +3,7 @@
 use datasets::arc::Grid;
 use datasets::scoring::RankedGrid;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Answered;
 use crate::arc::{ArcAnswer, ArcStep, TestAnswer};
@@ -10,8 +11,8 @@ use crate::http::solve::{ModelName, TimingsMs};
 use crate::registry::ServedModel;
 
 /// What a task gets back.
-#[derive(Debug, Serialize)]
-pub(super) struct ArcResponse {
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ArcResponse {
     /// The name by which the model knows the task.
     task_id: String,
     /// In the order of the test inputs.
@@ -38,14 +39,14 @@ pub(super) struct ArcResponse {
 }
 
 /// What a batch gets back.
-#[derive(Debug, Serialize)]
-pub(super) struct ArcBatchResponse {
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ArcBatchResponse {
     /// One answer for each task, in order.
     pub(super) results: Vec<ArcResponse>,
 }
 
 /// What a test input gets back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ArcTestResponse {
     /// At most two different answers, best first.
     attempts: Vec<Attempt>,
@@ -54,9 +55,11 @@ struct ArcTestResponse {
 }
 
 /// An answer and what speaks for it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ArcAttempt)]
 struct Attempt {
     /// Rows of colours; empty where the model drew no grid.
+    #[schema(value_type = Vec<Vec<u8>>)]
     grid: Grid,
     /// Copies that gave it.
     votes: u32,
@@ -65,8 +68,8 @@ struct Attempt {
 }
 
 /// One step of one copy.
-#[derive(Debug, Serialize)]
-pub(super) struct ArcStepResponse {
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ArcStepResponse {
     /// The test input, from 0.
     test: usize,
     /// The copy; 0 is the task itself.
@@ -74,8 +77,10 @@ pub(super) struct ArcStepResponse {
     /// The copy's step, from 1.
     step: usize,
     /// What the copy answers, carried back to the task as it was sent.
+    #[schema(value_type = Vec<Vec<u8>>)]
     answer: Grid,
     /// `[row, column]`, from 0, of cells that differ from the copy's step before, or from the test input at its first.
+    #[schema(value_type = Vec<Vec<usize>>)]
     changed: Vec<[usize; 2]>,
     /// Above 0 the model takes the answer for right.
     q: f32,

@@ -1,7 +1,7 @@
 //! `POST /solve/arc` and `GET /samples/arc`: tasks in, two attempts per test input out, as JSON, events or pictures.
 //! Owns which model answers; leaves forms of tasks to `body`, voting to [`crate::arc`].
 
-mod answer;
+pub(super) mod answer;
 pub mod body;
 mod picture;
 mod stream;
@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use self::answer::{ArcBatchResponse, ArcResponse};
 use self::body::{ArcQuestion, ArcRequest};
@@ -50,16 +51,17 @@ struct Recognised {
 }
 
 /// How many names `GET /samples/arc` gives.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
-struct SamplesQuery {
+#[into_params(parameter_in = Query)]
+pub(super) struct SamplesQuery {
     /// Most names.
     limit: usize,
 }
 
 /// Tasks that can be asked for by name alone.
-#[derive(Debug, Serialize)]
-struct ArcSamples {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ArcSamples {
     /// Their names.
     task_ids: Vec<String>,
 }

@@ -50,6 +50,17 @@ pub(super) fn maze_examples() -> Value {
     })
 }
 
+/// Bodies for `POST /solve/arc`.
+pub(super) fn arc_examples() -> Value {
+    let pair = |input: u8, output: u8| json!({ "input": [[input, 0]], "output": [[0, output]] });
+    let task = json!({ "train": [pair(1, 1), pair(2, 2)], "test": [{ "input": [[3, 0]] }] });
+    json!({
+        "unknown": example("A task that no loaded model was trained on", 422, json!({ "task": task })),
+        "no task": example("Options alone", 400, json!({ "augmentations": 8 })),
+        "no grid": example("Colours that there are not", 400, json!({ "train": [pair(1, 12)], "test": [] })),
+    })
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "examples are made where they are handed over")]
 fn example(summary: &str, status: u16, value: Value) -> Value {
     json!({ "summary": summary, "value": value, "x-status": status })

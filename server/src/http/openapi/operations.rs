@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::examples::{maze_examples, sudoku_examples};
+use super::examples::{arc_examples, maze_examples, sudoku_examples};
 use super::schemas::{option_parameters, query_parameters};
 use crate::http::ProblemKind as Kind;
+use crate::http::arc::SamplesQuery;
 use crate::http::samples::{MazeQuery, SudokuQuery};
 
 /// One method of one route.
@@ -38,8 +39,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         description: SOLVE,
         parameters: option_parameters,
         body: Some(|| body("Sudoku", "SudokuPuzzle", "SudokuRequest", &sudoku_examples(), false)),
-        responses: solved,
-        problems: || solve_problems(&[Kind::Contradictory, Kind::UnsupportedMedia]),
+        responses: || solved("SolveResponse", "BatchResponse", "StepEvent"),
+        problems: || solve_problems(&[Kind::WrongSize, Kind::NoModel, Kind::Contradictory, Kind::UnsupportedMedia]),
     },
     Operation {
         method: "post",
@@ -50,10 +51,31 @@ pub(super) const OPERATIONS: &[Operation] = &[
         description: SOLVE,
         parameters: option_parameters,
         body: Some(|| body("a maze", "MazePuzzle", "MazeRequest", &maze_examples(), true)),
-        responses: solved,
+        responses: || solved("SolveResponse", "BatchResponse", "StepEvent"),
         problems: || {
-            solve_problems(&[Kind::MazeEndMissing, Kind::MazeEndTwice, Kind::MazeSeparated, Kind::UnreadablePicture])
+            solve_problems(&[
+                Kind::WrongSize,
+                Kind::NoModel,
+                Kind::MazeEndMissing,
+                Kind::MazeEndTwice,
+                Kind::MazeSeparated,
+                Kind::UnreadablePicture,
+            ])
         },
+    },
+    Operation {
+        method: "post",
+        path: "/solve/arc",
+        id: "solveArc",
+        tag: "solve",
+        summary: "Answers ARC tasks with two attempts per test input.",
+        description: "Copies of the task, each with the puzzle embedding that the model learnt for it, vote. In streams, \
+                      steps carry `test` and `augmentation` instead of `chain`. A model knows the tasks that it was trained \
+                      on; others are adapted by the commands that the problem `unknown-task` names.",
+        parameters: option_parameters,
+        body: Some(|| body("The name of a task", "ArcTask", "ArcRequest", &arc_examples(), false)),
+        responses: || solved("ArcResponse", "ArcBatchResponse", "ArcStepResponse"),
+        problems: || solve_problems(&[Kind::NoModelForTask, Kind::UnknownTask, Kind::UnsupportedMedia]),
     },
     Operation {
         method: "get",
@@ -78,6 +100,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
         body: None,
         responses: || ok("The maze.", &reference("MazeSample")),
         problems: || sample_problems(&[Kind::NoModel]),
+    },
+    Operation {
+        method: "get",
+        path: "/samples/arc",
+        id: "sampleArc",
+        tag: "samples",
+        summary: "Names of tasks that can be asked for by name alone.",
+        description: "",
+        parameters: query_parameters::<SamplesQuery>,
+        body: None,
+        responses: || ok("The names.", &reference("ArcSamples")),
+        problems: || sample_problems(&[Kind::NoModelForTask]),
     },
     Operation {
         path: "/health",
@@ -209,9 +243,7 @@ fn solve_problems(own: &[Kind]) -> Vec<Kind> {
         Kind::SlowBody,
         Kind::BodyTooLarge,
         Kind::TooManyPuzzles,
-        Kind::WrongSize,
         Kind::UnknownModel,
-        Kind::NoModel,
         Kind::Unauthorized,
         Kind::QueueFull,
         Kind::Overloaded,
@@ -256,7 +288,7 @@ fn body(what: &str, puzzle: &str, request: &str, examples: &Value, has_pictures:
     })
 }
 
-fn solved() -> Value {
+fn solved(one: &str, batch: &str, step: &str) -> Value {
     let header = |description: &str, kind: &str| json!({ "description": description, "schema": { "type": kind } });
     json!({
         "200": {
@@ -269,14 +301,16 @@ fn solved() -> Value {
             },
             "content": {
                 "application/json": {
-                    "schema": { "oneOf": [reference("SolveResponse"), reference("BatchResponse")] },
+                    "schema": { "oneOf": [reference(one), reference(batch)] },
                 },
                 "text/event-stream": {
                     "schema": {
                         "type": "string",
-                        "description": "`event: step` with a StepEvent as data for each reasoning step, `event: answer` \
-                                        with an AnswerEvent or `event: problem` with a Problem for each puzzle. Lines \
-                                        that begin with a colon only show that the stream is alive.",
+                        "description": format!(
+                            "`event: step` with a {step} as data for each reasoning step, then for each puzzle `event: \
+                             answer` with its {one} or `event: problem` with a Problem; `puzzle` in the data is its place \
+                             in the list. Lines that begin with a colon only show that the stream is alive."
+                        ),
                     },
                 },
                 "image/png": { "schema": { "type": "string", "contentMediaType": "image/png" } },

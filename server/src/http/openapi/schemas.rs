@@ -7,6 +7,8 @@ use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, OpenApi};
 
 use crate::engine::{Halting, Stopped};
+use crate::http::arc::ArcSamples;
+use crate::http::arc::answer::{ArcBatchResponse, ArcResponse, ArcStepResponse};
 use crate::http::body::BoardForm;
 use crate::http::samples::{MazeSample, SudokuSample};
 use crate::http::solve::answer::{BatchResponse, ModelName, SolveResponse, TimingsMs, TraceEntry};
@@ -28,7 +30,11 @@ use crate::http::{ProblemKind, SolveOptions};
     StepEvent,
     AnswerEvent,
     SudokuSample,
-    MazeSample
+    MazeSample,
+    ArcResponse,
+    ArcBatchResponse,
+    ArcStepResponse,
+    ArcSamples
 )))]
 struct Types;
 
@@ -42,6 +48,8 @@ pub(super) fn all() -> Value {
     schemas["SudokuRequest"] = request(&schemas["SolveOptions"], "SudokuPuzzle");
     schemas["MazePuzzle"] = maze_puzzle();
     schemas["MazeRequest"] = request(&schemas["SolveOptions"], "MazePuzzle");
+    schemas["ArcTask"] = arc_task();
+    schemas["ArcRequest"] = arc_request(&schemas["SolveOptions"]);
     schemas["Problem"] = problem();
     schemas
 }
@@ -137,6 +145,42 @@ fn maze_puzzle() -> Value {
     })
 }
 
+fn arc_task() -> Value {
+    let row = json!({ "type": "array", "minItems": 1, "maxItems": 30,
+                      "items": { "type": "integer", "minimum": 0, "maximum": 9 } });
+    let grid = json!({ "type": "array", "minItems": 1, "maxItems": 30, "items": row });
+    let pairs = |required: Value| {
+        let pair = json!({ "type": "object", "properties": { "input": grid, "output": grid }, "required": required });
+        json!({ "type": "array", "minItems": 1, "maxItems": 64, "items": pair })
+    };
+    json!({
+        "type": "object",
+        "description": "A task in ARC's own form: rows of colours from 0 to 9. Outputs of test inputs, where they are sent, \
+                        are compared with the attempts.",
+        "properties": { "train": pairs(json!(["input", "output"])), "test": pairs(json!(["input"])) },
+        "required": ["train", "test"],
+    })
+}
+
+/// A task, its name, or both, or a list of such, and the options beside.
+fn arc_request(options: &Value) -> Value {
+    let task = json!({ "$ref": "#/components/schemas/ArcTask" });
+    let name =
+        json!({ "type": "string", "description": "Name of a task that the model was trained on.", "maxLength": 256 });
+    let question = json!({
+        "type": "object",
+        "properties": { "task": task, "task_id": name },
+        "anyOf": [{ "required": ["task"] }, { "required": ["task_id"] }],
+    });
+    let mut request = options.clone();
+    request["description"] = json!("`task`, `task_id` or both, or `puzzles`, a list of such, and options.");
+    request["properties"]["task"] = task;
+    request["properties"]["task_id"] = name;
+    request["properties"]["puzzles"] = json!({ "type": "array", "minItems": 1, "items": question });
+    request["anyOf"] = json!([{ "required": ["task"] }, { "required": ["task_id"] }, { "required": ["puzzles"] }]);
+    request
+}
+
 fn problem() -> Value {
     let types: Vec<String> = ProblemKind::ALL.iter().map(|kind| kind.urn()).collect();
     let place = json!({
@@ -163,6 +207,12 @@ fn problem() -> Value {
                 "required": ["cells"],
             },
             "retry_after_seconds": { "type": "integer", "minimum": 1 },
+            "commands": {
+                "type": "array",
+                "description": "What adapts a model to an unknown ARC task, in order.",
+                "items": { "type": "string" },
+            },
+            "request_id": { "type": "string", "description": "As in the header `x-request-id`." },
         },
         "required": ["type", "title", "status", "detail"],
     })
