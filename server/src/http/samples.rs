@@ -27,7 +27,7 @@ static DRAWING: Semaphore = Semaphore::const_new(2);
 const MAX_ATTEMPTS: u32 = 2_000;
 
 /// Sides of the mazes that the generator draws.
-const MAZE_SIDES: std::ops::RangeInclusive<usize> = 5..=40;
+pub(super) const MAZE_SIDES: std::ops::RangeInclusive<usize> = 5..=40;
 
 /// What a Sudoku sample shall be.
 #[derive(Debug, Clone, Deserialize, IntoParams)]

@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 
 use super::examples::{arc_examples, maze_examples, sudoku_examples};
-use super::schemas::{option_parameters, query_parameters};
+use super::schemas::{maze_sample_parameters, option_parameters, query_parameters, sudoku_sample_parameters};
 use crate::http::ProblemKind as Kind;
 use crate::http::arc::SamplesQuery;
-use crate::http::samples::{MazeQuery, SudokuQuery};
 
 /// One method of one route.
 pub(super) struct Operation {
@@ -84,7 +83,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "samples",
         summary: "A Sudoku with exactly one solution.",
         description: "Minimal: no clue can be spared, unless `extra_clues` are asked for.",
-        parameters: query_parameters::<SudokuQuery>,
+        parameters: sudoku_sample_parameters,
         body: None,
         responses: || ok("The puzzle.", &reference("SudokuSample")),
         problems: || sample_problems(&[]),
@@ -96,7 +95,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "samples",
         summary: "A maze with a long shortest way.",
         description: "",
-        parameters: query_parameters::<MazeQuery>,
+        parameters: maze_sample_parameters,
         body: None,
         responses: || ok("The maze.", &reference("MazeSample")),
         problems: || sample_problems(&[Kind::NoModel]),

@@ -1,6 +1,7 @@
 //! The schemas of everything that is sent and answered: derived from the real types, put together where a body is read
 //! by hand.
 
+use datasets::sudoku::SudokuShape;
 use models::checkpoint::NoiseTarget;
 use serde_json::{Value, json};
 use utoipa::openapi::path::ParameterIn;
@@ -10,7 +11,7 @@ use crate::engine::{Halting, Stopped};
 use crate::http::arc::ArcSamples;
 use crate::http::arc::answer::{ArcBatchResponse, ArcResponse, ArcStepResponse};
 use crate::http::body::BoardForm;
-use crate::http::samples::{MazeSample, SudokuSample};
+use crate::http::samples::{MAZE_SIDES, MazeQuery, MazeSample, SudokuQuery, SudokuSample};
 use crate::http::solve::answer::{BatchResponse, ModelName, SolveResponse, TimingsMs, TraceEntry};
 use crate::http::solve::stream::{AnswerEvent, StepEvent};
 use crate::http::{ProblemKind, SolveOptions};
@@ -42,7 +43,9 @@ struct Types;
 pub(super) fn all() -> Value {
     let derived = serde_json::to_value(Types::openapi()).expect("schemas are JSON");
     let mut schemas = derived["components"]["schemas"].clone();
-    schemas["SolveOptions"]["properties"]["noise"]["enum"] = noise_names();
+    if let Some(properties) = schemas["SolveOptions"]["properties"].as_object_mut() {
+        properties.iter_mut().for_each(|(name, schema)| restrict_option(name, schema));
+    }
     schemas["SolveOptions"]["additionalProperties"] = json!(false);
     schemas["SudokuPuzzle"] = sudoku_puzzle();
     schemas["SudokuRequest"] = request(&schemas["SolveOptions"], "SudokuPuzzle");
@@ -58,9 +61,31 @@ pub(super) fn all() -> Value {
 pub(super) fn option_parameters() -> Vec<Value> {
     let mut parameters = query_parameters::<SolveOptions>();
     for parameter in &mut parameters {
-        if parameter["name"] == "noise" {
-            parameter["schema"]["enum"] = noise_names();
+        let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+        restrict_option(&name, &mut parameter["schema"]);
+    }
+    parameters
+}
+
+/// What a sample Sudoku may be asked to be.
+pub(super) fn sudoku_sample_parameters() -> Vec<Value> {
+    let mut parameters = query_parameters::<SudokuQuery>();
+    for parameter in &mut parameters {
+        if parameter["name"] == "size" {
+            parameter["schema"]["enum"] = json!(SudokuShape::ALL.map(SudokuShape::size));
+        } else if parameter["name"] == "extra_clues" {
+            parameter["schema"]["maximum"] = json!(SudokuShape::SIXTEEN.cells());
         }
+    }
+    parameters
+}
+
+/// What a sample maze may be asked to be.
+pub(super) fn maze_sample_parameters() -> Vec<Value> {
+    let mut parameters = query_parameters::<MazeQuery>();
+    for parameter in parameters.iter_mut().filter(|parameter| parameter["name"] == "size") {
+        parameter["schema"]["minimum"] = json!(MAZE_SIDES.start());
+        parameter["schema"]["maximum"] = json!(MAZE_SIDES.end());
     }
     parameters
 }
@@ -83,8 +108,23 @@ fn without_null(mut parameter: Value) -> Value {
     parameter
 }
 
-fn noise_names() -> Value {
-    json!([NoiseTarget::Latent, NoiseTarget::Answer, NoiseTarget::All])
+/// What holds on every server; its own limits stand in `GET /info`.
+fn restrict_option(name: &str, schema: &mut Value) {
+    match name {
+        "max_steps" | "stable_steps" => schema["minimum"] = json!(1),
+        "sigma" => {
+            schema["minimum"] = json!(0);
+            schema["maximum"] = json!(10);
+        }
+        "noise" => {
+            let mut names = vec![json!(NoiseTarget::Latent), json!(NoiseTarget::Answer), json!(NoiseTarget::All)];
+            if schema["type"].is_array() {
+                names.push(Value::Null);
+            }
+            schema["enum"] = json!(names);
+        }
+        _ => {}
+    }
 }
 
 /// A puzzle or a list of them, and the options beside.
