@@ -123,7 +123,7 @@ kinds! {
 impl ProblemKind {
     /// Whether responses of this kind say when to try again.
     pub const fn has_retry_after(self) -> bool {
-        matches!(self, Self::QueueFull | Self::Overloaded | Self::Loading)
+        matches!(self, Self::QueueFull | Self::DeadlinePassed | Self::Overloaded | Self::Loading)
     }
 }
 

@@ -109,8 +109,8 @@ async fn what_fails_before_the_stream_has_its_status_and_what_fails_later_is_an_
     let reply = served.post("/solve/sudoku?deadline_ms=0&stream=true", PUZZLE).await;
     let events = events(&reply);
     assert_eq!((events.len(), events[0].0.as_str()), (1, "problem"));
-    assert_eq!(events[0].1["type"], "urn:trm:problem:timeout");
-    assert_eq!((&events[0].1["status"], &events[0].1["puzzle"]), (&json!(504), &json!(0)));
+    assert_eq!(events[0].1["type"], "urn:trm:problem:deadline-passed");
+    assert_eq!((&events[0].1["status"], &events[0].1["puzzle"]), (&json!(429), &json!(0)));
 }
 
 #[tokio::test]

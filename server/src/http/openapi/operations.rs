@@ -245,6 +245,7 @@ fn solve_problems(own: &[Kind]) -> Vec<Kind> {
         Kind::UnknownModel,
         Kind::Unauthorized,
         Kind::QueueFull,
+        Kind::DeadlinePassed,
         Kind::Overloaded,
         Kind::Loading,
         Kind::Engine,
