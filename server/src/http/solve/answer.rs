@@ -16,7 +16,7 @@ use crate::registry::ServedModel;
 pub(in crate::http) struct SolveResponse {
     /// The board as it was read, where it was sent as a picture.
     #[serde(skip_serializing_if = "Option::is_none")]
-    read_as: Option<Value>,
+    read_as: Option<BoardForm>,
     /// The board in the form it was sent, or null: the model has no answer that obeys the rules.
     solution: Option<BoardForm>,
     /// The model's last answer, where it is no solution; blanks (`?` in mazes) where it predicts no cell.
