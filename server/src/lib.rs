@@ -7,6 +7,7 @@ pub mod config;
 pub mod default_policy;
 pub mod engine;
 mod error;
+pub mod eval_cli;
 pub mod evaluation;
 mod guarded_body;
 pub mod http;

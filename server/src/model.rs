@@ -9,14 +9,14 @@ use exporter::runtime::{self, SessionOptions};
 use exporter::{ExportOptions, Flavor, GraphKind, metadata, providers};
 use models::checkpoint::{InferenceDefaults, MANIFEST_FILE, PuzzleEmbeddings, WeightsKind};
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ServerError;
 use crate::onnx::OnnxStepModel;
 use crate::task::{Task, task_of};
 
 /// What a loaded model is, for `/info`, reports and responses.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
     /// Name of the checkpoint's folder.
     pub name: String,
@@ -42,7 +42,7 @@ pub struct ModelCard {
     /// Name and config of the architecture.
     pub arch: ArchitectureConfig,
     /// How much thinking the weights were measured to be worth.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<InferenceDefaults>,
 }
 

@@ -4,17 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use plotters::prelude::*;
+use datasets::picture::{ChartLine, LineChart, Rgb, Scale};
 
 use crate::TrainError;
 
-/// Width and height in pixels.
-const SIZE: (u32, u32) = (900, 480);
 /// What is drawn: phase, metric, colour.
-const CURVES: [(&str, &str, RGBColor); 3] = [
-    ("eval", "exact_accuracy", RGBColor(200, 60, 40)),
-    ("train", "exact_accuracy", RGBColor(60, 110, 190)),
-    ("train", "accuracy", RGBColor(150, 160, 170)),
+const CURVES: [(&str, &str, Rgb); 3] = [
+    ("eval", "exact_accuracy", [200, 60, 40]),
+    ("train", "exact_accuracy", [60, 110, 190]),
+    ("train", "accuracy", [150, 160, 170]),
 ];
 
 /// Points of one curve: step and value.
@@ -30,10 +28,17 @@ pub fn learning_curve(metrics: &Path, title: &str) -> Result<String, TrainError>
     if last_step == 0.0 {
         return Err(TrainError::state(metrics, "holds no accuracy yet; train for at least one log_interval"));
     }
-    let mut svg = String::new();
-    draw(&mut svg, &curves, last_step, title)
-        .map_err(|error| TrainError::state(metrics, format!("cannot be drawn: {error}")))?;
-    Ok(svg)
+    let line = |(phase, metric, colour): (&str, &str, Rgb)| {
+        let points = curves.get(&(phase.to_owned(), metric.to_owned()))?.clone();
+        Some(ChartLine { label: format!("{phase}/{metric}"), colour, points })
+    };
+    let chart = LineChart {
+        title: title.to_owned(),
+        x_label: "optimizer steps".to_owned(),
+        x_scale: Scale::Linear,
+        lines: CURVES.into_iter().filter_map(line).collect(),
+    };
+    chart.to_svg().map_err(|error| TrainError::state(metrics, format!("cannot be drawn: {error}")))
 }
 
 fn read(path: &Path) -> Result<BTreeMap<(String, String), Curve>, TrainError> {
@@ -46,44 +51,6 @@ fn read(path: &Path) -> Result<BTreeMap<(String, String), Curve>, TrainError> {
         }
     }
     Ok(curves)
-}
-
-fn draw(
-    svg: &mut String,
-    curves: &BTreeMap<(String, String), Curve>,
-    last_step: f64,
-    title: &str,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
-        .caption(title, ("sans-serif", 18))
-        .margin(12)
-        .x_label_area_size(36)
-        .y_label_area_size(48)
-        .build_cartesian_2d(0.0..last_step, 0.0..1.0)?;
-    chart
-        .configure_mesh()
-        .x_desc("optimizer steps")
-        .y_desc("share")
-        .x_label_formatter(&|step| format!("{step:.0}"))
-        .light_line_style(WHITE)
-        .draw()?;
-    for (phase, metric, color) in CURVES {
-        let Some(points) = curves.get(&(phase.to_owned(), metric.to_owned())) else { continue };
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
-            .label(format!("{phase}/{metric}"))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.8))
-        .border_style(RGBColor(200, 200, 200))
-        .draw()?;
-    area.present()?;
-    Ok(())
 }
 
 #[cfg(test)]

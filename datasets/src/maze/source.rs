@@ -103,8 +103,16 @@ impl DrawExample for MazeExamples {
 /// # Errors
 /// When the options are invalid.
 pub fn held_out(options: &MazeOptions, count: usize) -> Result<Vec<SolvedMaze>, MazeError> {
-    let request = options.validate()?;
-    (0..count as u64).map(|index| Purpose::HeldOut.draw(&request, options.seed, index)).collect()
+    options.validate()?;
+    (0..count as u64).map(|index| held_out_at(options, index)).collect()
+}
+
+/// Maze number `index` of [`held_out`].
+///
+/// # Errors
+/// When the options are invalid.
+pub fn held_out_at(options: &MazeOptions, index: u64) -> Result<SolvedMaze, MazeError> {
+    Purpose::HeldOut.draw(&options.validate()?, options.seed, index)
 }
 
 /// Maze number `index` of a seed: a pure function of its arguments, so that ranges can be drawn in parallel.

@@ -152,6 +152,18 @@ impl Picture {
         }
     }
 
+    /// Covers a share (0 to 1) of a pixel with a colour; outside the picture nothing happens.
+    pub(super) fn mix_pixel(&mut self, x: u32, y: u32, colour: Rgb, share: f64) {
+        if x < self.width && y < self.height {
+            let index = self.index(x, y);
+            let ground = self.pixels[index];
+            self.pixels[index] = std::array::from_fn(|channel| {
+                let (from, to) = (f64::from(ground[channel]), f64::from(colour[channel]));
+                (from + (to - from) * share.clamp(0.0, 1.0)).round() as u8
+            });
+        }
+    }
+
     /// A rectangle's edge, `thickness` pixels inwards.
     pub(super) fn outline(&mut self, area: Area, thickness: u32, colour: Rgb) {
         let Area { x, y, width, height } = area;

@@ -1,9 +1,10 @@
 //! Puzzles as pictures: boards, mazes and ARC grids as PNG, a model's reasoning as an animated GIF, ARC task sheets, and
-//! pictures read back. Owns what they look like; takes tokens and grids, and leaves where they come from to its callers.
+//! pictures read back; line charts. Owns what they look like; takes tokens and grids, and leaves where they come from to its callers.
 
 mod animation;
 mod arc;
 mod canvas;
+mod chart;
 mod colours;
 mod error;
 mod font;
@@ -15,6 +16,7 @@ mod sudoku;
 
 pub use animation::{Animation, MAX_FRAMES};
 pub use canvas::Picture;
+pub use chart::{ChartLine, LineChart, Scale};
 pub use colours::{ARC_COLOURS, MAZE_COLOURS, Rgb};
 pub use error::PictureError;
 pub use read::{MAX_PICTURE_BYTES, MAX_PICTURE_SIDE, read_arc_grid, read_maze};

@@ -71,7 +71,7 @@ impl Tally {
 
 /// The candidates of one puzzle in the order of their first votes.
 #[derive(Debug, Clone)]
-pub(super) struct Ballot<C> {
+pub struct Ballot<C> {
     candidates: IndexMap<C, Tally>,
 }
 
@@ -83,7 +83,7 @@ impl<C> Default for Ballot<C> {
 
 impl<C: Hash + Eq> Ballot<C> {
     /// Counts a vote with the halting probability `q`; gives the candidate's index and whether it is new.
-    pub(super) fn vote(&mut self, candidate: C, q: f64) -> (usize, bool) {
+    pub fn vote(&mut self, candidate: C, q: f64) -> (usize, bool) {
         let entry = self.candidates.entry(candidate);
         let index = entry.index();
         let mut is_new = false;
@@ -111,13 +111,16 @@ impl<C: Hash + Eq> Ballot<C> {
     }
 
     /// The candidate at an index of [`vote`](Self::vote) or [`ranking`](Self::ranking).
-    pub(super) fn candidate(&self, index: usize) -> (&C, Tally) {
+    ///
+    /// # Panics
+    /// When this ballot gave no such index.
+    pub fn candidate(&self, index: usize) -> (&C, Tally) {
         let (candidate, tally) = self.candidates.get_index(index).expect("an index that this ballot gave");
         (candidate, *tally)
     }
 
     /// Indices of the candidates, best first.
-    pub(super) fn ranking(&self, rule: VoteRule) -> Vec<usize> {
+    pub fn ranking(&self, rule: VoteRule) -> Vec<usize> {
         let keys: Vec<(f64, f64)> = self.candidates.values().map(|&tally| rule.key(tally)).collect();
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_by(|&a, &b| keys[b].0.total_cmp(&keys[a].0).then(keys[b].1.total_cmp(&keys[a].1)));

@@ -20,7 +20,7 @@ mod scorer;
 
 pub use arc::ArcScorer;
 pub use arc_report::Submission;
-pub use ballot::{Tally, VoteRule, halting_probability};
+pub use ballot::{Ballot, Tally, VoteRule, halting_probability};
 pub use board::{BoardScorer, BoardVerdict};
 pub use copies::SymmetricCopies;
 pub use grid_ballot::{GridBallot, RankedGrid};

@@ -29,14 +29,19 @@ pub struct HeldOutPuzzle {
 /// # Errors
 /// When the options are invalid.
 pub fn held_out(options: &GeneratorOptions, count: usize) -> Result<Vec<HeldOutPuzzle>, SudokuError> {
+    options.validate()?;
+    (0..count as u64).map(|index| held_out_at(options, index)).collect()
+}
+
+/// Puzzle number `index` of [`held_out`].
+///
+/// # Errors
+/// When the options are invalid.
+pub fn held_out_at(options: &GeneratorOptions, index: u64) -> Result<HeldOutPuzzle, SudokuError> {
     let shape = options.validate()?;
-    (0..count as u64)
-        .map(|index| {
-            let mut rng = Purpose::HeldOut.stream(options.seed, shape, index);
-            let drawn = minimal_puzzle(shape, &mut rng)?;
-            let puzzle = reveal(&drawn, options.draw_extra_clues(&mut rng), &mut rng);
-            let guesses = solve(&puzzle).guesses;
-            Ok(HeldOutPuzzle { givens: puzzle.givens(), puzzle, solution: drawn.solution, guesses })
-        })
-        .collect()
+    let mut rng = Purpose::HeldOut.stream(options.seed, shape, index);
+    let drawn = minimal_puzzle(shape, &mut rng)?;
+    let puzzle = reveal(&drawn, options.draw_extra_clues(&mut rng), &mut rng);
+    let guesses = solve(&puzzle).guesses;
+    Ok(HeldOutPuzzle { givens: puzzle.givens(), puzzle, solution: drawn.solution, guesses })
 }

@@ -19,7 +19,7 @@ pub use crate::random::PuzzleRng as SudokuRng;
 pub use board::Board;
 pub use error::SudokuError;
 pub use generator::{Puzzle, PuzzleRequest, generate, is_minimal, minimal_puzzle};
-pub use held_out::{HeldOutPuzzle, held_out};
+pub use held_out::{HeldOutPuzzle, held_out, held_out_at};
 pub use rules::{Contradiction, Unit};
 pub use shape::SudokuShape;
 pub use solver::{DEFAULT_GUESS_BUDGET, Solutions, Verdict, solve, solve_with_budget};

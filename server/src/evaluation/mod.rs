@@ -1,11 +1,27 @@
-//! Measuring a model on puzzles with known solutions: which puzzles, what the model makes of them, what to report.
-//! Knows the engine and the step model; leaves the command line and the progress bar to the program.
+//! Measuring a model on puzzles with known solutions: which puzzles, what the engine makes of them, what to report.
+//! Every part of an evaluation (steps of one chain, answers as served, several chains) has a log of its own, from which
+//! a killed run goes on and shards are merged. Leaves the command line and the progress bar to the program.
 
+pub mod choose;
+pub mod curve;
+pub mod log;
 pub mod measure;
 pub mod puzzle_set;
+pub mod records;
 pub mod report;
+mod report_tables;
+pub mod run;
 pub mod score;
+mod shard;
+pub mod source;
+pub mod tally;
 pub mod thinking;
+
+pub use log::EvaluationLog;
+pub use records::{Entry, Skipped};
+pub use report_tables::policy_in_words;
+pub use shard::Shard;
+pub use source::{BoardPuzzle, PuzzleSource};
 
 /// Everything that can go wrong in an evaluation.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +41,34 @@ pub enum EvaluationError {
     /// The report could not be written.
     #[error(transparent)]
     Write(#[from] models::ModelError),
+    /// The maze generator, or a maze.
+    #[error(transparent)]
+    Maze(#[from] datasets::maze::MazeError),
+    /// A chart.
+    #[error(transparent)]
+    Picture(#[from] datasets::picture::PictureError),
+    /// A log that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Log {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// There is no generator for the task.
+    #[error("ARC has no generator; name a data set with --data")]
+    NoGenerator,
+    /// A puzzle of another size.
+    #[error("expected {expected} cells, as the model has, found {found}; choose a model of that size")]
+    Cells {
+        /// Cells of the model's puzzles.
+        expected: usize,
+        /// Cells of this one.
+        found: usize,
+    },
+    /// The parts of a sharded run do not fit together.
+    #[error("cannot merge: {0}")]
+    Merge(String),
     /// A file of puzzles could not be read.
     #[error("{}: {problem}", path.display())]
     PuzzleFile {

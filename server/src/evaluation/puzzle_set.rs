@@ -162,7 +162,7 @@ pub fn parse_lines(shape: SudokuShape, text: &str, limit: usize) -> (Vec<Evaluat
     (puzzles, bad_lines)
 }
 
-fn parse_line(shape: SudokuShape, content: &str) -> Result<EvaluationPuzzle, String> {
+pub(super) fn parse_line(shape: SudokuShape, content: &str) -> Result<EvaluationPuzzle, String> {
     let puzzle = Board::parse(content).map_err(|error| error.to_string())?;
     check_shape(shape, &puzzle)?;
     if let Some(contradiction) = puzzle.contradictions().first() {

@@ -1,33 +1,30 @@
-//! The report of an evaluation: `report.json` for programs, `report.md` for people, a table for the terminal.
+//! The report of an evaluation: `report.json` for programs, `report.md` for people, tables for the terminal, charts.
+//! Owns what is told; leaves the tables' rows to `report_tables`.
 
 use std::path::Path;
 
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
-use comfy_table::{CellAlignment, Table};
 use models::checkpoint::write_file_atomically;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::EvaluationError;
-use super::score::{EngineScore, Group, RawScore, Share};
+use super::choose::Choice;
+use super::curve::{ChainPoint, DepthProbe, StepPoint, chains_chart, steps_chart};
+use super::report_tables::{self as tables, restarts_in_words};
+use super::score::{EngineScore, RawScore};
 use crate::RuntimeFacts;
-use crate::engine::{Policy, Restarts};
 use crate::model::ModelCard;
 
 /// Everything that one evaluation found out.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// What was solved.
-    pub task: String,
-    /// Side length of the boards.
-    pub board_size: usize,
-    /// Where the puzzles come from.
-    pub dataset: String,
-    /// How many there are.
+    /// What was evaluated, and where.
+    #[serde(flatten)]
+    pub run: RunFacts,
+    /// How many puzzles there are.
     pub puzzles: usize,
     /// Lines of a puzzle file that were skipped.
     pub skipped_lines: usize,
-    /// Supervision steps of the raw run, and the step budget of the verified one.
-    pub steps: usize,
     /// Raw: share of puzzles whose prediction after the last step is right in every cell.
     pub exact_accuracy: f64,
     /// Wilson 95 % interval of it.
@@ -40,12 +37,40 @@ pub struct Report {
     pub raw: RawScore,
     /// The run through the engine.
     pub engine: EngineScore,
+    /// Accuracies by steps of the first chain.
+    pub steps_curve: Vec<StepPoint>,
+    /// Accuracies by number of chains, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chains_curve: Vec<ChainPoint>,
+    /// What a run beyond the steps of training shows, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth_probe: Option<DepthProbe>,
+    /// The choice of a policy, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
     /// Seconds that the raw run took.
     pub raw_seconds: f64,
+}
+
+/// What an evaluation is about; written when it begins, so that its logs can be reported on later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// What was solved.
+    pub task: String,
+    /// Side length of the boards.
+    pub board_size: usize,
+    /// Where the puzzles come from.
+    pub dataset: String,
+    /// Supervision steps of the raw run.
+    pub steps: usize,
+    /// Numbers of steps that the first chain was looked at after.
+    pub step_points: Vec<usize>,
+    /// Numbers of chains that were looked at.
+    pub chain_points: Vec<usize>,
     /// The model.
     pub model: ModelCard,
     /// What computed.
-    pub runtime: RuntimeFacts,
+    pub runtime: Runtime,
     /// Where it ran.
     pub machine: Machine,
     /// The command line.
@@ -53,11 +78,24 @@ pub struct Report {
     /// Start of the evaluation, RFC 3339.
     pub started: String,
     /// Version of this program.
-    pub version: &'static str,
+    pub version: String,
+}
+
+/// What computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// File name of ONNX Runtime.
+    pub library: String,
+    /// Its build information.
+    pub build: String,
+    /// Execution provider that the sessions really ran on.
+    pub execution_provider: String,
+    /// Threads that shared one operation; 0: one per physical core.
+    pub threads: usize,
 }
 
 /// Where an evaluation ran.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Operating system and architecture.
     pub platform: String,
@@ -65,6 +103,13 @@ pub struct Machine {
     pub processor: Option<String>,
     /// Threads that may run at the same time.
     pub threads: usize,
+}
+
+impl From<RuntimeFacts> for Runtime {
+    fn from(facts: RuntimeFacts) -> Self {
+        let RuntimeFacts { library, build, execution_provider, threads, .. } = facts;
+        Self { library, build, execution_provider: execution_provider.to_string(), threads }
+    }
 }
 
 impl Machine {
@@ -81,7 +126,7 @@ impl Machine {
 }
 
 impl Report {
-    /// Writes `report.json` and `report.md` into `directory`, each whole or not at all.
+    /// Writes `report.json`, `report.md` and the charts of its curves into `directory`, each whole or not at all.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -91,16 +136,20 @@ impl Report {
     pub fn write(&self, directory: &Path) -> Result<(), EvaluationError> {
         let mut json = serde_json::to_vec_pretty(self).expect("a report holds only strings, finite numbers and lists");
         json.push(b'\n');
-        write_file_atomically(&directory.join("report.json"), &json)?;
+        for (name, chart) in self.charts() {
+            write_file_atomically(&directory.join(format!("{name}.svg")), chart.to_svg()?.as_bytes())?;
+            write_file_atomically(&directory.join(format!("{name}.png")), &chart.to_png()?)?;
+        }
         write_file_atomically(&directory.join("report.md"), self.to_markdown().as_bytes())?;
+        // Last: whoever finds it finds everything.
+        write_file_atomically(&directory.join("report.json"), &json)?;
         Ok(())
     }
 
     /// The tables for the terminal.
     pub fn to_terminal(&self) -> String {
-        let tables =
-            [self.overview(), self.groups()].map(|mut table| table.load_style(UTF8_FULL_CONDENSED).to_string());
-        tables.join("\n")
+        let tables = [tables::overview(self), tables::groups(&self.raw)].into_iter().chain(self.curve_tables());
+        tables.map(|mut table| table.load_style(UTF8_FULL_CONDENSED).to_string()).collect::<Vec<_>>().join("\n")
     }
 
     /// The report as a page.
@@ -108,29 +157,38 @@ impl Report {
     /// # Panics
     /// Never: a config holds only what JSON can say.
     pub fn to_markdown(&self) -> String {
-        let [overview, groups] =
-            [self.overview(), self.groups()].map(|mut table| table.load_style(ASCII_MARKDOWN).to_string());
-        let Self { model, machine, runtime, .. } = self;
+        let [overview, groups] = [tables::overview(self), tables::groups(&self.raw)]
+            .map(|mut table| table.load_style(ASCII_MARKDOWN).to_string());
+        let curves: Vec<String> = self
+            .curve_tables()
+            .into_iter()
+            .map(|mut table| table.load_style(ASCII_MARKDOWN).to_string() + "\n\n")
+            .collect();
+        let pictures: String =
+            self.charts().iter().map(|(name, _)| format!("![{}]({name}.svg)\n\n", name.replace('-', " "))).collect();
+        let RunFacts { model, machine, runtime, .. } = &self.run;
         let config = serde_json::to_string(&model.arch).expect("a config holds only strings and numbers");
         format!(
-            "# Sudoku {size}x{size}: model `{name}`\n\n\
+            "# {title} {size}x{size}: model `{name}`\n\n\
              {count} puzzles ({dataset}), {started}.\n\n\
              *Raw* is the model's prediction after all {steps} steps against the label. *Verified* stops at the first \
              step whose prediction obeys the rules and keeps the givens; no label is needed for that. *With restarts* \
              adds, for puzzles still unsolved, {restarts}.\n\n\
-             {overview}\n\n{groups}\n\n\
+             {overview}\n\n{groups}\n\n{curves}{pictures}\
              - model: `{name}`, {parameters} parameters, sha256 `{sha256}`, step {step} on {trained_on}\n\
              - config: `{config}`\n\
              - runtime: {library}, {provider}, float32\n\
              - machine: {processor}, {threads} threads, {platform}\n\
              - command: `{command}`\n",
-            size = self.board_size,
+            title = self.title(),
+            size = self.run.board_size,
             name = model.name,
             count = self.puzzles,
-            dataset = self.dataset,
-            started = self.started,
-            steps = self.steps,
+            dataset = self.run.dataset,
+            started = self.run.started,
+            steps = self.run.steps,
             restarts = restarts_in_words(&self.engine.policy),
+            curves = curves.concat(),
             parameters = model.parameters,
             sha256 = model.sha256,
             step = model.step,
@@ -140,65 +198,40 @@ impl Report {
             processor = machine.processor.as_deref().unwrap_or("unknown processor"),
             threads = machine.threads,
             platform = machine.platform,
-            command = self.command,
+            command = self.run.command,
         )
     }
 
-    fn overview(&self) -> Table {
-        let engine = &self.engine;
-        let rows = [
-            ("exact accuracy (raw)", with_interval(self.raw.overall.raw)),
-            ("verified accuracy", with_interval(self.raw.overall.verified)),
-            ("verified accuracy with restarts", with_interval(engine.verified)),
-            ("puzzles that needed restarts", percent(engine.restarted)),
-            ("token accuracy (raw)", percent(self.raw.token_accuracy)),
-            ("Q head right (raw)", percent(self.raw.q_halt_accuracy)),
-            ("mean steps until verified or given up", format!("{:.2}", engine.mean_steps)),
-            ("puzzles/s", format!("{:.1}", engine.puzzles_per_second)),
-            ("latency p50", format!("{:.1} ms ({} at a time)", engine.latency_p50_ms, engine.clients)),
-            ("latency p99", format!("{:.1} ms", engine.latency_p99_ms)),
-        ];
-        let mut table = Table::new();
-        table.set_header(["measure", "value"]);
-        table.add_rows(rows.map(|(name, value)| [name.to_owned(), value]));
-        table
+    fn title(&self) -> &'static str {
+        if self.run.task.starts_with("maze") { "Maze" } else { "Sudoku" }
     }
 
-    fn groups(&self) -> Table {
-        let mut table = Table::new();
-        table.set_header(["puzzles", "count", "raw", "verified", "with restarts"]);
-        let mut add = |name: &str, group: &Group| {
-            table.add_row([
-                format!("{name}{}", group.label),
-                group.puzzles.to_string(),
-                with_interval(group.raw),
-                with_interval(group.verified),
-                group.engine.map_or_else(String::new, with_interval),
-            ]);
-        };
-        self.raw.by_guesses.iter().for_each(|group| add("guesses ", group));
-        self.raw.by_givens.iter().for_each(|group| add("givens ", group));
-        if let Some(column) = table.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Right);
+    /// Whether the first chain was looked at after other numbers of steps than the raw run's.
+    fn has_steps_curve(&self) -> bool {
+        self.steps_curve.len() > 1
+    }
+
+    fn curve_tables(&self) -> Vec<comfy_table::Table> {
+        let mut found = Vec::new();
+        if self.has_steps_curve() {
+            found.push(tables::steps_curve(&self.steps_curve));
         }
-        table
+        if !self.chains_curve.is_empty() {
+            found.push(tables::chains_curve(&self.chains_curve));
+        }
+        found.extend(self.choice.as_ref().map(tables::choice));
+        found
     }
-}
 
-fn restarts_in_words(policy: &Policy) -> String {
-    let Restarts { augmentations, rollouts, sigma, depth, .. } = policy.restarts;
-    let steps = policy.max_steps;
-    format!(
-        "{augmentations} chains on symmetric copies and {rollouts} on the puzzle itself, of {steps} steps each with \
-         noise of deviation {sigma}, and up to {} steps of the first chain",
-        depth.max(steps)
-    )
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
-}
-
-fn with_interval(Share { accuracy, interval: (low, high) }: Share) -> String {
-    format!("{} [{:.2}, {:.2}]", percent(accuracy), 100.0 * low, 100.0 * high)
+    fn charts(&self) -> Vec<(&'static str, datasets::picture::LineChart)> {
+        let mut charts = Vec::new();
+        let title = format!("{}, {} puzzles", self.run.model.name, self.puzzles);
+        if self.run.step_points.last().is_some_and(|&deepest| deepest > self.run.steps) {
+            charts.push(("curve-steps", steps_chart(&title, &self.steps_curve)));
+        }
+        if !self.chains_curve.is_empty() {
+            charts.push(("curve-chains", chains_chart(&title, &self.chains_curve)));
+        }
+        charts
+    }
 }

@@ -1,15 +1,16 @@
 //! From outcomes to figures: accuracies with their intervals, by difficulty and by givens, and latencies.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 pub use datasets::scoring::Share;
 use datasets::scoring::difficulty::{BucketKey, Spans, guesses_bucket};
 use serde::{Deserialize, Serialize};
 
-use super::measure::{EngineRun, RawOutcome};
+use super::measure::RawOutcome;
 use super::puzzle_set::EvaluationPuzzle;
-use crate::engine::{Answer, Policy};
+use super::records::{Entry, Facts, StepsRecord};
+use super::tally::{Kind, Solved, StepsTally};
+use crate::engine::Policy;
 use crate::task::tokens_of;
 
 /// Accuracies of a group of puzzles.
@@ -32,16 +33,23 @@ pub struct Group {
 pub struct RawScore {
     /// Over all puzzles.
     pub overall: Group,
+    /// The prediction after the last step obeys the rules; of a maze with several shortest paths, any of them counts.
+    pub rules_accuracy: Share,
     /// Share of cells that equal the label, givens included, after the last step.
     pub token_accuracy: f64,
     /// Share of puzzles whose halting signal after the last step says rightly whether the prediction is exact.
     pub q_halt_accuracy: f64,
     /// Mean first verified step over the puzzles that have one.
     pub mean_verified_step: Option<f64>,
-    /// By guesses that our solver needs.
+    /// Sudoku: by guesses that our solver needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_guesses: Vec<Group>,
-    /// By number of givens.
+    /// Sudoku: by number of givens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_givens: Vec<Group>,
+    /// Mazes: by cells between start and goal on a shortest path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_length: Vec<Group>,
 }
 
 /// What the engine did.
@@ -53,112 +61,92 @@ pub struct EngineScore {
     pub policy: Policy,
     /// Answers that obey the rules.
     pub verified: Share,
+    /// Answers that equal the label.
+    pub exact: Share,
     /// Share of puzzles that the first chain of thought did not solve within `max_steps`.
     pub restarted: f64,
     /// Supervision steps per puzzle, of all its chains.
     pub mean_steps: f64,
     /// Throughput.
     pub puzzles_per_second: f64,
-    /// Median time from submission to answer.
+    /// Median time from a puzzle's first step to its answer.
     pub latency_p50_ms: f64,
     /// 99th percentile of the same (nearest rank).
     pub latency_p99_ms: f64,
 }
 
-/// Scores of a raw run, beside what the engine answered to the same puzzles, if it was asked.
-pub fn score_raw(puzzles: &[EvaluationPuzzle], outcomes: &[RawOutcome], answers: Option<&[Answer]>) -> RawScore {
-    let judge = |(index, (puzzle, outcome))| Judged::new(puzzle, outcome, answers.map(|answers| &answers[index]));
-    let judged: Vec<Judged> = puzzles.iter().zip(outcomes).enumerate().map(judge).collect();
-    let total = judged.len().max(1) as f64;
-    let givens = Spans::new(judged.iter().map(|judged| judged.givens as u64));
-    let steps: Vec<usize> = outcomes.iter().filter_map(|outcome| outcome.first_verified).collect();
-    RawScore {
-        overall: group("all".into(), judged.iter()),
-        token_accuracy: judged.iter().map(|judged| judged.correct_cells).sum::<f64>() / total,
-        q_halt_accuracy: judged.iter().filter(|judged| judged.q_is_right).count() as f64 / total,
-        mean_verified_step: (!steps.is_empty()).then(|| steps.iter().sum::<usize>() as f64 / steps.len() as f64),
-        by_guesses: grouped(&judged, |judged| guesses_bucket(u64::from(judged.guesses))),
-        by_givens: grouped(&judged, |judged| givens.bucket(judged.givens as u64)),
-    }
-}
-
-/// Scores of a run through the engine.
-pub fn score_engine(run: &EngineRun, policy: Policy, clients: usize) -> EngineScore {
-    let count = run.answers.len();
-    let mut latencies: Vec<Duration> = run.answers.iter().map(|answer| answer.timings.total()).collect();
-    latencies.sort_unstable();
-    EngineScore {
-        clients,
-        policy,
-        restarted: run.answers.iter().filter(|answer| answer.chains > 1).count() as f64 / count.max(1) as f64,
-        verified: share(run.answers.iter().filter(|answer| answer.verified).count(), count),
-        mean_steps: run.answers.iter().map(|answer| answer.total_steps).sum::<usize>() as f64 / count.max(1) as f64,
-        puzzles_per_second: count as f64 / run.elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
-        latency_p50_ms: percentile(&latencies, 0.5),
-        latency_p99_ms: percentile(&latencies, 0.99),
-    }
-}
-
-/// One puzzle's facts and successes.
-#[derive(Debug)]
-struct Judged {
-    guesses: u32,
-    givens: usize,
-    exact: bool,
-    verified: bool,
-    engine: Option<bool>,
-    correct_cells: f64,
-    q_is_right: bool,
-}
-
-impl Judged {
-    fn new(puzzle: &EvaluationPuzzle, outcome: &RawOutcome, answer: Option<&Answer>) -> Self {
+/// Scores of a raw run, in which every puzzle took `steps` steps.
+pub fn score_raw(puzzles: &[EvaluationPuzzle], outcomes: &[RawOutcome], steps: usize) -> RawScore {
+    let mut tally = StepsTally::new(&[steps], steps);
+    for (number, (puzzle, outcome)) in puzzles.iter().zip(outcomes).enumerate() {
         let label = tokens_of(&puzzle.solution);
         let correct = label.iter().zip(&outcome.answer).filter(|(label, answer)| label == answer).count();
-        let exact = correct == label.len();
-        Self {
-            guesses: puzzle.guesses,
-            givens: puzzle.puzzle.givens(),
-            exact,
-            verified: outcome.first_verified.is_some(),
-            engine: answer.map(|answer| answer.verified),
-            correct_cells: correct as f64 / label.len() as f64,
-            q_is_right: (outcome.q > 0.0) == exact,
+        let at = |holds: bool| if holds { vec![steps] } else { Vec::new() };
+        tally.add(Entry::Puzzle(StepsRecord {
+            facts: Facts {
+                puzzle: number as u64,
+                hardness: u64::from(puzzle.guesses),
+                givens: Some(puzzle.puzzle.givens() as u64),
+            },
+            exact_at: at(correct == label.len()),
+            obeys_at: at(outcome.obeys),
+            q_at: at(outcome.q > 0.0),
+            first_verified: outcome.first_verified,
+            correct_cells: correct,
+            labelled_cells: label.len(),
+        }));
+    }
+    tally.score(None)
+}
+
+/// Kinds of puzzles, to be put into groups.
+#[derive(Debug)]
+pub(super) struct Grouping<'k> {
+    pub(super) kinds: &'k BTreeMap<Kind, Solved>,
+    /// Whether the engine was asked, too.
+    pub(super) has_engine: bool,
+}
+
+impl Grouping<'_> {
+    pub(super) fn overall(&self) -> Group {
+        let mut all = Solved::default();
+        self.kinds.values().for_each(|solved| all.add(*solved));
+        all.group("all".into(), self.has_engine)
+    }
+
+    /// Groups of Sudoku by our solver's guesses.
+    pub(super) fn by_guesses(&self) -> Vec<Group> {
+        self.grouped(|&(hardness, givens)| givens.map(|_| guesses_bucket(hardness)))
+    }
+
+    /// Groups of Sudoku by givens.
+    pub(super) fn by_givens(&self) -> Vec<Group> {
+        let spans = Spans::new(self.kinds.keys().filter_map(|&(_, givens)| givens));
+        self.grouped(|&(_, givens)| givens.map(|givens| spans.bucket(givens)))
+    }
+
+    /// Groups of mazes by the length of their shortest paths.
+    pub(super) fn by_length(&self) -> Vec<Group> {
+        let spans = Spans::new(self.kinds.keys().filter(|(_, givens)| givens.is_none()).map(|&(length, _)| length));
+        self.grouped(|&(length, givens)| givens.is_none().then(|| spans.bucket(length)))
+    }
+
+    /// Groups in the order of their buckets' numbers.
+    fn grouped(&self, bucket: impl Fn(&Kind) -> Option<BucketKey>) -> Vec<Group> {
+        let mut groups: BTreeMap<BucketKey, Solved> = BTreeMap::new();
+        for (kind, solved) in self.kinds {
+            if let Some(key) = bucket(kind) {
+                groups.entry(key).or_default().add(*solved);
+            }
         }
+        groups.into_iter().map(|(key, solved)| solved.group(key.label, self.has_engine)).collect()
     }
 }
 
-fn group<'j>(label: String, judged: impl Iterator<Item = &'j Judged> + Clone) -> Group {
-    let puzzles = judged.clone().count();
-    Group {
-        label,
-        puzzles,
-        raw: share(judged.clone().filter(|judged| judged.exact).count(), puzzles),
-        verified: share(judged.clone().filter(|judged| judged.verified).count(), puzzles),
-        engine: judged
-            .map(|judged| judged.engine)
-            .try_fold(0, |solved, engine| engine.map(|engine| solved + usize::from(engine)))
-            .map(|solved| share(solved, puzzles)),
-    }
-}
-
-/// Groups in the order of their buckets' numbers.
-fn grouped(judged: &[Judged], bucket: impl Fn(&Judged) -> BucketKey) -> Vec<Group> {
-    let mut groups: BTreeMap<BucketKey, Vec<&Judged>> = BTreeMap::new();
-    for one in judged {
-        groups.entry(bucket(one)).or_default().push(one);
-    }
-    groups.into_iter().map(|(key, members)| group(key.label, members.iter().copied())).collect()
-}
-
-fn share(successes: usize, total: usize) -> Share {
-    Share::of(successes as u64, total as u64)
-}
-
-/// Nearest-rank percentile in milliseconds of sorted durations.
-fn percentile(sorted: &[Duration], quantile: f64) -> f64 {
-    let rank = (quantile * sorted.len() as f64).ceil().max(1.0) as usize;
-    sorted.get(rank - 1).map_or(0.0, |duration| duration.as_secs_f64() * 1e3)
+/// Nearest-rank percentile in milliseconds of sorted microseconds.
+pub(super) fn percentile(sorted_us: &[u64], quantile: f64) -> f64 {
+    let rank = (quantile * sorted_us.len() as f64).ceil().max(1.0) as usize;
+    sorted_us.get(rank - 1).map_or(0.0, |&us| us as f64 / 1e3)
 }
 
 #[cfg(test)]
@@ -174,7 +162,7 @@ mod tests {
     }
 
     fn outcome(answer: Vec<i64>, q: f32, first_verified: Option<usize>) -> RawOutcome {
-        RawOutcome { answer, q, first_verified }
+        RawOutcome { obeys: first_verified.is_some() && q > 0.0, answer, q, first_verified }
     }
 
     #[test]
@@ -195,7 +183,7 @@ mod tests {
             outcome(vec![1; 16], 1.0, None),
             outcome(right(3), -1.0, Some(3)),
         ];
-        let score = score_raw(&puzzles, &outcomes, None);
+        let score = score_raw(&puzzles, &outcomes, 16);
         assert!((score.overall.raw.accuracy - 0.5).abs() < 1e-12);
         assert!((score.overall.verified.accuracy - 0.75).abs() < 1e-12);
         assert_eq!(score.overall.raw.interval, wilson_interval(2, 4));
@@ -211,7 +199,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_nearest_ranks() {
-        let sorted: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        let sorted: Vec<u64> = (1..=200).map(|ms| 1000 * ms).collect();
         assert!((percentile(&sorted, 0.5) - 100.0).abs() < 1e-9);
         assert!((percentile(&sorted, 0.99) - 198.0).abs() < 1e-9);
         assert!((percentile(&sorted[..1], 0.99) - 1.0).abs() < 1e-9);

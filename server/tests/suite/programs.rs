@@ -23,8 +23,7 @@ fn speedrun_measures_reports_and_shows_a_puzzle() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = write_random(folder.path(), "random", SudokuShape::FOUR);
     let out = folder.path().join("report");
-    let output =
-        speedrun(&["--checkpoint", text(&checkpoint), "--count", "21", "--batch-size", "8", "--out", text(&out)]);
+    let output = speedrun(&["--checkpoint", text(&checkpoint), "--count", "21", "--clients", "8", "--out", text(&out)]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stdout = String::from_utf8(output.stdout).unwrap();
     for says in

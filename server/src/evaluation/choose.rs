@@ -1,0 +1,129 @@
+//! Which policy a model's puzzles are worth: candidates, and the rule that chooses among measured ones.
+//! Owns both; leaves measuring to the program.
+
+use datasets::scoring::Share;
+use models::checkpoint::{InferenceDefaults, Measured, NoiseTarget};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Policy, Restarts};
+
+/// Verified accuracy that the cheapest candidate may fall short of the best one by.
+pub const TOLERANCE: f64 = 0.001;
+/// The rule in words.
+pub const RULE: &str = "fewest mean steps among the candidates within 0.1 points of the best verified accuracy";
+/// Steps of the first chain while others are tried, unless the model is not safe so deep.
+const DEPTH: usize = 64;
+/// Steps of a chain that is tried alone.
+const DEPTH_ALONE: usize = 128;
+
+/// A policy and what it was measured to be worth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The policy.
+    pub policy: Policy,
+    /// Puzzles solved by the rules.
+    pub verified: Share,
+    /// Supervision steps per puzzle, of all chains.
+    pub mean_steps: f64,
+}
+
+/// The outcome of a choice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Everything that was measured.
+    pub candidates: Vec<Candidate>,
+    /// Which of them was chosen.
+    pub chosen: usize,
+    /// How.
+    pub rule: String,
+}
+
+/// Policies worth measuring for a model that was trained with `halt_max_steps` and can think for `safe_max_steps`: the
+/// first chain alone, copies with and without noise, rollouts, in half of the steps and in all of them.
+pub fn candidates(halt_max_steps: usize, safe_max_steps: usize) -> Vec<Policy> {
+    let none = Restarts::NONE;
+    let copies = |augmentations, sigma, noise| Restarts { augmentations, sigma, noise, ..none };
+    let rollouts = |rollouts, sigma, noise| Restarts { rollouts, sigma, noise, ..none };
+    let further = [
+        copies(8, 0.0, NoiseTarget::Latent),
+        copies(16, 0.0, NoiseTarget::Latent),
+        copies(8, 0.1, NoiseTarget::Latent),
+        copies(8, 0.25, NoiseTarget::Latent),
+        copies(8, 0.25, NoiseTarget::Answer),
+        rollouts(8, 0.25, NoiseTarget::Latent),
+        rollouts(8, 0.25, NoiseTarget::All),
+    ];
+    let mut policies =
+        vec![Policy::plain(halt_max_steps), Policy::plain(DEPTH_ALONE.min(safe_max_steps).max(halt_max_steps))];
+    for max_steps in [halt_max_steps.div_ceil(2), halt_max_steps] {
+        let depth = DEPTH.min(safe_max_steps).max(max_steps);
+        policies.extend(
+            further.map(|restarts| Policy { restarts: Restarts { depth, ..restarts }, ..Policy::plain(max_steps) }),
+        );
+    }
+    // Of a model with very few steps several are the same.
+    let mut distinct: Vec<Policy> = Vec::with_capacity(policies.len());
+    for policy in policies {
+        if !distinct.contains(&policy) {
+            distinct.push(policy);
+        }
+    }
+    distinct
+}
+
+/// The candidate with the fewest mean steps among those within [`TOLERANCE`] of the best verified accuracy; of equal
+/// ones the first. `None` without candidates.
+pub fn choose(candidates: &[Candidate]) -> Option<usize> {
+    let best = candidates.iter().map(|candidate| candidate.verified.accuracy).fold(0.0, f64::max);
+    // A hair more, so that 0.1 points are not lost to rounding.
+    let good = |candidate: &Candidate| candidate.verified.accuracy + TOLERANCE + 1e-9 >= best;
+    let good = candidates.iter().enumerate().filter(|(_, candidate)| good(candidate));
+    good.min_by(|left, right| left.1.mean_steps.total_cmp(&right.1.mean_steps)).map(|(index, _)| index)
+}
+
+/// What goes into the manifest.
+pub fn defaults(candidate: &Candidate, safe_max_steps: Option<usize>, measured: Measured) -> InferenceDefaults {
+    let Policy { max_steps, restarts, .. } = candidate.policy;
+    let Restarts { augmentations, rollouts, sigma, noise, depth } = restarts;
+    InferenceDefaults {
+        max_steps,
+        augmentations,
+        rollouts,
+        sigma,
+        noise,
+        depth,
+        safe_max_steps,
+        measured: Some(measured),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(solved: u64, mean_steps: f64) -> Candidate {
+        Candidate { policy: Policy::plain(16), verified: Share::of(solved, 2000), mean_steps }
+    }
+
+    #[test]
+    fn the_cheapest_of_the_good_ones_is_chosen() {
+        // 0.1 points of 2000 puzzles are two puzzles.
+        let measured = [candidate(1995, 30.0), candidate(1993, 12.0), candidate(1992, 8.0), candidate(1994, 12.0)];
+        assert_eq!(choose(&measured), Some(1));
+        assert_eq!(choose(&measured[2..]), Some(0));
+        assert_eq!(choose(&[candidate(0, 16.0), candidate(0, 5.0)]), Some(1));
+        assert_eq!(choose(&[]), None);
+    }
+
+    #[test]
+    fn candidates_are_different_and_no_deeper_than_is_safe() {
+        for (halt, safe) in [(16, 256), (16, 32), (4, 4), (1, 1)] {
+            let all = candidates(halt, safe);
+            for (index, policy) in all.iter().enumerate() {
+                assert!(!all[..index].contains(policy), "{policy:?} stands twice");
+                assert!(policy.max_steps.max(policy.restarts.depth) <= safe.max(halt), "{policy:?}");
+            }
+        }
+        assert_eq!(candidates(16, 256).len(), 16);
+    }
+}
