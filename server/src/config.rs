@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{FalseyValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use exporter::runtime::{Optimization, Provider, SessionOptions};
 
 use crate::ServerError;
 use crate::default_policy::RestartWishes;
 use crate::engine::{Batching, NoiseTarget};
+use crate::eval_cli::EvalArgs;
 use crate::http::{HttpLimits, HttpOptions, KeySource};
 use crate::model::{checkpoints_in, shipped_directory};
 use crate::registry::EngineLimits;
@@ -29,6 +30,10 @@ pub use operations::{AccessArgs, ConnectionArgs, ShutdownArgs, TelemetryArgs};
 #[derive(Debug, Clone, Parser)]
 #[command(name = "server", version, verbatim_doc_comment)]
 pub struct ServerArgs {
+    /// Instead of serving.
+    #[command(subcommand)]
+    pub command: Option<ServerCommand>,
+
     /// Folder of a checkpoint (manifest.json, model.safetensors). May be given several times, in the order in which
     /// models of one task are asked; in the environment, separate folders with commas. Default: every shipped model.
     #[arg(long = "checkpoint", env = "TRM_CHECKPOINT", value_delimiter = ',', value_name = "DIR")]
@@ -122,6 +127,16 @@ pub struct ServerArgs {
     /// What the process tells.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
+}
+
+/// What the program does instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ServerCommand {
+    /// Measure a model on a whole data set: accuracies raw and verified, curves, a policy for its manifest. Goes on
+    /// where it was killed, and can be shared out between machines.
+    ///
+    /// Example: server eval --task sudoku --checkpoint DIR --data DIR --out results/mine
+    Eval(Box<EvalArgs>),
 }
 
 /// What is tried when the first chain of thought has found no answer that obeys the rules. What is not said here is as

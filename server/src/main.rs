@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use exporter::runtime;
 use server::arc;
-use server::config::{ServerArgs, ServerConfig};
+use server::config::{ServerArgs, ServerCommand, ServerConfig};
+use server::eval_cli;
 use server::http::{Access, ServerParts, routes};
 use server::lifecycle::{Lifecycle, Phase};
 use server::registry::{Models, Registry, ServedModel};
@@ -38,7 +39,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let config = ServerArgs::parse().resolve()?;
+    let args = ServerArgs::parse();
+    if let Some(ServerCommand::Eval(eval_args)) = &args.command {
+        return eval_cli::eval(eval_args);
+    }
+    let config = args.resolve()?;
     let telemetry = telemetry::start(&config.telemetry)?;
     signals::allow_all_descriptors();
     let library = runtime::load_with_pool(config.session.threads, config.session.spinning)?;

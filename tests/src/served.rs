@@ -12,8 +12,7 @@ use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
 use server::RuntimeFacts;
 use server::config::session_options;
-use server::engine::Policy;
-use server::evaluation::measure::run_engine;
+use server::engine::{Policy, Request};
 use server::evaluation::puzzle_set::PuzzleSet;
 use server::http::{HttpLimits, router};
 use server::registry::{EngineLimits, Models, Registry, ServedModel};
@@ -66,9 +65,11 @@ pub async fn post_puzzles(routes: &Router, puzzles: &[String]) -> Vec<Value> {
 
 /// Share of puzzles that the engine answers with the label, within the model's own number of steps.
 pub fn exact_share(model: &ServedModel, set: &PuzzleSet) -> f64 {
-    let tokens: Vec<Vec<i64>> = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
-    let run = run_engine(&model.engine, &tokens, Policy::plain(model.card.arch.halt_max_steps()), 8, |_| {}).unwrap();
+    let policy = Policy::plain(model.card.arch.halt_max_steps());
+    let requests = set.puzzles.iter().map(|puzzle| Request::new(tokens_of(&puzzle.puzzle)).with_policy(policy));
+    let pending = model.engine.submit_all(requests.collect()).unwrap();
     let labels = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.solution));
-    let exact = run.answers.iter().zip(labels).filter(|(answer, label)| answer.tokens == *label).count();
-    exact as f64 / tokens.len() as f64
+    let exact = pending.into_iter().zip(labels).map(|(pending, label)| pending.wait().unwrap().tokens == label);
+    let exact = exact.filter(|&exact| exact).count();
+    exact as f64 / set.puzzles.len() as f64
 }

@@ -69,7 +69,7 @@ fn evaluated_by_server(checkpoint: &Checkpoint, extra_clues: usize) -> RawScore 
     let mut loaded = server::model::load(checkpoint.directory(), &one_thread()).unwrap();
     let rules = task::rules(loaded.task);
     let outcomes = run_raw(&mut loaded.step_model, &*rules, &tokens(&set), HALT_STEPS, 16, |_| {}).unwrap();
-    score_raw(&set.puzzles, &outcomes, None)
+    score_raw(&set.puzzles, &outcomes, HALT_STEPS)
 }
 
 /// Outputs of the step graph and the unrolled one, in both flavours.

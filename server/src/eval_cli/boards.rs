@@ -173,7 +173,7 @@ impl Evaluation {
         trace: bool,
         record: impl Fn(&BoardPuzzle, &crate::engine::Answer) -> R,
     ) -> Result<()> {
-        let identity = self.identity(name, policy, extra);
+        let identity = self.identity(name, policy, &extra);
         let mut log = EvaluationLog::open(&log_path(&self.folder, name), &identity, self.shard)?;
         let bar = progress_bar(self.source.count(), message.to_owned())?;
         let request = |puzzle: &BoardPuzzle| {
@@ -199,7 +199,7 @@ impl Evaluation {
     }
 
     /// Everything that the results of a part depend on.
-    fn identity(&self, part: &str, policy: &Policy, extra: Value) -> Value {
+    fn identity(&self, part: &str, policy: &Policy, extra: &Value) -> Value {
         json!({
             "part": part,
             "task": self.model.task.to_string(),
@@ -241,8 +241,8 @@ impl Evaluation {
         let plain = Policy { halting: Halting::Fixed, ..Policy::plain(deepest) };
         let extra = json!({ "points": self.step_points, "raw_steps": self.steps });
         let wanted = [
-            (Part::Steps, self.identity(Part::Steps.name(), &plain, extra)),
-            (Part::Served, self.identity(Part::Served.name(), policy, json!({}))),
+            (Part::Steps, self.identity(Part::Steps.name(), &plain, &extra)),
+            (Part::Served, self.identity(Part::Served.name(), policy, &json!({}))),
         ];
         let is_this_run = |folder: &PathBuf| {
             let agrees = |(part, identity): &(Part, Value)| match header_of(&log_path(folder, part.name())) {

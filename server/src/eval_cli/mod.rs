@@ -193,7 +193,7 @@ pub fn evaluate_all(args: &BoardArgs) -> Result<()> {
     let mut evaluated = 0;
     for checkpoint in checkpoints_in(&shipped_directory(args.models_dir.as_deref())?)? {
         let Some(task) = checkpoint::board_task_of(&checkpoint)? else { continue };
-        let name = checkpoint.file_name().map(Path::new).unwrap_or(Path::new("model")).to_owned();
+        let name = checkpoint.file_name().map_or(Path::new("model"), Path::new).to_owned();
         let out = args.out.as_ref().map(|out| out.join(&name));
         evaluate_boards(task, &BoardArgs { checkpoint: Some(checkpoint), out, ..args.clone() })?;
         evaluated += 1;

@@ -305,7 +305,9 @@ fn classify(line: Vec<u8>, pending: &[String]) -> Result<Line, String> {
     }
     let seal: Seal = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let mut hash = Sha256::new();
-    pending.iter().for_each(|text| hash.update(text.as_bytes()));
+    for text in pending {
+        hash.update(text.as_bytes());
+    }
     if seal.lines == pending.len() && seal.sha256 == hex(&hash.finalize()) {
         return Ok(Line::Seal(seal));
     }

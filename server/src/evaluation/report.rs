@@ -164,8 +164,8 @@ impl Report {
             .into_iter()
             .map(|mut table| table.load_style(ASCII_MARKDOWN).to_string() + "\n\n")
             .collect();
-        let pictures: String =
-            self.charts().iter().map(|(name, _)| format!("![{}]({name}.svg)\n\n", name.replace('-', " "))).collect();
+        let picture = |name: &str| format!("![{}]({name}.svg)\n\n", name.replace('-', " "));
+        let pictures: Vec<String> = self.charts().iter().map(|(name, _)| picture(name)).collect();
         let RunFacts { model, machine, runtime, .. } = &self.run;
         let config = serde_json::to_string(&model.arch).expect("a config holds only strings and numbers");
         format!(
@@ -189,6 +189,7 @@ impl Report {
             steps = self.run.steps,
             restarts = restarts_in_words(&self.engine.policy),
             curves = curves.concat(),
+            pictures = pictures.concat(),
             parameters = model.parameters,
             sha256 = model.sha256,
             step = model.step,
