@@ -129,6 +129,10 @@ impl<M: StepModel> Scheduler<M> {
 
     /// Grants free rows: to new requests in order of arrival and to further chains in order of their requests'.
     fn admit(&mut self, queue: &Queue, now: Instant) {
+        if self.is_idle() {
+            // What idle engines do next depends on nothing but what is asked next: evaluations rely on it.
+            self.grants = 0;
+        }
         let occupied = self.occupied();
         let free = self.slots - occupied;
         let waiting: usize = self.searches.values().map(Search::waiting_chains).sum();

@@ -138,12 +138,12 @@ impl Evaluation {
         let record =
             |puzzle: &BoardPuzzle, answer: &_| StepsRecord::of(puzzle, answer, &self.step_points, self.steps, &*rules);
         let extra = json!({ "points": self.step_points, "raw_steps": self.steps });
-        self.run_part(Part::Steps.name(), &policy, extra, &format!("raw: all {deepest} steps"), true, record)
+        self.run_part(Part::Steps.name(), &policy, &extra, &format!("raw: all {deepest} steps"), true, record)
     }
 
     /// Every puzzle as a client would get it answered under `policy`.
     pub(super) fn run_served(&self, name: &str, policy: Policy, message: &str) -> Result<()> {
-        self.run_part(name, &policy, json!({}), message, false, ServedRecord::of)
+        self.run_part(name, &policy, &json!({}), message, false, ServedRecord::of)
     }
 
     /// Chains to their end, which vote: copies where the policy has copies or no chains at all, else rollouts.
@@ -161,19 +161,19 @@ impl Evaluation {
         let rules: std::sync::Arc<dyn Rules> = task::rules(self.model.task);
         let record = |puzzle: &BoardPuzzle, answer: &_| ChainsRecord::of(puzzle, answer, &self.chain_points, &*rules);
         let message = format!("curve: {} chains", chains + 1);
-        self.run_part(Part::Chains.name(), &policy, json!({ "points": self.chain_points }), &message, true, record)
+        self.run_part(Part::Chains.name(), &policy, &json!({ "points": self.chain_points }), &message, true, record)
     }
 
     fn run_part<R: Serialize>(
         &self,
         name: &str,
         policy: &Policy,
-        extra: Value,
+        extra: &Value,
         message: &str,
         trace: bool,
         record: impl Fn(&BoardPuzzle, &crate::engine::Answer) -> R,
     ) -> Result<()> {
-        let identity = self.identity(name, policy, &extra);
+        let identity = self.identity(name, policy, extra);
         let mut log = EvaluationLog::open(&log_path(&self.folder, name), &identity, self.shard)?;
         let bar = progress_bar(self.source.count(), message.to_owned())?;
         let request = |puzzle: &BoardPuzzle| {

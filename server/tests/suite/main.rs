@@ -13,6 +13,8 @@ mod default_policy;
 mod engine;
 #[path = "../../../datasets/tests/common/fixtures.rs"]
 mod golden;
+mod evaluation;
+mod evaluation_figures;
 mod gpu_wanted;
 mod http;
 mod http_maze;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use datasets::maze::MazeShape;
 use datasets::sudoku::SudokuShape;
 use models::checkpoint::{HostTensor, write};
 use models::{
@@ -81,6 +82,26 @@ pub(crate) fn write_architecture(
 ) -> PathBuf {
     let num_puzzle_identifiers = table.len().checked_div(arch.puzzle_emb_ndim()).unwrap_or(1);
     let dims = ModelDims { vocab_size: shape.vocab_size(), seq_len: shape.cells(), num_puzzle_identifiers };
+    write_of(&parent.join(name), dims, "sudoku", table, arch)
+}
+
+/// Writes `{parent}/{name}`: an untrained TRM for mazes of `shape`.
+pub(crate) fn write_maze(parent: &Path, name: &str, shape: MazeShape) -> PathBuf {
+    let arch = ArchitectureConfig::Trm(TrmConfig {
+        hidden_size: 32,
+        num_heads: 2,
+        H_cycles: 2,
+        L_cycles: 2,
+        L_layers: 1,
+        puzzle_emb_ndim: 0,
+        halt_max_steps: 4,
+        ..TrmConfig::default()
+    });
+    let dims = ModelDims { vocab_size: MazeShape::VOCAB_SIZE, seq_len: shape.cells(), num_puzzle_identifiers: 1 };
+    write_of(&parent.join(name), dims, "maze", &[], arch)
+}
+
+fn write_of(directory: &Path, dims: ModelDims, task: &str, table: &[f32], arch: ArchitectureConfig) -> PathBuf {
     let initializer = Initializer::new(7);
     let tensors = arch.parameter_specs(&dims).unwrap().into_iter().map(|spec| {
         let mut values = initializer.draw(&spec);
@@ -92,7 +113,6 @@ pub(crate) fn write_architecture(
         }
         (spec.name.clone(), HostTensor::float32(&spec.shape, &values))
     });
-    let directory = parent.join(name);
-    write(&directory, &Manifest::new(arch, dims, "sudoku"), &tensors.collect(), |_| Ok(())).unwrap();
-    directory
+    write(directory, &Manifest::new(arch, dims, task), &tensors.collect(), |_| Ok(())).unwrap();
+    directory.to_owned()
 }
