@@ -14,9 +14,21 @@ use server::registry::{EngineLimits, ServedModel};
 
 use crate::random_checkpoint::write_maze;
 
-/// A model that has learned something: the shipped one for 4×4 boards.
+/// A model that knows nearly everything: the shipped one for 4×4 boards.
 fn learned() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-4x4")
+}
+
+/// A model that has much to think about: the shipped one for 9×9 boards, in few steps.
+fn eval_hard(out: &Path, arguments: &[&str]) -> Command {
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
+    let dials = ["--block", "4", "--steps", "4", "--augmentations", "2", "--depth", "6"];
+    let mut command = command(
+        env!("CARGO_BIN_EXE_server"),
+        &["eval", "--checkpoint", text(&checkpoint), "--out", text(out)],
+    );
+    command.args(dials).args(arguments);
+    command
 }
 
 fn command(program: &str, arguments: &[&str]) -> Command {
@@ -86,22 +98,22 @@ fn wait_for_block(process: &mut Child, log: &Path) {
 fn a_killed_run_goes_on_and_reports_what_an_uninterrupted_one_does() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
-    let arguments = ["--count", "600", "--block", "4", "--steps", "4"];
-    done(eval(&whole, &arguments));
+    let arguments = ["--count", "48"];
+    done(eval_hard(&whole, &arguments));
     for log in ["steps", "served"] {
-        let mut process = eval(&killed, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = eval_hard(&killed, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_for_block(&mut process, &killed.join(format!("log/{log}.jsonl")));
         // SIGKILL.
         process.kill().unwrap();
         process.wait().unwrap();
         assert!(!killed.join("report.json").exists());
     }
-    done(eval(&killed, &arguments));
+    done(eval_hard(&killed, &arguments));
     assert_eq!(figures(&killed), figures(&whole));
     // A model that solves neither all nor nothing, and some puzzles only after restarts: figures that could differ.
     let report = figures(&whole);
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap();
-    assert!(number("/exact_accuracy") > 0.5 && number("/exact_accuracy") < 1.0, "{}", number("/exact_accuracy"));
+    assert!(number("/exact_accuracy") > 0.1 && number("/exact_accuracy") < 0.9, "{}", number("/exact_accuracy"));
     assert!(number("/engine/restarted") > 0.0);
 }
 
@@ -126,7 +138,7 @@ fn shards_merge_to_the_report_of_the_whole() {
         ["--count", "45", "--block", "4", "--steps", "4", "--curve", "--curve-steps", "8", "--curve-chains", "4"];
     done(eval(&at("whole"), &arguments));
     for shard in 1..=3 {
-        let mut command = eval(&at(&shard.to_string()), &arguments);
+        let mut command = eval_hard(&at(&shard.to_string()), &arguments);
         command.args(["--shard", &format!("{shard}/3")]);
         done(command);
     }
@@ -146,7 +158,7 @@ fn shards_merge_to_the_report_of_the_whole() {
     assert!(doubled.contains("shard 1/3 is there twice"), "{doubled}");
     let foreign = refused(&merge(&[&one, &at("whole")], &at("none")));
     assert!(foreign.contains("shard 1/3 with shard 1/1"), "{foreign}");
-    done(eval(&at("other"), &["--count", "44", "--block", "4", "--steps", "4", "--shard", "2/3"]));
+    done(eval_hard(&at("other"), &["--count", "44", "--shard", "2/3"]));
     let other = refused(&merge(&[&one, &at("other"), &three], &at("none")));
     assert!(other.contains("is 45 in the one and 44 in the other"), "{other}");
 }

@@ -110,19 +110,19 @@ fn raw_and_verified_are_counted_apart_at_every_step() {
 
 #[test]
 fn points_of_a_curve_equal_runs_of_that_many_steps() {
-    const POINTS: [usize; 5] = [1, 2, 4, 8, 32];
+    const POINTS: [usize; 5] = [1, 2, 4, 8, 16];
     let session = SessionOptions { threads: 1, ..SessionOptions::default() };
-    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-4x4");
-    let set = puzzle_set::generated(SudokuShape::FOUR, 5, 0, 40).unwrap();
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
+    let set = puzzle_set::generated(SudokuShape::NINE, 5, 0, 24).unwrap();
     let tokens: Vec<Vec<i64>> = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
-    let rules = task::rules(Task::Sudoku(SudokuShape::FOUR));
+    let rules = task::rules(Task::Sudoku(SudokuShape::NINE));
 
     let limits = EngineLimits { batching: Batching::Padded, ..EngineLimits::plain(8, 64, 64) };
     let model = ServedModel::load(&checkpoint, &session, limits).unwrap();
-    let policy = Policy { halting: Halting::Fixed, ..Policy::plain(32) };
+    let policy = Policy { halting: Halting::Fixed, ..Policy::plain(16) };
     let request = |tokens: &Vec<i64>| Request { trace: true, ..Request::new(tokens.clone()).with_policy(policy) };
     let pending = model.engine.submit_all(tokens.iter().map(request).collect()).unwrap();
-    let source = PuzzleSource::generated(Task::Sudoku(SudokuShape::FOUR), 5, 0, 40).unwrap();
+    let source = PuzzleSource::generated(Task::Sudoku(SudokuShape::NINE), 5, 0, 24).unwrap();
     let mut tally = StepsTally::new(&POINTS, 8);
     for (pending, puzzle) in pending.into_iter().zip(read_all(&source)) {
         let answer = pending.wait().unwrap();
