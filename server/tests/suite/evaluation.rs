@@ -134,9 +134,8 @@ fn a_finished_run_is_reported_again_without_being_run_again() {
 fn shards_merge_to_the_report_of_the_whole() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let arguments =
-        ["--count", "45", "--block", "4", "--steps", "4", "--curve", "--curve-steps", "8", "--curve-chains", "4"];
-    done(eval(&at("whole"), &arguments));
+    let arguments = ["--count", "45", "--curve", "--curve-steps", "8", "--curve-chains", "4"];
+    done(eval_hard(&at("whole"), &arguments));
     for shard in 1..=3 {
         let mut command = eval_hard(&at(&shard.to_string()), &arguments);
         command.args(["--shard", &format!("{shard}/3")]);
