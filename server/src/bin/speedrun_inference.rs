@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use server::eval_cli::{BoardArgs, BoardTask, evaluate_all, evaluate_boards};
+use server::eval_cli::{ArcArgs, BoardArgs, BoardTask, evaluate_all, evaluate_arc, evaluate_boards};
 
 /// Measures a tiny recursive model on held-out puzzles and shows it thinking.
 #[derive(Debug, Parser)]
@@ -24,6 +24,14 @@ enum Program {
     ///
     /// Example: speedrun-inference maze --checkpoint DIR --count 200
     Maze(Box<BoardArgs>),
+    /// ARC-AGI-1: the held-out tasks of the model's data set, votes over augmentations, submission.json.
+    ///
+    /// Example: speedrun-inference arc1 --checkpoint DIR --data data/arc1concept-aug-1000
+    Arc1(Box<ArcArgs>),
+    /// ARC-AGI-2, in the same way.
+    ///
+    /// Example: speedrun-inference arc2 --checkpoint DIR --data data/arc2concept-aug-1000
+    Arc2(Box<ArcArgs>),
     /// Every shipped model for Sudoku and mazes, one after the other.
     ///
     /// Example: speedrun-inference all --count 200 --no-show
@@ -34,6 +42,8 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Program::Sudoku(args) => evaluate_boards(BoardTask::Sudoku, &args),
         Program::Maze(args) => evaluate_boards(BoardTask::Maze, &args),
+        Program::Arc1(args) => evaluate_arc("arc1", &args),
+        Program::Arc2(args) => evaluate_arc("arc2", &args),
         Program::All(args) => evaluate_all(&args),
     };
     match ended {

@@ -18,9 +18,9 @@ use super::command_line;
 use super::logs::log_path;
 use super::output::{progress_bar, say};
 use crate::RuntimeFacts;
-use crate::arc::TaskIndex;
 use crate::arc::evaluation::{TestRow, predict};
 use crate::arc::figures::{ArcFigures, ArcRecord, figures};
+use crate::arc::{ATTEMPTS, TaskIndex};
 use crate::config::session_options;
 use crate::default_policy::RestartWishes;
 use crate::engine::{Batching, Policy};
@@ -35,8 +35,6 @@ use crate::task::Task;
 
 /// Name of the one part of an ARC evaluation.
 pub(super) const PART: &str = "arc";
-/// Attempts per test pair in a submission.
-const ATTEMPTS: usize = 2;
 /// Rows that are asked at a time, saved together.
 const BLOCK: usize = 64;
 
@@ -222,7 +220,12 @@ fn overview(figures: &ArcFigures, rows: usize, seconds: f64) -> Table {
     table
 }
 
-fn line(label: &str, colour: [u8; 3], figures: &ArcFigures, of: fn(&crate::arc::figures::VotesPoint) -> f64) -> ChartLine {
+fn line(
+    label: &str,
+    colour: [u8; 3],
+    figures: &ArcFigures,
+    of: fn(&crate::arc::figures::VotesPoint) -> f64,
+) -> ChartLine {
     let points = figures.curve.iter().map(|point| (point.augmentations as f64, of(point)));
     ChartLine { label: label.into(), colour, points: points.collect() }
 }

@@ -1,17 +1,22 @@
 //! `server eval merge`: the report of a whole run from the folders of its shards.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
 use super::logs::{Part, log_path, read_run, report};
 use super::output::say;
-use super::{MergeArgs, command_line};
+use super::{MergeArgs, arc, command_line};
 use crate::evaluation::log::{LogHeader, difference, header_of};
 use crate::evaluation::report::RunFacts;
 
 pub(super) fn merge(args: &MergeArgs) -> Result<()> {
+    if log_path(&args.shards[0], arc::PART).is_file() {
+        let headers = headers(args, arc::PART)?;
+        check(&headers)?;
+        return arc::report(&args.shards, &args.out);
+    }
     let mut facts = read_run(&args.shards[0])?;
     let mut parts = vec![Part::Steps, Part::Served];
     if !facts.chain_points.is_empty() {
@@ -19,11 +24,7 @@ pub(super) fn merge(args: &MergeArgs) -> Result<()> {
     }
     let mut clients = 0;
     for part in parts {
-        let headers: Vec<(&Path, LogHeader)> = args
-            .shards
-            .iter()
-            .map(|folder| Ok((folder.as_path(), header_of(&log_path(folder, part.name()))?)))
-            .collect::<Result<_>>()?;
+        let headers = headers(args, part.name())?;
         check(&headers)?;
         clients = headers[0].1.run["clients"].as_u64().unwrap_or_default() as usize;
     }
@@ -32,6 +33,11 @@ pub(super) fn merge(args: &MergeArgs) -> Result<()> {
     say(report.to_terminal())?;
     report.write(&args.out)?;
     say(format_args!("report   {} and report.md", args.out.join("report.json").display()))
+}
+
+fn headers<'a>(args: &'a MergeArgs, part: &str) -> Result<Vec<(&'a Path, LogHeader)>> {
+    let of = |folder: &'a PathBuf| Ok((folder.as_path(), header_of(&log_path(folder, part))?));
+    args.shards.iter().map(of).collect()
 }
 
 /// Whether the logs are all shards of one run, each once.

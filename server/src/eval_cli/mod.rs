@@ -1,6 +1,7 @@
 //! What `speedrun-inference` and `server eval` may be told, and the order of things in an evaluation.
 //! Owns arguments, progress and files; leaves every figure to `evaluation`.
 
+mod arc;
 mod boards;
 mod checkpoint;
 mod logs;
@@ -14,6 +15,7 @@ use std::time::SystemTime;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
+pub use self::arc::ArcArgs;
 use crate::config::RestartArgs;
 use crate::evaluation::Shard;
 use crate::model::{checkpoints_in, shipped_directory};
@@ -138,6 +140,8 @@ pub struct EvalArgs {
 pub enum EvalCommand {
     /// Make one report of the shards of a run.
     Merge(MergeArgs),
+    /// An ARC model on the held-out tasks of its data set: votes by number of augmentations, submission.json.
+    Arc(ArcArgs),
 }
 
 /// `server eval merge`.
@@ -168,6 +172,7 @@ impl BoardTask {
 pub fn eval(args: &EvalArgs) -> Result<()> {
     match &args.command {
         Some(EvalCommand::Merge(merge_args)) => merge::merge(merge_args),
+        Some(EvalCommand::Arc(arc_args)) => evaluate_arc("arc", arc_args),
         None => evaluate_boards(args.task, &args.args),
     }
 }
@@ -178,6 +183,14 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
 /// In a sentence for whoever typed the command.
 pub fn evaluate_boards(task: BoardTask, args: &BoardArgs) -> Result<()> {
     boards::evaluate(task, args, SystemTime::now())
+}
+
+/// Evaluates one model on ARC's held-out tasks; `name` is arc1 or arc2.
+///
+/// # Errors
+/// In a sentence for whoever typed the command.
+pub fn evaluate_arc(name: &str, args: &ArcArgs) -> Result<()> {
+    arc::evaluate(name, args, SystemTime::now())
 }
 
 /// Evaluates every shipped model with rules, each in a folder of its own.

@@ -351,8 +351,11 @@ fn digest_of_file(path: &Path) -> Result<String, EvaluationError> {
     Ok(hex(&hash.finalize()))
 }
 
-/// Digest of the names and contents of a folder's own files.
-fn digest_of_folder(directory: &Path) -> Result<String, EvaluationError> {
+/// Hex sha256 of the names and contents of a folder's own files; folders within it do not count.
+///
+/// # Errors
+/// When the folder or one of its files cannot be read.
+pub fn digest_of_folder(directory: &Path) -> Result<String, EvaluationError> {
     let entries = std::fs::read_dir(directory).map_err(|error| unreadable(directory, &error))?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();

@@ -23,10 +23,8 @@ fn learned() -> PathBuf {
 fn eval_hard(out: &Path, arguments: &[&str]) -> Command {
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
     let dials = ["--block", "4", "--steps", "4", "--augmentations", "2", "--depth", "6"];
-    let mut command = command(
-        env!("CARGO_BIN_EXE_server"),
-        &["eval", "--checkpoint", text(&checkpoint), "--out", text(out)],
-    );
+    let mut command =
+        command(env!("CARGO_BIN_EXE_server"), &["eval", "--checkpoint", text(&checkpoint), "--out", text(out)]);
     command.args(dials).args(arguments);
     command
 }
@@ -98,7 +96,7 @@ fn wait_for_block(process: &mut Child, log: &Path) {
 fn a_killed_run_goes_on_and_reports_what_an_uninterrupted_one_does() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
-    let arguments = ["--count", "48"];
+    let arguments = ["--count", "24"];
     done(eval_hard(&whole, &arguments));
     for log in ["steps", "served"] {
         let mut process = eval_hard(&killed, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -134,7 +132,7 @@ fn a_finished_run_is_reported_again_without_being_run_again() {
 fn shards_merge_to_the_report_of_the_whole() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let arguments = ["--count", "45", "--curve", "--curve-steps", "8", "--curve-chains", "4"];
+    let arguments = ["--count", "21", "--curve", "--curve-steps", "6", "--curve-chains", "2"];
     done(eval_hard(&at("whole"), &arguments));
     for shard in 1..=3 {
         let mut command = eval_hard(&at(&shard.to_string()), &arguments);
@@ -146,7 +144,7 @@ fn shards_merge_to_the_report_of_the_whole() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (merged, whole) = (figures(&at("merged")), figures(&at("whole")));
     assert_eq!(merged, whole);
-    assert_eq!(merged["puzzles"], 45);
+    assert_eq!(merged["puzzles"], 21);
     for chart in ["curve-steps.svg", "curve-steps.png", "curve-chains.svg", "curve-chains.png"] {
         assert!(fs::metadata(at("merged").join(chart)).unwrap().len() > 1000, "{chart}");
     }
@@ -157,9 +155,9 @@ fn shards_merge_to_the_report_of_the_whole() {
     assert!(doubled.contains("shard 1/3 is there twice"), "{doubled}");
     let foreign = refused(&merge(&[&one, &at("whole")], &at("none")));
     assert!(foreign.contains("shard 1/3 with shard 1/1"), "{foreign}");
-    done(eval_hard(&at("other"), &["--count", "44", "--shard", "2/3"]));
+    done(eval_hard(&at("other"), &["--count", "20", "--shard", "2/3"]));
     let other = refused(&merge(&[&one, &at("other"), &three], &at("none")));
-    assert!(other.contains("is 45 in the one and 44 in the other"), "{other}");
+    assert!(other.contains("is 21 in the one and 20 in the other"), "{other}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ use server::evaluation::{BoardPuzzle, PuzzleSource, Shard};
 use server::registry::{EngineLimits, ServedModel};
 use server::task::{self, Task, tokens_of};
 
+use crate::golden::unpack;
+
 /// Label 1; everything from 1 on obeys the rules, so that an answer may obey them and not be the label.
 struct FromOneOn;
 
@@ -203,7 +205,9 @@ fn sources_read_one_at_a_time_what_sets_hold() {
 #[test]
 fn mazes_come_with_a_shortest_path_as_label() {
     let hard = Task::Maze(MazeShape::HARD);
-    let built = read_all(&PuzzleSource::folder(hard, &fixture("maze_plain"), 4).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    unpack(&fixture("maze_plain"), folder.path());
+    let built = read_all(&PuzzleSource::folder(hard, folder.path(), 4).unwrap());
     assert_eq!(built.len(), 4);
     let drawn = read_all(&PuzzleSource::generated(Task::Maze(MazeShape::from_side(10).unwrap()), 0, 0, 4).unwrap());
     for maze in built.iter().chain(&drawn) {
@@ -211,7 +215,7 @@ fn mazes_come_with_a_shortest_path_as_label() {
         assert!(task::rules(Task::Maze(shape)).obeyed(&maze.tokens, &maze.label));
         assert_eq!(maze.label.iter().filter(|&&token| token == 5).count() as u64, maze.hardness);
     }
-    let wrong = PuzzleSource::folder(Task::Sudoku(SudokuShape::NINE), &fixture("maze_plain"), 4).unwrap_err();
+    let wrong = PuzzleSource::folder(Task::Sudoku(SudokuShape::NINE), folder.path(), 4).unwrap_err();
     assert!(
         wrong.to_string().contains("expected puzzles of task `sudoku`, as the model solves, found maze"),
         "{wrong}"

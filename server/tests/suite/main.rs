@@ -11,10 +11,10 @@ mod bodies;
 mod countdown;
 mod default_policy;
 mod engine;
-#[path = "../../../datasets/tests/common/fixtures.rs"]
-mod golden;
 mod evaluation;
 mod evaluation_figures;
+#[path = "../../../datasets/tests/common/fixtures.rs"]
+mod golden;
 mod gpu_wanted;
 mod http;
 mod http_maze;
