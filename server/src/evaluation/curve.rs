@@ -91,7 +91,7 @@ pub fn steps_chart(title: &str, points: &[StepPoint]) -> LineChart {
         x_scale: Scale::Doublings,
         lines: vec![
             line("verified by then", GREEN, |point| point.verified),
-            line("obeys the rules (raw)", BLUE, |point| point.obeys),
+            line("by the rules (raw)", BLUE, |point| point.obeys),
             line("exact (raw)", RED, |point| point.exact),
         ],
     }
