@@ -71,13 +71,10 @@ pub(super) fn evaluate(family: BoardTask, args: &BoardArgs, started: SystemTime)
     let block = args.block.map_or_else(|| default_block(loaded.task), |block| block as usize);
     let clients = usize::from(args.clients);
     let limits = EngineLimits {
-        slots: clients,
-        queue_capacity: block.max(clients),
         // Every answer then depends on its puzzle alone, to the last bit.
         batching: Batching::Padded,
-        max_steps_limit: deepest.max(policy::DEEPEST),
-        chains_limit: 128,
         restarts: RestartWishes::all(policy.restarts),
+        ..EngineLimits::plain(clients, block.max(clients), deepest.max(policy::DEEPEST))
     };
     let mut evaluation = Evaluation {
         model: ServedModel::start(loaded.card, loaded.task, loaded.step_model, limits)?,
