@@ -12,7 +12,7 @@ use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
 use server::RuntimeFacts;
 use server::config::session_options;
-use server::engine::{Policy, Request};
+use server::engine::{self, Policy};
 use server::evaluation::puzzle_set::PuzzleSet;
 use server::http::{HttpLimits, router};
 use server::registry::{EngineLimits, Models, Registry, ServedModel};
@@ -66,7 +66,7 @@ pub async fn post_puzzles(routes: &Router, puzzles: &[String]) -> Vec<Value> {
 /// Share of puzzles that the engine answers with the label, within the model's own number of steps.
 pub fn exact_share(model: &ServedModel, set: &PuzzleSet) -> f64 {
     let policy = Policy::plain(model.card.arch.halt_max_steps());
-    let requests = set.puzzles.iter().map(|puzzle| Request::new(tokens_of(&puzzle.puzzle)).with_policy(policy));
+    let requests = set.puzzles.iter().map(|puzzle| engine::Request::new(tokens_of(&puzzle.puzzle)).with_policy(policy));
     let pending = model.engine.submit_all(requests.collect()).unwrap();
     let labels = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.solution));
     let exact = pending.into_iter().zip(labels).map(|(pending, label)| pending.wait().unwrap().tokens == label);
