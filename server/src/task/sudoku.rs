@@ -41,7 +41,9 @@ pub fn tokens_of(board: &Board) -> Vec<i64> {
 /// When there are not as many tokens as cells.
 pub fn board_from_tokens(shape: SudokuShape, tokens: &[i64]) -> Board {
     let size = shape.size() as i64;
-    let cells =
-        tokens.iter().map(|token| token - 1).map(|value| if (1..=size).contains(&value) { value as u8 } else { 0 });
+    let cells = tokens
+        .iter()
+        .map(|token| token.saturating_sub(1))
+        .map(|value| if (1..=size).contains(&value) { value as u8 } else { 0 });
     Board::from_cells(shape, cells.collect()).expect("values lie within the board, and there is one per cell")
 }

@@ -6,16 +6,20 @@ mod arc;
 mod arc_golden;
 mod arc_http;
 mod arc_model;
+#[path = "../../../fuzz/fuzz_targets/arc_requests.rs"]
+mod arc_requests;
 mod arc_world;
 mod bodies;
 mod countdown;
 mod default_policy;
+mod deployment;
 mod engine;
 mod evaluation;
 mod evaluation_figures;
 #[path = "../../../datasets/tests/common/fixtures.rs"]
 mod golden;
 mod gpu_wanted;
+mod hostile_requests;
 mod http;
 mod http_maze;
 #[path = "../../../exporter/tests/common/hub_server.rs"]
@@ -32,6 +36,8 @@ mod published;
 mod puzzle_sets;
 mod random_checkpoint;
 mod reload;
+#[path = "../../../fuzz/fuzz_targets/requests.rs"]
+mod requests;
 mod restarts;
 mod running;
 mod samples;

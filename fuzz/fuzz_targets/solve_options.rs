@@ -1,0 +1,9 @@
+//! Any bytes as the options of a request.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+mod requests;
+
+fuzz_target!(|bytes: &[u8]| requests::check_options(bytes));

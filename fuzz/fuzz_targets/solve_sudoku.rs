@@ -1,0 +1,9 @@
+//! Any bytes as the body of `POST /solve/sudoku`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+mod requests;
+
+fuzz_target!(|bytes: &[u8]| requests::check_sudoku(bytes));
