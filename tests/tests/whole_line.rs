@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use trainer::act::Reasoner;
 use trainer::data::EvaluationData;
 use trainer::evaluate::{Evaluation, evaluate};
+use trainer::generator::Generator;
 use trainer::losses::LossType;
 use trainer::parameters::Parameters;
 
@@ -56,7 +57,7 @@ fn batch(set: &PuzzleSet) -> Batch {
 /// What `trainer eval --extra-clues` finds.
 fn evaluated_by_trainer(checkpoint: &Checkpoint, extra_clues: usize) -> Evaluation {
     let options = GeneratorOptions { size: 4, extra_clues: (extra_clues, extra_clues), ..GeneratorOptions::default() };
-    let data = EvaluationData::held_out(&options, HELD_OUT, 40).unwrap();
+    let data = EvaluationData::held_out(&Generator::Sudoku(options), HELD_OUT, 40).unwrap();
     let manifest = &checkpoint.manifest;
     let parameters = Parameters::from_checkpoint(checkpoint, Device::Cpu).unwrap();
     let reasoner = Reasoner::new(&manifest.arch, &manifest.dims, &parameters, LossType::default()).unwrap();

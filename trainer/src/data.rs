@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use datasets::batch::{Batch, TrainingSource};
 use datasets::loader::{FolderSource, LoaderOptions, TestBatches};
 use datasets::store::{DatasetMetadata, Split};
-use datasets::sudoku::{GeneratedSource, GeneratorOptions, held_out};
-use datasets::{DatasetError, IGNORE_LABEL_ID, Task};
+use datasets::{IGNORE_LABEL_ID, Task};
 use models::ModelDims;
 
 use crate::TrainError;
 use crate::config::PretrainConfig;
+use crate::generator::Generator;
 
 /// Held-out puzzles of an evaluation where the run does not say.
 const DEFAULT_EVAL_COUNT: usize = 1_000;
@@ -36,20 +36,15 @@ impl TrainingData {
     /// # Errors
     /// When a folder cannot be read or a setting does not fit it.
     pub fn open(config: &PretrainConfig, rank: usize, world_size: usize) -> Result<Self, TrainError> {
-        if let Some(options) = &config.generator {
-            let options = GeneratorOptions { seed: options.seed ^ config.seed, ..options.clone() };
-            let description = format!(
-                "generated {0}x{0} Sudoku, minimal plus {1}-{2} clues, seed {3}",
-                options.size, options.extra_clues.0, options.extra_clues.1, options.seed
-            );
-            let source = GeneratedSource::new(options, rank, world_size)?;
+        if let Some(generator) = &config.generator {
+            let generator = generator.seeded(config.seed);
             let total_steps = config.max_steps.unwrap_or_default();
             return Ok(Self {
-                source: Box::new(source),
+                source: generator.source(rank, world_size)?,
                 total_steps,
                 eval_interval_steps: config.eval_interval_steps.unwrap_or(total_steps),
                 first_eval_step: 0,
-                description,
+                description: generator.description(),
             });
         }
         // The reference evaluates whole intervals of epochs and draws each interval's order at once.
@@ -109,11 +104,14 @@ impl EvaluationData {
     /// # Errors
     /// When held-out puzzles cannot be drawn.
     pub fn of_run(config: &PretrainConfig) -> Result<Option<Self>, TrainError> {
-        if let Some(options) = &config.generator {
+        if let Some(generator) = &config.generator {
             let count = config.eval_count.unwrap_or(DEFAULT_EVAL_COUNT);
-            // Held-out puzzles are minimal whatever the training mix was, and come from a stream of their own.
-            let options = GeneratorOptions { extra_clues: (0, 0), ..options.clone() };
-            return Ok(Some(Self::held_out(&options, count, config.global_batch_size)?));
+            let mut generator = generator.clone();
+            if let Generator::Sudoku(options) = &mut generator {
+                // Held-out puzzles are minimal whatever the training mix was, and come from a stream of their own.
+                options.extra_clues = (0, 0);
+            }
+            return Ok(Some(Self::held_out(&generator, count, config.global_batch_size)?));
         }
         let paths = if config.data_paths_test.is_empty() { &config.data_paths } else { &config.data_paths_test };
         if !paths.iter().all(|path| path.join("test").is_dir()) {
@@ -131,12 +129,12 @@ impl EvaluationData {
     ///
     /// # Errors
     /// When the options are impossible.
-    pub fn held_out(options: &GeneratorOptions, count: usize, batch_size: usize) -> Result<Self, TrainError> {
-        let puzzles = held_out(options, count).map_err(DatasetError::from)?;
+    pub fn held_out(generator: &Generator, count: usize, batch_size: usize) -> Result<Self, TrainError> {
+        let puzzles = generator.held_out(count)?;
         let batches = puzzles.chunks(batch_size.max(1)).map(|chunk| Batch {
-            seq_len: options.size * options.size,
-            inputs: chunk.iter().flat_map(|held_out| held_out.puzzle.to_tokens()).collect(),
-            labels: chunk.iter().flat_map(|held_out| held_out.solution.to_tokens()).collect(),
+            seq_len: chunk[0].0.len(),
+            inputs: chunk.iter().flat_map(|(input, _)| input).copied().collect(),
+            labels: chunk.iter().flat_map(|(_, label)| label).copied().collect(),
             puzzle_identifiers: vec![0; chunk.len()],
             real_rows: chunk.len(),
         });

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use datasets::sudoku::{GeneratorOptions, SudokuShape, held_out};
+use datasets::Task;
 use models::checkpoint::write_file_with;
 use models::{Backend, Checkpoint, ForwardDtype, Model, ModelDims, ModelError, ParameterKind, StepInputs};
 use tch::{Device, Kind, Tensor};
@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 use crate::TrainError;
 use crate::backend::{Activation, TchBackend, Weight};
 use crate::data::EvaluationData;
+use crate::generator::Generator;
 use crate::parameters::Parameters;
 
 /// Type that everything is computed in.
@@ -92,14 +93,12 @@ impl ForwardInputs {
     /// When the task has no generator.
     pub fn held_out(checkpoint: &Checkpoint, rows: usize) -> Result<Self, TrainError> {
         let manifest = &checkpoint.manifest;
-        if !manifest.task.starts_with("sudoku") {
-            let problem = format!("the task is {}, puzzles are generated for sudoku only", manifest.task);
+        let task = Task::infer(manifest.dims.vocab_size, manifest.dims.seq_len);
+        let Some(generator) = task.and_then(Generator::of_task) else {
+            let problem = format!("the task is {}, puzzles are generated for sudoku and maze only", manifest.task);
             return Err(TrainError::state(checkpoint.directory(), problem));
-        }
-        let size = SudokuShape::from_cells(manifest.dims.seq_len).map_err(datasets::DatasetError::from)?.size();
-        let options = GeneratorOptions { size, ..GeneratorOptions::default() };
-        let puzzles = held_out(&options, rows).map_err(datasets::DatasetError::from)?;
-        let tokens = puzzles.iter().flat_map(|held_out| held_out.puzzle.to_tokens()).map(i64::from).collect();
+        };
+        let tokens = generator.held_out(rows)?.into_iter().flat_map(|(input, _)| input).map(i64::from).collect();
         Ok(Self { tokens, puzzle_identifiers: vec![0; rows] })
     }
 

@@ -12,6 +12,7 @@ pub mod data;
 mod error;
 pub mod evaluate;
 pub mod forward;
+pub mod generator;
 mod kernels;
 pub mod learner;
 mod logger;

@@ -4,6 +4,7 @@
 //! trainer pretrain data_paths="[data/sudoku]" arch.mlp_t=True arch.pos_encodings=none ema=True run_name=first
 //! trainer pretrain generator.size=4 max_steps=1000 arch.hidden_size=64 run_name=on-a-laptop
 //! trainer pretrain arch=hrm generator.size=4 max_steps=1000 arch.hidden_size=64 arch.num_heads=2 run_name=hrm
+//! trainer pretrain generator.task=maze generator.size=10 max_steps=1000 arch.hidden_size=64 arch.num_heads=2
 //! trainer pretrain resume=checkpoints/first
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
 //! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors
@@ -20,7 +21,6 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use datasets::Task;
 use datasets::scoring::{BoardScorer, ScoreReport, Scorer, SymmetricCopies};
-use datasets::sudoku::{GeneratorOptions, SudokuShape};
 use indicatif::ProgressBar;
 use models::{Checkpoint, ForwardDtype};
 use serde::Serialize;
@@ -31,6 +31,7 @@ use trainer::config::{DeviceKind, Override, PretrainConfig};
 use trainer::data::EvaluationData;
 use trainer::evaluate::Evaluation;
 use trainer::forward::{ForwardInputs, ForwardOptions, Precision, forward};
+use trainer::generator::Generator;
 use trainer::losses::LossType;
 use trainer::parameters::Parameters;
 use trainer::pretrain::{Outcome, device, pretrain, set_threads};
@@ -256,16 +257,17 @@ fn held_out(
     batch_size: usize,
 ) -> anyhow::Result<EvaluationData> {
     let manifest = &checkpoint.manifest;
-    if !manifest.task.starts_with("sudoku") {
+    let task = Task::infer(manifest.dims.vocab_size, manifest.dims.seq_len);
+    let Some(mut generator) = task.and_then(Generator::of_task) else {
         bail!(
-            "the checkpoint's task is {}, puzzles are generated for sudoku only; name a folder with --data",
+            "the checkpoint's task is {}, puzzles are generated for sudoku and maze only; name a folder with --data",
             manifest.task
         );
+    };
+    if let Generator::Sudoku(options) = &mut generator {
+        options.extra_clues = (extra_clues, extra_clues);
     }
-    let shape = SudokuShape::from_cells(manifest.dims.seq_len)?;
-    let options =
-        GeneratorOptions { size: shape.size(), extra_clues: (extra_clues, extra_clues), ..Default::default() };
-    Ok(EvaluationData::held_out(&options, count, batch_size)?)
+    Ok(EvaluationData::held_out(&generator, count, batch_size)?)
 }
 
 fn run_eval(arguments: &EvalArguments) -> anyhow::Result<()> {

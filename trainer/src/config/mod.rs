@@ -6,7 +6,6 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
-use datasets::sudoku::GeneratorOptions;
 use models::ArchitectureConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -14,6 +13,7 @@ use serde_json::{Map, Value, json};
 pub use overrides::Override;
 
 use crate::TrainError;
+use crate::generator::Generator;
 use crate::losses::LossType;
 use crate::optimizer::OptimizerKind;
 
@@ -40,7 +40,7 @@ pub struct PretrainConfig {
     /// Folders whose test split is evaluated; empty: those of `data_paths`.
     pub data_paths_test: Vec<PathBuf>,
     /// Endless generated puzzles in place of folders.
-    pub generator: Option<GeneratorOptions>,
+    pub generator: Option<Generator>,
     /// Rows of a batch over all ranks.
     pub global_batch_size: usize,
     /// Passes over the data (folders).
@@ -166,10 +166,9 @@ impl PretrainConfig {
         root.as_object_mut().expect("the root is a table").remove("evaluators");
         let root_table = root.as_object_mut().expect("the root is a table");
         root_table.remove("eval_save_outputs");
-        let untouched_generator = root_table["generator"]["size"].is_null();
-        if untouched_generator {
-            root_table.insert("generator".into(), Value::Null);
-        }
+        let generator = root_table["generator"].as_object().cloned().unwrap_or_default();
+        let generator = Generator::select(generator)?.map_or(Value::Null, Value::Object);
+        root_table.insert("generator".into(), generator);
         let config: Self = serde_path(&root)?;
         config.validate()?;
         Ok(config)
@@ -182,8 +181,10 @@ impl PretrainConfig {
         root["arch"]["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": loss_type});
         root["evaluators"] = defaults["evaluators"].clone();
         root["eval_save_outputs"] = defaults["eval_save_outputs"].clone();
-        if self.generator.is_none() {
-            root["generator"] = defaults["generator"].clone();
+        let own = root["generator"].as_object().cloned().unwrap_or_default();
+        root["generator"] = defaults["generator"].clone();
+        for (key, value) in own {
+            root["generator"][key] = value;
         }
         root
     }
@@ -227,7 +228,7 @@ impl PretrainConfig {
                 "is unset; generated puzzles never end, say how many steps to take",
             )),
             Some(options) => {
-                options.validate().map_err(datasets::DatasetError::from)?;
+                options.validate()?;
                 Ok(())
             }
             None if self.data_paths.is_empty() => Err(TrainError::setting(
@@ -257,13 +258,11 @@ fn defaults(arch: &ArchitectureConfig) -> Value {
         arch["puzzle_emb_ndim"] = Value::Null;
     }
     arch["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"});
-    let mut generator = serde_json::to_value(GeneratorOptions::default()).expect("plain JSON types");
-    generator["size"] = Value::Null;
     json!({
         "arch": arch,
         "data_paths": [],
         "data_paths_test": [],
-        "generator": generator,
+        "generator": Generator::defaults(),
         "evaluators": [],
         "global_batch_size": 768,
         "epochs": 100_000,
@@ -303,7 +302,7 @@ fn serde_path(root: &Value) -> Result<PretrainConfig, TrainError> {
     let table = root.as_object().expect("the root is a table");
     for (section, build) in [
         ("arch", check::<ArchitectureConfig> as fn(&Map<String, Value>) -> _),
-        ("generator", check::<GeneratorOptions> as fn(&Map<String, Value>) -> _),
+        ("generator", check::<Generator> as fn(&Map<String, Value>) -> _),
     ] {
         if let Some(Value::Object(values)) = table.get(section)
             && let Err((key, problem)) = build(values)

@@ -1,3 +1,6 @@
+use datasets::maze::{MazeOptions, ShortestPaths};
+use datasets::sudoku::GeneratorOptions;
+
 use super::*;
 
 fn resolve(overrides: &[&str]) -> Result<PretrainConfig, TrainError> {
@@ -119,10 +122,44 @@ fn a_file_may_choose_the_architecture() {
 #[test]
 fn a_generator_needs_steps_and_excludes_folders() {
     let generated = resolve(&["generator.size=4", "generator.extra_clues=[0,5]", "max_steps=10"]).unwrap();
-    assert_eq!(generated.generator.as_ref().unwrap().extra_clues, (0, 5));
+    let sudoku = GeneratorOptions { size: 4, extra_clues: (0, 5), ..GeneratorOptions::default() };
+    assert_eq!(generated.generator, Some(Generator::Sudoku(sudoku)));
     assert!(resolve(&["generator.size=4"]).unwrap_err().to_string().starts_with("max_steps:"));
     assert!(resolve(&["generator.size=4", "max_steps=1", "data_paths=[x]"]).is_err());
     assert!(resolve(&[]).unwrap_err().to_string().starts_with("data_paths:"));
+}
+
+#[test]
+fn mazes_are_generated_on_request() {
+    let hard = resolve(&["generator.task=maze", "max_steps=10"]).unwrap();
+    assert_eq!(hard.generator, Some(Generator::Maze(MazeOptions::default())), "30x30 unless said otherwise");
+    let settings = ["generator.task=maze", "generator.size=10", "generator.shortest_paths=unique", "max_steps=10"];
+    let config = resolve(&settings).unwrap();
+    let options = MazeOptions { size: 10, shortest_paths: ShortestPaths::Unique, ..MazeOptions::default() };
+    assert_eq!(config.generator, Some(Generator::Maze(options)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
+    assert_eq!(PretrainConfig::resolve_resumed(&path, &[]).unwrap(), config);
+
+    for (wrong, message) in [
+        ("generator.task=chess", "generator.task: "),
+        ("generator.extra_clues=[0,5]", "generator.extra_clues: is [0,5], which generator.task=\"maze\" does not have"),
+        ("generator.style=spiral", "generator.style: "),
+        ("generator.size=41", "5 to 40 cells per side"),
+    ] {
+        let error = resolve(&[&settings[..], &[wrong]].concat()).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}\nshould contain {message}");
+    }
+    let error = resolve(&["generator.size=9", "generator.style=perfect", "max_steps=1"]).unwrap_err().to_string();
+    assert!(error.starts_with("generator.style: is \"perfect\", which generator.task=\"sudoku\""), "{error}");
+}
+
+/// Runs from before there were mazes have no `task` among their settings.
+#[test]
+fn a_generator_without_task_draws_sudoku() {
+    let generator: Generator = serde_json::from_str(r#"{"size": 9, "seed": 3}"#).unwrap();
+    assert_eq!(generator, Generator::Sudoku(GeneratorOptions { seed: 3, ..GeneratorOptions::default() }));
 }
 
 #[test]
