@@ -7,7 +7,7 @@ use datasets::sudoku::{
 use datasets::{Batch, IGNORE_LABEL_ID, SourcePosition, TrainingSource};
 
 fn options(size: usize) -> GeneratorOptions {
-    GeneratorOptions { size, seed: 42, extra_clues: (0, 5), symmetries_per_puzzle: 4 }
+    GeneratorOptions { size, seed: 42, extra_clues: (0, 5), symmetries_per_puzzle: 4, ..GeneratorOptions::default() }
 }
 
 /// `count` examples as `(puzzle, solution)` text, in batches of `batch_size`.

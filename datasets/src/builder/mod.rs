@@ -7,5 +7,6 @@ pub mod maze;
 pub mod puzzle_csv;
 mod puzzle_list;
 pub mod sudoku;
+pub mod sudoku_pool;
 
 pub use puzzle_list::{BuildProgress, PuzzleListSource};

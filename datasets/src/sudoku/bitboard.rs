@@ -24,9 +24,13 @@ const TRIAD_TO_CELLS: u32 = 7;
 pub(super) struct Bitboard([[u32; 9]; 3]);
 
 /// Where propagation ended.
-enum State {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Some cell or some digit of a unit has no place left.
     Dead,
+    /// Every cell has its digit.
     Solved,
+    /// Neither.
     Open,
 }
 
@@ -65,24 +69,47 @@ impl Bitboard {
         differing.filter(|&cells| cells != [0; 3])
     }
 
-    /// Completes givens (0 = blank) at random; `None` when they allow no solution.
-    pub(super) fn complete_randomly(givens: &[u8], rng: &mut SudokuRng) -> Option<Vec<u8>> {
+    /// Every place that the givens (0 = blank) leave open before any propagation.
+    pub(super) fn of_givens(givens: &[u8]) -> Self {
         let mut board = Self([[BAND; 9]; 3]);
         for (cell, &given) in givens.iter().enumerate().filter(|(_, given)| **given != 0) {
             board.assume(cell / 27, 1 << (cell % 27), usize::from(given - 1));
         }
-        board.first_random(rng).map(Self::to_cells)
+        board
     }
 
-    fn to_cells(self) -> Vec<u8> {
-        let digit_at = |cell: usize| {
-            (0..9).find(|&digit| self.0[cell / 27][digit] >> (cell % 27) & 1 == 1).map_or(0, |digit| digit as u8 + 1)
-        };
-        (0..81).map(digit_at).collect()
+    /// Completes givens (0 = blank) at random; `None` when they allow no solution.
+    pub(super) fn complete_randomly(givens: &[u8], rng: &mut SudokuRng) -> Option<Vec<u8>> {
+        Self::of_givens(givens).first_random(rng).map(|board| board.to_cells().to_vec())
+    }
+
+    /// The digits of a complete board, row-major.
+    pub(super) fn to_cells(self) -> [u8; 81] {
+        let mut cells = [0; 81];
+        for (band, digits) in self.0.iter().enumerate() {
+            for (digit, &places) in digits.iter().enumerate() {
+                let mut places = places;
+                while places != 0 {
+                    cells[27 * band + places.trailing_zeros() as usize] = digit as u8 + 1;
+                    places &= places - 1;
+                }
+            }
+        }
+        cells
+    }
+
+    /// The cells (as bits of a band) in which a digit (from 0) can still stand.
+    pub(super) fn places(&self, band: usize, digit: usize) -> u32 {
+        self.0[band][digit]
+    }
+
+    /// Takes a digit (from 0) out of cells.
+    pub(super) fn exclude(&mut self, band: usize, cells: u32, digit: usize) {
+        self.0[band][digit] &= !cells;
     }
 
     /// Offers every solution below this board to `accept` until it returns true; says whether it did.
-    fn descend(mut self, accept: &mut impl FnMut(&Self) -> bool) -> bool {
+    pub(super) fn descend(mut self, accept: &mut impl FnMut(&Self) -> bool) -> bool {
         loop {
             match self.propagate() {
                 State::Dead => return false,
@@ -120,7 +147,8 @@ impl Bitboard {
         }
     }
 
-    fn assume(&mut self, band: usize, cell: u32, digit: usize) {
+    /// Leaves a cell (its bit) only this digit (from 0).
+    pub(super) fn assume(&mut self, band: usize, cell: u32, digit: usize) {
         for (other, places) in self.0[band].iter_mut().enumerate() {
             if other != digit {
                 *places &= !cell;
@@ -154,7 +182,8 @@ impl Bitboard {
         if three.1 == 0 { any } else { three }
     }
 
-    fn propagate(&mut self) -> State {
+    /// Naked and hidden singles and locked candidates of all digits until nothing changes.
+    pub(super) fn propagate(&mut self) -> State {
         loop {
             let mut single = [0; 3];
             let mut open = 0;

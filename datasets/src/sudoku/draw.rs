@@ -13,6 +13,12 @@ pub(super) enum Purpose {
     TrainingExample,
     /// Evaluation puzzles, by puzzle index.
     HeldOut,
+    /// Source and pool puzzle of the endless training source, by example index.
+    TrainingMix,
+    /// Chains of a search for rare training puzzles, by chain index.
+    TrainingPool,
+    /// Chains of a search for rare evaluation puzzles, by chain index.
+    HeldOutPool,
     /// Puzzles on request (command line), by puzzle index.
     Request,
     /// Symmetric copies of evaluation puzzles, by copy and example.
@@ -26,6 +32,9 @@ impl Purpose {
             Self::TrainingPuzzle => b"training puzzle ",
             Self::TrainingExample => b"training example",
             Self::HeldOut => b"held-out puzzle ",
+            Self::TrainingMix => b"training mix    ",
+            Self::TrainingPool => b"training pool   ",
+            Self::HeldOutPool => b"held-out pool   ",
             Self::Request => b"requested puzzle",
             Self::Copy => b"symmetric copies",
         };
@@ -45,12 +54,15 @@ mod tests {
             first(Purpose::TrainingExample, SudokuShape::NINE, 0),
             first(Purpose::HeldOut, SudokuShape::NINE, 0),
             first(Purpose::Request, SudokuShape::NINE, 0),
+            first(Purpose::TrainingMix, SudokuShape::NINE, 0),
+            first(Purpose::TrainingPool, SudokuShape::NINE, 0),
+            first(Purpose::HeldOutPool, SudokuShape::NINE, 0),
             first(Purpose::TrainingPuzzle, SudokuShape::FOUR, 0),
             first(Purpose::TrainingPuzzle, SudokuShape::NINE, 1),
             PuzzleRng::from_seed(7).below(1 << 30),
         ];
         draws.sort_unstable();
         draws.dedup();
-        assert_eq!(draws.len(), 7);
+        assert_eq!(draws.len(), 10);
     }
 }

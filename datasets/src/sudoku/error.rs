@@ -94,6 +94,17 @@ pub enum SudokuError {
         size: usize,
     },
 
+    /// A puzzle without exactly one solution where only a proper one makes sense.
+    #[error(
+        "expected a puzzle with exactly one solution, found one with {}; {}",
+        if *.several { "several" } else { "none" },
+        if *.several { "add givens" } else { "correct its givens" }
+    )]
+    NotProper {
+        /// Several solutions rather than none.
+        several: bool,
+    },
+
     /// A generator option outside its domain.
     #[error("{name}: expected {expected}, found {found}")]
     Option {

@@ -3,24 +3,36 @@
 
 mod bitboard;
 mod board;
+mod canonical;
 mod draw;
+mod eliminations;
 mod error;
+mod few_clues;
 mod generator;
+mod hardness;
 mod held_out;
 mod layout;
+mod local_search;
+mod pool;
 mod rules;
+mod search;
 mod shape;
 mod solver;
 mod source;
 mod symmetry;
 mod unavoidable;
+mod vicinity;
 
 pub use crate::random::PuzzleRng as SudokuRng;
 pub use board::Board;
+pub use canonical::{CanonicalPuzzle, canonical_form};
 pub use error::SudokuError;
 pub use generator::{Puzzle, PuzzleRequest, generate, is_minimal, minimal_puzzle};
+pub use hardness::{HARDNESS_ORDERS, Hardness, LogicLevel, hardness};
 pub use held_out::{HeldOutPuzzle, held_out, held_out_at};
+pub use pool::PuzzlePool;
 pub use rules::{Contradiction, Unit};
+pub use search::{FEW_CLUES, HARD_GUESSES, PoolDomain, PoolKind, RarePuzzle, search_chain};
 pub use shape::SudokuShape;
 pub use solver::{DEFAULT_GUESS_BUDGET, Solutions, Verdict, solve, solve_with_budget};
 pub use source::{GeneratedSource, GeneratorOptions, SudokuExamples};

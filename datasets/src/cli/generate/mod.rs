@@ -3,6 +3,7 @@
 
 mod maze;
 mod sudoku;
+mod sudoku_pool;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ use super::{UPDATE_EVERY, progress_bar};
 pub(crate) enum Generate {
     /// Sudoku puzzles, minimal unless --givens or --extra-clues says otherwise.
     Sudoku(sudoku::Sudoku),
+    /// Rare 9x9 Sudoku puzzles (few clues, hard, hardest), searched for as long as one likes.
+    SudokuPool(sudoku_pool::SudokuPool),
     /// Mazes with a long shortest path.
     Maze(maze::Maze),
 }
@@ -27,6 +30,7 @@ impl Generate {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Sudoku(arguments) => arguments.run(),
+            Self::SudokuPool(arguments) => arguments.run(),
             Self::Maze(arguments) => arguments.run(),
         }
     }
