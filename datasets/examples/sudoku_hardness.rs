@@ -30,7 +30,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let mut givens = [0_usize; 82];
-    puzzles.iter().for_each(|puzzle| givens[puzzle.puzzle.givens()] += 1);
+    for puzzle in &puzzles {
+        givens[puzzle.puzzle.givens()] += 1;
+    }
     for (givens, count) in givens.iter().enumerate().filter(|(_, count)| **count > 0) {
         println!("{givens} givens: {count}");
     }
