@@ -126,7 +126,7 @@ fn canonical_forms_see_through_symmetric_grids() {
 /// other numbers, seeds and domains share nothing with it.
 #[test]
 fn chains_find_puzzles_of_their_kind_and_never_each_others() {
-    let chain = |domain, seed, index| search_chain(PoolKind::Hard, domain, seed, index).unwrap();
+    let chain = |domain, seed, index| search_chain(PoolKind::Hard, domain, 500, seed, index).unwrap();
     let found = chain(PoolDomain::Training, 1, 0);
     assert!(!found.is_empty());
     for rare in &found {

@@ -129,9 +129,7 @@ impl Generator {
     /// The puzzles in words, for manifests.
     pub fn description(&self) -> String {
         match self {
-            Self::Sudoku(GeneratorOptions { size, extra_clues: (least, most), seed, .. }) => {
-                format!("generated {size}x{size} Sudoku, minimal plus {least}-{most} clues, seed {seed}")
-            }
+            Self::Sudoku(options) => describe_sudoku(options),
             Self::Maze(MazeOptions { size, style, min_length, shortest_paths, seed }) => {
                 let style = style.map_or("mixed".to_owned(), |style| style.to_string());
                 let length =
@@ -140,6 +138,22 @@ impl Generator {
             }
         }
     }
+}
+
+fn describe_sudoku(options: &GeneratorOptions) -> String {
+    let GeneratorOptions { size, extra_clues: (least, most), seed, .. } = options;
+    let fresh = format!("generated {size}x{size} Sudoku, minimal plus {least}-{most} clues, seed {seed}");
+    if options.pools.is_empty() {
+        return fresh;
+    }
+    let pools = options.pools.iter().zip(&options.pool_weights).zip(&options.pool_puzzles);
+    let pools = pools.map(|((path, weight), puzzles)| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        format!("{weight} parts of {name} ({puzzles} puzzles)")
+    });
+    let pools = pools.collect::<Vec<_>>().join(", ");
+    let (least, most) = options.pool_extra_clues;
+    format!("{} parts of {fresh}; {pools}, each plus {least}-{most} clues", options.random_weight)
 }
 
 impl From<Generator> for Map<String, Value> {

@@ -32,6 +32,8 @@ pub struct PoolBuild {
     pub kind: PoolKind,
     /// Training or evaluation.
     pub domain: PoolDomain,
+    /// Moves of a chain; [`PoolKind::default_moves`] unless there is a reason.
+    pub moves: u32,
     /// Seed of the chains.
     pub seed: u64,
     /// Files of puzzles whose solution grids must not occur, nor any symmetric copy of them.
@@ -75,7 +77,7 @@ pub fn build(config: &PoolBuild, mut progress: impl FnMut(PoolProgress)) -> Resu
 
 /// A chain's puzzles with their canonical forms.
 fn canonical_chain(config: &PoolBuild, index: u64) -> Result<Vec<(RarePuzzle, CanonicalPuzzle)>, SudokuError> {
-    let found = search_chain(config.kind, config.domain, config.seed, index)?;
+    let found = search_chain(config.kind, config.domain, config.moves, config.seed, index)?;
     found.into_iter().map(|rare| canonical_form(&rare.puzzle).map(|form| (rare, form))).collect()
 }
 
@@ -166,9 +168,10 @@ impl PoolFile {
 /// The first line: everything that the content depends on.
 fn header(config: &PoolBuild, excluded: usize) -> String {
     format!(
-        "# 9x9 puzzle pool, version 1: {} for {}, seed {}, {excluded} solution grids excluded\n",
+        "# 9x9 puzzle pool, version 1: {} for {}, {} moves a chain, seed {}, {excluded} solution grids excluded\n",
         config.kind,
         config.domain.name(),
+        config.moves,
         config.seed
     )
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::sudoku::{HARD_GUESSES, Hardness, LogicLevel};
+
 /// A range of a measure, with its label for people; ordered by the range.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketKey {
@@ -20,6 +22,18 @@ pub fn guesses_bucket(guesses: u64) -> BucketKey {
     let label = match next {
         None => format!("{low}+"),
         Some(&next) => span_label(low, next - 1),
+    };
+    BucketKey { low, label }
+}
+
+/// The bucket of a rating: its level, with puzzles that only refutation solves parted at [`HARD_GUESSES`].
+pub fn hardness_bucket(rating: &Hardness) -> BucketKey {
+    let many = rating.guesses >= HARD_GUESSES;
+    let (low, label) = match rating.level {
+        LogicLevel::Singles | LogicLevel::Pairs => (rating.level as u64, rating.level.name().to_owned()),
+        LogicLevel::Refutation if many => (3, format!("refutation, {HARD_GUESSES}+ guesses")),
+        LogicLevel::Refutation => (2, format!("refutation, under {HARD_GUESSES} guesses")),
+        LogicLevel::Nested => (4, rating.level.name().to_owned()),
     };
     BucketKey { low, label }
 }

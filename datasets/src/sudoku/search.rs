@@ -50,8 +50,8 @@ impl PoolKind {
         }
     }
 
-    /// Moves of one chain.
-    fn steps(self) -> u32 {
+    /// Moves of a chain that proved worth their time.
+    pub fn default_moves(self) -> u32 {
         match self {
             Self::FewClues => 4_000,
             Self::Hard => 1_500,
@@ -117,12 +117,18 @@ pub struct RarePuzzle {
 
 /// The puzzles that chain number `index` finds, distinct, in order of discovery; often none.
 ///
-/// A chain takes some seconds. It starts from a random minimal puzzle of its own, so chains share neither grids nor
+/// With the kind's [default](PoolKind::default_moves) number of `moves` a chain takes some seconds. It starts from a random minimal puzzle of its own, so chains share neither grids nor
 /// puzzles but by chance.
 ///
 /// # Errors
 /// When no minimal puzzle can be drawn to start from (not seen in practice).
-pub fn search_chain(kind: PoolKind, domain: PoolDomain, seed: u64, index: u64) -> Result<Vec<RarePuzzle>, SudokuError> {
+pub fn search_chain(
+    kind: PoolKind,
+    domain: PoolDomain,
+    moves: u32,
+    seed: u64,
+    index: u64,
+) -> Result<Vec<RarePuzzle>, SudokuError> {
     let purpose = match domain {
         PoolDomain::Training => Purpose::TrainingPool,
         PoolDomain::HeldOut => Purpose::HeldOutPool,
@@ -131,10 +137,10 @@ pub fn search_chain(kind: PoolKind, domain: PoolDomain, seed: u64, index: u64) -
     let mut harvest = Harvest { kind, entered: 0, seen: HashSet::new(), found: Vec::new(), failure: None };
     match kind {
         PoolKind::FewClues => {
-            few_clues::descend(kind.steps(), FEW_CLUES, &mut rng, |clues| harvest.offer(clues))?;
+            few_clues::descend(moves, FEW_CLUES, &mut rng, |clues| harvest.offer(clues))?;
         }
         PoolKind::Hard | PoolKind::Hardest => {
-            local_search::climb(kind.steps(), &mut rng, |clues| harvest.offer(clues))?;
+            local_search::climb(moves, &mut rng, |clues| harvest.offer(clues))?;
         }
     }
     harvest.failure.map_or(Ok(harvest.found), Err)

@@ -169,8 +169,11 @@ impl PretrainConfig {
         let generator = root_table["generator"].as_object().cloned().unwrap_or_default();
         let generator = Generator::select(generator)?.map_or(Value::Null, Value::Object);
         root_table.insert("generator".into(), generator);
-        let config: Self = serde_path(&root)?;
+        let mut config: Self = serde_path(&root)?;
         config.validate()?;
+        if let Some(Generator::Sudoku(options)) = &mut config.generator {
+            options.pin_pools()?;
+        }
         Ok(config)
     }
 

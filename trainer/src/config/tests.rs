@@ -155,6 +155,31 @@ fn mazes_are_generated_on_request() {
     assert!(error.starts_with("generator.style: is \"perfect\", which generator.task=\"sudoku\""), "{error}");
 }
 
+/// A run keeps the number of puzzles that its pools had when it began, and says what it mixes.
+#[test]
+fn pools_are_pinned_when_a_run_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = folder.path().join("hard.txt");
+    let puzzle = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79";
+    std::fs::write(&pool, format!("# a pool\n{puzzle} # 30 givens\n")).unwrap();
+    let pools = format!("generator.pools=[{}]", pool.display());
+    let settings = [&pools, "generator.size=9", "generator.random_weight=3", "max_steps=10"];
+    let error = resolve(&settings).unwrap_err().to_string();
+    assert!(error.contains("pool_weights") && error.contains("one for each of 1 pools"), "{error}");
+    let config = resolve(&[&settings[..], &["generator.pool_weights=[2]"]].concat()).unwrap();
+    let saved = folder.path().join("config.json");
+    std::fs::write(&saved, serde_json::to_string(&config).unwrap()).unwrap();
+    std::fs::write(&pool, format!("{puzzle}\n{puzzle}\n")).unwrap();
+    let resumed = PretrainConfig::resolve_resumed(&saved, &["max_steps=20".parse().unwrap()]).unwrap();
+    let Some(generator @ Generator::Sudoku(options)) = &resumed.generator else { panic!("{:?}", resumed.generator) };
+    assert_eq!((&options.pool_puzzles[..], options.random_weight, &options.pool_weights[..]), (&[1][..], 3, &[2][..]));
+    assert_eq!(
+        generator.description(),
+        "3 parts of generated 9x9 Sudoku, minimal plus 0-0 clues, seed 0; 2 parts of hard.txt (1 puzzles), \
+         each plus 0-0 clues"
+    );
+}
+
 /// Runs from before there were mazes have no `task` among their settings.
 #[test]
 fn a_generator_without_task_draws_sudoku() {

@@ -22,7 +22,10 @@ pub(crate) struct SudokuPool {
     /// Stop when the file has this many puzzles.
     #[arg(long, default_value_t = 1_000)]
     count: usize,
-    /// Seed of the search; chain number i depends on the kind, the seed and i only.
+    /// Moves of a chain: short ones find less, long ones find neighbours; default by kind.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    moves: Option<u32>,
+    /// Seed of the search; chain number i depends on the kind, the moves, the seed and i only.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Search for evaluation: chains that no training pool runs.
@@ -40,6 +43,7 @@ impl SudokuPool {
             path: self.out,
             kind: self.kind,
             domain: if self.held_out { PoolDomain::HeldOut } else { PoolDomain::Training },
+            moves: self.moves.unwrap_or_else(|| self.kind.default_moves()),
             seed: self.seed,
             exclude: self.exclude,
             count: self.count,
