@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::Device;
 use trainer::learner::{Learner, LearnerConfig};
-use trainer::losses::LossType;
+use trainer::losses::{LossType, Q_LOSS_WEIGHT};
 use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
 use trainer::pretrain::set_threads;
@@ -99,6 +99,7 @@ fn learner(arch: TrmConfig, batch_size: usize) -> anyhow::Result<Learner> {
         arch,
         dims,
         loss_type: LossType::StablemaxCrossEntropy,
+        q_loss_weight: Q_LOSS_WEIGHT,
         optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamW, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 },
         lr: 1e-4,
         puzzle_emb_lr: 1e-4,

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 
 use crate::backend::{Activation, TchBackend, Weight};
 use crate::carry::Carry;
-use crate::losses::{LossType, q_continue_target, q_loss};
+use crate::losses::{LossType, Q_LOSS_WEIGHT, q_continue_target, q_loss};
 use crate::metrics::StepMetrics;
 use crate::parameters::Parameters;
 
@@ -34,7 +34,7 @@ pub enum Halting {
 /// What one supervision step gave.
 #[derive(Debug)]
 pub struct ActStep {
-    /// Scalar loss, summed over the batch: language-model loss + 0.5 · (halting loss + loss of `q_continue`).
+    /// Scalar loss, summed over the batch: language-model loss + weight · (halting loss + loss of `q_continue`).
     pub loss: Tensor,
     /// Sums over the batch.
     pub metrics: StepMetrics,
@@ -60,6 +60,7 @@ pub struct Reasoner {
     backend: TchBackend,
     model: Model<Weight>,
     loss_type: LossType,
+    q_loss_weight: f64,
 }
 
 impl Reasoner {
@@ -87,7 +88,14 @@ impl Reasoner {
         parameters: &Parameters,
         loss_type: LossType,
     ) -> Result<Self, models::ModelError> {
-        Ok(Self { arch: arch.clone(), backend, model: parameters.model(arch, dims)?, loss_type })
+        Ok(Self { arch: arch.clone(), backend, model: parameters.model(arch, dims)?, loss_type, q_loss_weight: Q_LOSS_WEIGHT })
+    }
+
+    /// The same with another weight of the halting losses than [`Q_LOSS_WEIGHT`].
+    #[must_use]
+    pub fn with_q_loss_weight(mut self, weight: f64) -> Self {
+        self.q_loss_weight = weight;
+        self
     }
 
     /// The same step without recording gradients.
@@ -130,7 +138,7 @@ impl Reasoner {
             Some(q_continue_loss) => q_halt_loss + q_continue_loss,
             None => q_halt_loss,
         };
-        let loss = lm_loss.sum(None::<Kind>) + q_loss.sum(None::<Kind>) * 0.5;
+        let loss = lm_loss.sum(None::<Kind>) + q_loss.sum(None::<Kind>) * self.q_loss_weight;
         let metrics = StepMetrics::of_halted(carry, &rows);
         ActStep { loss, metrics, preds: scores.preds, logits, q_halt, q_continue, rows, puzzle_rows }
     }

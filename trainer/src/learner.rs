@@ -22,6 +22,8 @@ pub struct LearnerConfig {
     pub dims: ModelDims,
     /// Token loss.
     pub loss_type: LossType,
+    /// Weight of the halting losses; the reference's is [`Q_LOSS_WEIGHT`](crate::losses::Q_LOSS_WEIGHT).
+    pub q_loss_weight: f64,
     /// Optimizer of the weights.
     pub optimizer: FlatOptimizerConfig,
     /// Base learning rate of the weights.
@@ -73,7 +75,8 @@ impl Learner {
     /// When the parameters belong to another architecture.
     pub fn new(config: LearnerConfig, parameters: Parameters, seq_len: usize) -> Result<Self, TrainError> {
         let device = parameters.device();
-        let reasoner = Reasoner::new(&config.arch, &config.dims, &parameters, config.loss_type)?;
+        let reasoner = Reasoner::new(&config.arch, &config.dims, &parameters, config.loss_type)?
+            .with_q_loss_weight(config.q_loss_weight);
         let optimizer = FlatOptimizer::new(config.optimizer, parameters.flat());
         let ema = config.ema_rate.map(|_| parameters.flat().detach().copy());
         let carry = Carry::empty(&config.arch, config.local_batch_size, seq_len, device);
@@ -95,7 +98,7 @@ impl Learner {
             self.carry.admit(batch);
             let halting = Halting::Explore { seed: self.config.seed, step, rank: self.config.rank };
             let act = self.reasoner.step(&mut self.carry, &self.parameters, halting);
-            let loss = act.metrics.loss();
+            let loss = act.metrics.loss(self.config.q_loss_weight);
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, loss });
             }

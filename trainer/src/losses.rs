@@ -6,6 +6,9 @@ use tch::{Kind, Reduction, Tensor};
 
 use datasets::batch::IGNORE_LABEL_ID;
 
+/// What the reference weighs the halting losses with, beside the token loss.
+pub const Q_LOSS_WEIGHT: f64 = 0.5;
+
 /// How logits are compared with labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum LossType {

@@ -57,9 +57,9 @@ impl StepMetrics {
         metrics
     }
 
-    /// What is minimised: the token loss and half of the others, summed over the rows.
-    pub fn loss(&self) -> f64 {
-        self.lm_loss + 0.5 * (self.q_halt_loss + self.q_continue_loss.unwrap_or(0.0))
+    /// What is minimised: the token loss and the weighted others, summed over the rows.
+    pub fn loss(&self, q_loss_weight: f64) -> f64 {
+        self.lm_loss + q_loss_weight * (self.q_halt_loss + self.q_continue_loss.unwrap_or(0.0))
     }
 
     /// Adds the sums of another batch.

@@ -299,6 +299,7 @@ fn learner_config(config: &PretrainConfig, data: &TrainingData) -> LearnerConfig
         arch: config.arch.clone(),
         dims: data.dims(),
         loss_type: config.loss_type,
+        q_loss_weight: config.q_loss_weight,
         optimizer: FlatOptimizerConfig {
             kind: config.optimizer,
             beta1: config.beta1,

@@ -14,7 +14,7 @@ pub use overrides::Override;
 
 use crate::TrainError;
 use crate::generator::Generator;
-use crate::losses::LossType;
+use crate::losses::{LossType, Q_LOSS_WEIGHT};
 use crate::optimizer::OptimizerKind;
 
 /// Where the computation runs.
@@ -35,6 +35,10 @@ pub struct PretrainConfig {
     pub arch: ArchitectureConfig,
     /// Token loss (`arch.loss.loss_type`).
     pub loss_type: LossType,
+    /// Weight of the halting losses beside the token loss: 0.5 in the reference. A tenth of that suffices where answers
+    /// can be checked, and leaves more of the gradient to the tokens.
+    #[serde(default = "reference_q_loss_weight")]
+    pub q_loss_weight: f64,
     /// Folders in the reference's format; empty with a generator.
     pub data_paths: Vec<PathBuf>,
     /// Folders whose test split is evaluated; empty: those of `data_paths`.
@@ -211,6 +215,7 @@ impl PretrainConfig {
             ("lr", self.lr, f64::INFINITY),
             ("puzzle_emb_lr", self.puzzle_emb_lr, f64::INFINITY),
             ("weight_decay", self.weight_decay, f64::INFINITY),
+            ("q_loss_weight", self.q_loss_weight, f64::INFINITY),
             ("puzzle_emb_weight_decay", self.puzzle_emb_weight_decay, f64::INFINITY),
             ("lr_min_ratio", self.lr_min_ratio, 1.0),
             ("ema_rate", self.ema_rate, 1.0),
@@ -241,6 +246,11 @@ impl PretrainConfig {
             None => Ok(()),
         }
     }
+}
+
+/// Runs from before there was a choice.
+fn reference_q_loss_weight() -> f64 {
+    Q_LOSS_WEIGHT
 }
 
 /// The architecture that files and overrides choose, the last of them first: as in Hydra the choice comes before all
@@ -278,6 +288,7 @@ fn defaults(arch: &ArchitectureConfig) -> Value {
         "checkpoint_every_eval": false,
         "checkpoint_interval": 500,
         "log_interval": 50,
+        "q_loss_weight": Q_LOSS_WEIGHT,
         "lr": 1e-4,
         "lr_min_ratio": 1.0,
         "lr_warmup_steps": 2000,
