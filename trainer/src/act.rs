@@ -88,7 +88,13 @@ impl Reasoner {
         parameters: &Parameters,
         loss_type: LossType,
     ) -> Result<Self, models::ModelError> {
-        Ok(Self { arch: arch.clone(), backend, model: parameters.model(arch, dims)?, loss_type, q_loss_weight: Q_LOSS_WEIGHT })
+        Ok(Self {
+            arch: arch.clone(),
+            backend,
+            model: parameters.model(arch, dims)?,
+            loss_type,
+            q_loss_weight: Q_LOSS_WEIGHT,
+        })
     }
 
     /// The same with another weight of the halting losses than [`Q_LOSS_WEIGHT`].
