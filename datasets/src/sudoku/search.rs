@@ -14,7 +14,7 @@ use super::{SudokuError, SudokuShape, few_clues, local_search};
 
 /// Most givens of a [`PoolKind::FewClues`] puzzle. Random minimal puzzles have 24 or 25; no puzzle has fewer than 17.
 pub const FEW_CLUES: usize = 18;
-/// Least mean guesses of a [`PoolKind::Hard`] puzzle: the upper 0.7 % of random minimal ones.
+/// Least mean guesses of a [`PoolKind::Hard`] puzzle: fewer than one in 200 random minimal ones has as many.
 pub const HARD_GUESSES: f64 = 10.0;
 
 /// Kinds of rare puzzles.

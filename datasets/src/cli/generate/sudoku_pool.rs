@@ -15,8 +15,8 @@ pub(crate) struct SudokuPool {
     /// File that grows, a puzzle a line; stop at any time, the same command goes on where it was.
     #[arg(long)]
     out: PathBuf,
-    /// few-clues (17 and 18 givens), hard (the upper 0.7 % of random minimal puzzles by guesses) or hardest (nested
-    /// assumptions).
+    /// few-clues (17 and 18 givens), hard (ten guesses or more, as fewer than one in 200 random minimal puzzles has) or
+    /// hardest (nested assumptions).
     #[arg(long)]
     kind: PoolKind,
     /// Stop when the file has this many puzzles.
