@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use datasets::builder::sudoku_pool::{PoolBuild, build};
 use datasets::sudoku::{
     Board, GeneratedSource, GeneratorOptions, PoolDomain, PoolKind, Puzzle, PuzzlePool, SudokuRng, SudokuShape,
-    canonical_form, minimal_puzzle, solve,
+    canonical_form, hardness, is_minimal, minimal_puzzle, search_chain, solve,
 };
 use datasets::{SourcePosition, TrainingSource};
 
@@ -106,6 +106,32 @@ fn pools_are_read_with_their_line_in_mind() {
     fs::write(folder.path().join("pool.txt.gz"), b"no gzip").unwrap();
     assert!(PuzzlePool::read(&folder.path().join("pool.txt.gz"), None).is_err());
     assert!(PuzzlePool::read(&folder.path().join("gone"), None).is_err());
+}
+
+/// The files beside the crate are what their README says, and the search still finds what is in them.
+#[test]
+fn shipped_held_out_pools_are_proper_rare_and_found_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("held-out");
+    for (name, kind, count) in [("hard.txt.gz", PoolKind::Hard, 1006), ("few-clues.txt.gz", PoolKind::FewClues, 230)] {
+        let pool = PuzzlePool::read(&folder.join(name), None).unwrap();
+        assert_eq!(pool.len(), count, "{name}");
+        for index in (0..count).step_by(count / 12) {
+            let Puzzle { puzzle, solution } = pool.puzzle(index);
+            assert_eq!(solve(&puzzle).unique(), Some(&solution), "{name}: {puzzle}");
+            assert!(
+                is_minimal(&puzzle) && kind.admits(puzzle.givens(), &hardness(&puzzle).unwrap()),
+                "{name}: {puzzle}"
+            );
+        }
+    }
+    let pool = PuzzlePool::read(&folder.join("hard.txt.gz"), None).unwrap();
+    let moves = PoolKind::Hard.default_moves();
+    let found: Vec<Puzzle> = (0..2)
+        .flat_map(|chain| search_chain(PoolKind::Hard, PoolDomain::HeldOut, moves, 1, chain).unwrap())
+        .map(|rare| rare.puzzle)
+        .collect();
+    assert!(!found.is_empty());
+    assert_eq!(found, (0..found.len()).map(|index| pool.puzzle(index)).collect::<Vec<_>>());
 }
 
 fn mixed(folder: &Path) -> (GeneratorOptions, Vec<Vec<Puzzle>>) {
