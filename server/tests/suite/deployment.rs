@@ -46,7 +46,7 @@ fn container(deployment: &Value) -> &Value {
     at(deployment, "/spec/template/spec/containers/0")
 }
 
-/// The settings that an overlay's ConfigMap ends up with: the base's and its own.
+/// The settings that an overlay's `ConfigMap` ends up with: the base's and its own.
 fn settings(overlay: &str) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     for file in ["base", overlay].map(|folder| manifest(&format!("{folder}/kustomization.yaml"))) {
