@@ -96,6 +96,12 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_MAX_CHAINS", default_value_t = 128, value_name = "COUNT")]
     pub max_chains: usize,
 
+    /// Further chains of thought of one request that run at the same time. One at a time wastes nothing on a processor,
+    /// where a puzzle's step costs the same in any batch; on a GPU several at once answer sooner.
+    /// Default: 1 on the processor, 8 on a GPU.
+    #[arg(long, env = "TRM_CHAINS_AT_ONCE", value_name = "COUNT")]
+    pub chains_at_once: Option<usize>,
+
     /// What is tried when the first chain of thought has failed.
     #[command(flatten)]
     pub restarts: RestartArgs,
@@ -163,8 +169,8 @@ pub struct RestartArgs {
     #[arg(long, env = "TRM_NOISE", value_parser = noise_target(), value_name = "STATES")]
     pub noise: Option<NoiseTarget>,
 
-    /// Steps in all that the first chain may take while further ones are tried. Default: as the model's manifest says,
-    /// else 64.
+    /// Steps of the chain that thinks about the puzzle as it is when all others have failed. Default: as the model's
+    /// manifest says, else 64.
     #[arg(long, env = "TRM_DEPTH", value_name = "STEPS")]
     pub depth: Option<usize>,
 }
@@ -247,19 +253,18 @@ impl ServerArgs {
         let checkpoints = CheckpointSource { named, models_dir: self.models_dir };
         // Better now than after the listener is open.
         checkpoints.folders()?;
+        let cuda_device = self.cuda_device.or(self.require_cuda.then_some(0));
         Ok(ServerConfig {
             checkpoints,
             arc_data: self.arc_data.into_iter().filter(|path| !path.as_os_str().is_empty()).collect(),
             bind: self.bind,
-            session: SessionOptions {
-                shared_pool: true,
-                ..session_options(self.threads, self.cuda_device.or(self.require_cuda.then_some(0)))
-            },
+            session: SessionOptions { shared_pool: true, ..session_options(self.threads, cuda_device) },
             engine: EngineLimits {
                 slots: self.slots,
                 queue_capacity: self.queue_capacity,
                 max_wait: Duration::from_millis(self.max_wait_ms),
                 batching: self.batching,
+                chains_at_once: self.chains_at_once.unwrap_or(if cuda_device.is_some() { 8 } else { 1 }),
                 max_steps_limit: self.max_steps,
                 chains_limit: self.max_chains,
                 restarts: self.restarts.wishes(),

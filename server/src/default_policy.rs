@@ -95,8 +95,8 @@ impl DefaultPolicy {
         } else {
             (Halting::Fixed, halt_max_steps.min(ARC_STEPS), Restarts::NONE)
         };
-        let wishes = if is_checked { *wishes } else { RestartWishes::default() };
         let (max_steps, max_steps_source) = decide(None, measured.map(|m| m.max_steps), steps);
+        let (wishes, measured) = if is_checked { (*wishes, measured) } else { (RestartWishes::default(), None) };
         let (augmentations, augmentations_source) =
             decide(wishes.augmentations, measured.map(|m| m.augmentations), built_in.augmentations);
         let (rollouts, rollouts_source) = decide(wishes.rollouts, measured.map(|m| m.rollouts), built_in.rollouts);

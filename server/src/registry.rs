@@ -57,6 +57,8 @@ pub struct EngineLimits {
     pub max_wait: Duration,
     /// How the slots are shared out.
     pub batching: Batching,
+    /// As [`EngineOptions::chains_at_once`].
+    pub chains_at_once: usize,
     /// Largest step budget that a request may name.
     pub max_steps_limit: usize,
     /// Most chains of thought of one request besides the first.
@@ -70,7 +72,7 @@ impl EngineLimits {
     pub const fn plain(slots: usize, queue_capacity: usize, max_steps_limit: usize) -> Self {
         let (batching, restarts) = (Batching::Continuous, RestartWishes::NO_RESTARTS);
         let (max_wait, chains_limit) = (Duration::MAX, 128);
-        Self { slots, queue_capacity, max_wait, batching, max_steps_limit, chains_limit, restarts }
+        Self { slots, queue_capacity, max_wait, batching, chains_at_once: 1, max_steps_limit, chains_limit, restarts }
     }
 }
 
@@ -95,6 +97,7 @@ impl ServedModel {
             queue_capacity: limits.queue_capacity,
             max_wait: limits.max_wait,
             batching: limits.batching,
+            chains_at_once: limits.chains_at_once,
             default_policy: policy,
             limits: PolicyLimits { max_steps, chains },
         };

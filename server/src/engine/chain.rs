@@ -16,6 +16,8 @@ pub(super) struct Chain {
     pub(super) state_row: Option<usize>,
     pub(super) steps: usize,
     copy: Option<SymmetricCopy>,
+    /// The model as it was trained, without noise.
+    is_quiet: bool,
     max_steps: usize,
     last: Vec<i64>,
     /// Steps in a row that gave `last`.
@@ -31,13 +33,14 @@ pub(super) enum ChainEnd {
 }
 
 impl Chain {
-    /// Chain number `index` of a search for the solution of `inputs`: first the puzzle, then its copies, then rollouts.
+    /// Chain number `index` of a search for the solution of `inputs`: first the puzzle, then its copies, then rollouts, then
+    /// the puzzle again, deep.
     pub(super) fn new(search: SearchId, index: usize, inputs: &[i64], policy: &Policy, rules: &dyn Rules) -> Self {
         let is_copy = (1..=policy.restarts.augmentations).contains(&index);
         let copy = is_copy.then(|| rules.copy(inputs, policy.seed, index as u64)).flatten();
-        let goes_deep = index == 0 && policy.halting == Halting::Verified;
-        let max_steps = if goes_deep { policy.max_steps.max(policy.restarts.depth) } else { policy.max_steps };
-        Self { search, index, state_row: None, steps: 0, copy, max_steps, last: Vec::new(), unchanged: 0 }
+        let is_quiet = index == 0 || policy.deep_chain() == Some(index);
+        let max_steps = policy.steps_of(index);
+        Self { search, index, state_row: None, steps: 0, copy, is_quiet, max_steps, last: Vec::new(), unchanged: 0 }
     }
 
     /// What the model sees of the puzzle `inputs`.
@@ -47,8 +50,8 @@ impl Chain {
 
     /// The noise of the next step.
     pub(super) fn noise(&self, policy: &Policy) -> Option<Noise> {
-        // The initial state lies inside the graph; the first chain is the model as it was trained.
-        if self.index == 0 || self.steps == 0 || policy.restarts.sigma == 0.0 {
+        // The initial state lies inside the graph.
+        if self.is_quiet || self.steps == 0 || policy.restarts.sigma == 0.0 {
             return None;
         }
         let stream = (self.index as u64) << 32 | self.steps as u64;

@@ -25,8 +25,10 @@ pub enum Halting {
 ///
 /// Thinking goes on in *chains*, each a row of the batch with its own recursion state. The first chain sees the puzzle
 /// as it is. Under [`Halting::Verified`] the others begin only when it has spent `max_steps` without an answer that
-/// obeys the rules, and the first such answer of any chain ends the search. Under the other rules, which cannot tell a
-/// right answer from a wrong one, all chains begin at once and vote.
+/// obeys the rules: first the symmetric copies, then the rollouts, no more at a time than the engine allows, and at last
+/// one that thinks about the puzzle as it is for [`Restarts::depth`] steps. The first answer that obeys the rules ends
+/// the search. Under the other rules, which cannot tell a right answer from a wrong one, all chains but the deep one
+/// begin at once and vote.
 ///
 /// Noise before every step is that of Probabilistic TRM (arXiv 2605.19943), chains on symmetric copies are those of
 /// "Speed is Confidence" (arXiv 2601.19085).
@@ -58,7 +60,7 @@ pub struct Restarts {
     pub sigma: f32,
     /// Where the noise goes.
     pub noise: NoiseTarget,
-    /// Steps in all that the first chain may take while the further ones are tried; of no effect up to `max_steps`.
+    /// Steps of the chain that thinks about the puzzle as it is when all others have failed; none up to `max_steps`.
     pub depth: usize,
 }
 
@@ -66,7 +68,7 @@ impl Restarts {
     /// Nothing but the first chain.
     pub const NONE: Self = Self { augmentations: 0, rollouts: 0, sigma: 0.0, noise: NoiseTarget::Latent, depth: 0 };
 
-    /// Chains besides the first.
+    /// Chains besides the first and the deep one.
     pub fn chains(&self) -> usize {
         self.augmentations.saturating_add(self.rollouts)
     }
@@ -95,7 +97,26 @@ impl Policy {
 
     /// Supervision steps that a request can cost at most.
     pub fn most_steps(&self) -> usize {
-        self.max_steps.max(self.restarts.depth) + self.restarts.chains() * self.max_steps
+        let deep = self.deep_chain().map_or(0, |index| self.steps_of(index));
+        let others = self.chains() - usize::from(self.deep_chain().is_some());
+        deep.saturating_add(others.saturating_mul(self.max_steps))
+    }
+
+    /// All chains that a request can have.
+    pub(super) fn chains(&self) -> usize {
+        let deep = usize::from(self.deep_chain().is_some_and(|index| index > 0));
+        self.restarts.chains().saturating_add(1 + deep)
+    }
+
+    /// The chain that may take [`Restarts::depth`] steps. Where there are no others, that is the first, which goes on.
+    pub(super) fn deep_chain(&self) -> Option<usize> {
+        let goes_deep = self.halting == Halting::Verified && self.restarts.depth > self.max_steps;
+        goes_deep.then(|| if self.restarts.chains() == 0 { 0 } else { 1 + self.restarts.chains() })
+    }
+
+    /// Most steps of chain number `index`.
+    pub(super) fn steps_of(&self, index: usize) -> usize {
+        if self.deep_chain() == Some(index) { self.restarts.depth } else { self.max_steps }
     }
 
     /// Checks every field against `limits`.

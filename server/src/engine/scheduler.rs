@@ -34,6 +34,7 @@ pub(super) struct Scheduler<M> {
     metrics: Arc<Metrics>,
     slots: usize,
     batching: Batching,
+    chains_at_once: usize,
     default_policy: Policy,
     rows: Vec<Option<Chain>>,
     /// In order of admission.
@@ -49,13 +50,14 @@ pub(super) struct Scheduler<M> {
 
 impl<M: StepModel> Scheduler<M> {
     pub(super) fn new(model: M, rules: Arc<dyn Rules>, metrics: Arc<Metrics>, options: &EngineOptions) -> Self {
-        let EngineOptions { slots, batching, default_policy, .. } = *options;
+        let EngineOptions { slots, batching, chains_at_once, default_policy, .. } = *options;
         Self {
             model,
             rules,
             metrics,
             slots,
             batching,
+            chains_at_once,
             default_policy,
             rows: Vec::with_capacity(slots),
             searches: BTreeMap::new(),
@@ -143,7 +145,7 @@ impl<M: StepModel> Scheduler<M> {
         let mut admitted: Vec<Chain> = Vec::with_capacity(free);
         for job in jobs {
             let policy = job.request.policy.unwrap_or(self.default_policy);
-            let mut search = Search::new(job, policy, now);
+            let mut search = Search::new(job, policy, now, self.chains_at_once);
             let id = self.next_search;
             self.next_search += 1;
             admitted.push(search.start_chain(id, &*self.rules));

@@ -15,8 +15,12 @@ pub(super) struct Search {
     admitted: Instant,
     /// Chains that have started; the next one's index.
     started: usize,
-    /// Chains that may start so far.
-    released: usize,
+    /// Further chains that may run at the same time under [`Halting::Verified`].
+    chains_at_once: usize,
+    /// Whether the first chain has failed.
+    first_failed: bool,
+    /// Whether the deadline has passed, so that no chain may start any more.
+    is_late: bool,
     running: usize,
     total_steps: usize,
     candidates: Vec<Candidate>,
@@ -46,11 +50,20 @@ pub(super) enum Verdict {
 }
 
 impl Search {
-    pub(super) fn new(job: Job, policy: Policy, admitted: Instant) -> Self {
-        // Under the other rules nothing tells whether the first chain has failed.
-        let released = if policy.halting == Halting::Verified { 1 } else { 1 + policy.restarts.chains() };
-        let (candidates, trace) = (Vec::new(), Vec::new());
-        Self { job, policy, admitted, started: 0, released, running: 0, total_steps: 0, candidates, trace }
+    pub(super) fn new(job: Job, policy: Policy, admitted: Instant, chains_at_once: usize) -> Self {
+        Self {
+            job,
+            policy,
+            admitted,
+            chains_at_once,
+            started: 0,
+            first_failed: false,
+            is_late: false,
+            running: 0,
+            total_steps: 0,
+            candidates: Vec::new(),
+            trace: Vec::new(),
+        }
     }
 
     pub(super) fn inputs(&self) -> &[i64] {
@@ -72,7 +85,26 @@ impl Search {
 
     /// Chains that could start if there were rows.
     pub(super) fn waiting_chains(&self) -> usize {
-        self.released - self.started
+        let left = self.policy.chains() - self.started;
+        if self.is_late {
+            return 0;
+        }
+        // Under the other rules nothing tells whether the first chain has failed.
+        if self.policy.halting != Halting::Verified {
+            return left;
+        }
+        if self.started == 0 {
+            return 1;
+        }
+        if !self.first_failed {
+            return 0;
+        }
+        // The deep chain is the last resort.
+        let before_deep = self.policy.deep_chain().map_or(left, |deep| deep.saturating_sub(self.started));
+        if before_deep == 0 && self.running > 0 {
+            return 0;
+        }
+        before_deep.max(left.min(1)).min(self.chains_at_once.saturating_sub(self.running))
     }
 
     pub(super) fn start_chain(&mut self, id: SearchId, rules: &dyn Rules) -> Chain {
@@ -92,9 +124,6 @@ impl Search {
             self.keep(chain, q, Stopped::Verified, true);
             return Verdict::Settled;
         }
-        if chain.index == 0 && chain.steps == self.policy.max_steps {
-            self.released = 1 + self.policy.restarts.chains();
-        }
         let expired = self.job.request.deadline.is_some_and(|deadline| deadline <= now);
         let stopped = match chain.end(q, &self.policy) {
             Some(ChainEnd::Q) => Stopped::Q,
@@ -107,9 +136,8 @@ impl Search {
         let verified = self.policy.halting != Halting::Verified && rules.obeyed(self.inputs(), chain.answer());
         self.keep(chain, q, stopped, verified);
         self.running -= 1;
-        if expired {
-            self.released = self.started;
-        }
+        self.first_failed |= chain.index == 0;
+        self.is_late |= expired;
         if self.running == 0 && self.waiting_chains() == 0 { Verdict::Settled } else { Verdict::ChainOver }
     }
 

@@ -41,6 +41,10 @@ pub struct EngineOptions {
     pub max_wait: Duration,
     /// How the slots are shared out.
     pub batching: Batching,
+    /// Chains besides the first that one request may have in rows at the same time under
+    /// [`Halting::Verified`](super::Halting::Verified). On a processor, where a row's step costs the same in any batch,
+    /// one at a time wastes nothing; on a GPU, where further rows are nearly free, several at once answer sooner.
+    pub chains_at_once: usize,
     /// How a request is thought about that does not say it.
     pub default_policy: Policy,
     /// What a request may ask for.
@@ -76,6 +80,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let has_symmetries = rules.has_symmetries();
         in_range("slots", options.slots, 1, MAX_SLOTS)?;
+        in_range("chains at once", options.chains_at_once, 1, MAX_SLOTS)?;
         in_range("queue capacity", options.queue_capacity, 1, 1 << 20)?;
         options.default_policy.check(&options.limits, has_symmetries)?;
         let queue = Arc::new(Queue::new(options.queue_capacity));

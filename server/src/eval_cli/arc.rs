@@ -14,14 +14,13 @@ use exporter::runtime;
 use models::checkpoint::write_file_atomically;
 use serde_json::{Value, json};
 
-use super::command_line;
 use super::logs::log_path;
 use super::output::{progress_bar, say};
+use super::{ComputeArgs, command_line};
 use crate::RuntimeFacts;
 use crate::arc::evaluation::{TestRow, predict};
 use crate::arc::figures::{ArcFigures, ArcRecord, figures};
 use crate::arc::{ATTEMPTS, TaskIndex};
-use crate::config::session_options;
 use crate::default_policy::RestartWishes;
 use crate::engine::{Batching, Policy};
 use crate::evaluation::log::{LogHeader, header_of, read_records};
@@ -59,12 +58,9 @@ pub struct ArcArgs {
     /// Evaluate only part i of n, such as 1/4; `server eval merge` makes one report of all parts.
     #[arg(long, default_value_t = Shard::WHOLE, value_name = "I/N")]
     pub shard: Shard,
-    /// Threads of ONNX Runtime; 0: one per physical core.
-    #[arg(long, env = "TRM_THREADS", default_value_t = 0)]
-    pub threads: usize,
-    /// GPU to run on, by its index; needs a build with the feature `cuda`.
-    #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
-    pub cuda_device: Option<u16>,
+    /// What computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Folder of the log, the report and submission.json. The same command on the same folder goes on where it was
     /// killed. Default: a new one under results/ named after date and time.
     #[arg(long, value_name = "DIR")]
@@ -73,7 +69,7 @@ pub struct ArcArgs {
 
 /// Evaluates one model on the held-out tasks of `name` (arc1 or arc2).
 pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Result<()> {
-    let options = session_options(args.threads, args.cuda_device);
+    let options = args.compute.session_options();
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));
     let loaded = model::load(&args.checkpoint, &options)?;
     let card = loaded.card.clone();

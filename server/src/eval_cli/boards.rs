@@ -14,7 +14,6 @@ use super::logs::{Part, REPORT_FILE, log_path, note_run, report};
 use super::output::{progress_bar, say};
 use super::{BoardArgs, BoardTask, checkpoint, command_line, policy};
 use crate::RuntimeFacts;
-use crate::config::session_options;
 use crate::default_policy::{DefaultPolicy, RestartWishes};
 use crate::engine::{Batching, Engine, Halting, Policy, Request, Restarts, Rules};
 use crate::evaluation::curve::points_up_to;
@@ -48,7 +47,7 @@ pub(super) struct Evaluation {
 }
 
 pub(super) fn evaluate(family: BoardTask, args: &BoardArgs, started: SystemTime) -> Result<()> {
-    let options = session_options(args.threads, args.cuda_device);
+    let options = args.compute.session_options();
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));
     let checkpoint = checkpoint::folder(family, args)?;
     let loaded = model::load(&checkpoint, &options)?;

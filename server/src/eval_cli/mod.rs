@@ -14,9 +14,10 @@ use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use exporter::runtime::SessionOptions;
 
 pub use self::arc::ArcArgs;
-use crate::config::RestartArgs;
+use crate::config::{RestartArgs, session_options};
 use crate::evaluation::Shard;
 use crate::model::{checkpoints_in, shipped_directory};
 
@@ -80,12 +81,9 @@ pub struct BoardArgs {
     /// Puzzles that are asked at a time, saved together. Default: 128 Sudokus, 32 mazes.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub block: Option<u32>,
-    /// Threads of ONNX Runtime; 0: one per physical core.
-    #[arg(long, env = "TRM_THREADS", default_value_t = 0)]
-    pub threads: usize,
-    /// GPU to run on, by its index; needs a build with the feature `cuda`.
-    #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
-    pub cuda_device: Option<u16>,
+    /// What computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Folder of the logs and the report. The same command on the same folder goes on where it was killed. Default: the
     /// unfinished folder of this very run under results/, if there is one, else a new one named after date and time.
     #[arg(long, value_name = "DIR")]
@@ -93,6 +91,23 @@ pub struct BoardArgs {
     /// Do not show a puzzle being solved at the end.
     #[arg(long)]
     pub no_show: bool,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ComputeArgs {
+    /// Threads of ONNX Runtime; 0: one per physical core.
+    #[arg(long, env = "TRM_THREADS", default_value_t = 0)]
+    pub threads: usize,
+    /// GPU to run on, by its index; needs a build with the feature `cuda`.
+    #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
+    pub cuda_device: Option<u16>,
+}
+
+impl ComputeArgs {
+    fn session_options(&self) -> SessionOptions {
+        session_options(self.threads, self.cuda_device)
+    }
 }
 
 /// Where the puzzles come from, if not from the generator.

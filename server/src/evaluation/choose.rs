@@ -11,7 +11,7 @@ use crate::engine::{Policy, Restarts};
 pub const TOLERANCE: f64 = 0.001;
 /// The rule in words.
 pub const RULE: &str = "fewest mean steps among the candidates within 0.1 points of the best verified accuracy";
-/// Steps of the first chain while others are tried, unless the model is not safe so deep.
+/// Steps of the last resort, on the puzzle as it is, unless the model is not safe so deep.
 const DEPTH: usize = 64;
 /// Steps of a chain that is tried alone.
 const DEPTH_ALONE: usize = 128;

@@ -80,41 +80,35 @@ pub fn probe(points: &[StepPoint]) -> Option<DepthProbe> {
 
 /// The curve by steps as a chart.
 pub fn steps_chart(title: &str, points: &[StepPoint]) -> LineChart {
-    let line = |label: &str, colour, of: fn(&StepPoint) -> Share| ChartLine {
-        label: label.into(),
-        colour,
-        points: points.iter().map(|point| (point.steps as f64, of(point).accuracy)).collect(),
-    };
-    LineChart {
-        title: title.into(),
-        x_label: "supervision steps".into(),
-        x_scale: Scale::Doublings,
-        lines: vec![
-            line("verified by then", GREEN, |point| point.verified),
-            line("by the rules (raw)", BLUE, |point| point.obeys),
-            line("exact (raw)", RED, |point| point.exact),
-        ],
-    }
+    let lines: [Line<StepPoint>; 3] = [
+        ("verified by then", GREEN, |point| point.verified),
+        ("by the rules (raw)", BLUE, |point| point.obeys),
+        ("exact (raw)", RED, |point| point.exact),
+    ];
+    chart(title, "supervision steps", points, |point| point.steps, &lines)
 }
 
 /// The curve by chains as a chart.
 pub fn chains_chart(title: &str, points: &[ChainPoint]) -> LineChart {
-    let line = |label: &str, colour, of: fn(&ChainPoint) -> Share| ChartLine {
+    let lines: [Line<ChainPoint>; 4] = [
+        ("best-q@K", GREY, |point| point.best_q),
+        ("vote@K", BLUE, |point| point.vote),
+        ("pass@K", RED, |point| point.pass),
+        ("verified@K", GREEN, |point| point.verified),
+    ];
+    chart(title, "chains of thought", points, |point| point.chains, &lines)
+}
+
+/// Label, colour, and which of a point's shares the line follows.
+type Line<P> = (&'static str, Rgb, fn(&P) -> Share);
+
+fn chart<P>(title: &str, x_label: &str, points: &[P], x: fn(&P) -> usize, lines: &[Line<P>]) -> LineChart {
+    let lines = lines.iter().map(|&(label, colour, share)| ChartLine {
         label: label.into(),
         colour,
-        points: points.iter().map(|point| (point.chains as f64, of(point).accuracy)).collect(),
-    };
-    LineChart {
-        title: title.into(),
-        x_label: "chains of thought".into(),
-        x_scale: Scale::Doublings,
-        lines: vec![
-            line("best-q@K", GREY, |point| point.best_q),
-            line("vote@K", BLUE, |point| point.vote),
-            line("pass@K", RED, |point| point.pass),
-            line("verified@K", GREEN, |point| point.verified),
-        ],
-    }
+        points: points.iter().map(|point| (x(point) as f64, share(point).accuracy)).collect(),
+    });
+    LineChart { title: title.into(), x_label: x_label.into(), x_scale: Scale::Doublings, lines: lines.collect() }
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ pub(super) fn restarts_in_words(policy: &Policy) -> String {
     let steps = policy.max_steps;
     format!(
         "{augmentations} chains on symmetric copies and {rollouts} on the puzzle itself, of {steps} steps each with \
-         noise of deviation {sigma}, and up to {} steps of the first chain",
+         noise of deviation {sigma}, and at last {} steps on the puzzle as it is",
         depth.max(steps)
     )
 }

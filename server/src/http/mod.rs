@@ -16,6 +16,7 @@ mod options;
 mod page;
 mod probes;
 mod problem;
+mod problem_kind;
 mod reload;
 mod samples;
 mod solve;
@@ -37,7 +38,8 @@ pub use access::{Access, ApiKeys, KeyError, KeySource};
 pub use limits::{CorsOrigins, HttpLimits, HttpOptions};
 pub(crate) use observe::Tally;
 pub use options::SolveOptions;
-pub use problem::{Problem, ProblemKind};
+pub use problem::Problem;
+pub use problem_kind::ProblemKind;
 
 use crate::RuntimeFacts;
 use crate::lifecycle::{Lifecycle, Phase};

@@ -35,7 +35,7 @@ pub struct SolveOptions {
     #[schema(value_type = Option<String>)]
     #[param(value_type = Option<String>)]
     pub noise: Option<NoiseTarget>,
-    /// Steps in all that the first chain may take while further ones are tried.
+    /// Steps of the chain that thinks about the puzzle as it is when all others have failed.
     pub depth: Option<usize>,
     /// Fixes copies and noise.
     pub seed: Option<u64>,

@@ -60,10 +60,12 @@ fn the_flag_comes_before_the_manifest_and_that_before_what_is_built_in() {
 }
 
 #[test]
-fn tasks_without_rules_get_no_restarts_from_flags() {
+fn tasks_without_rules_get_no_restarts_from_flags_or_manifest() {
     let wishes = RestartWishes { augmentations: Some(4), ..RestartWishes::default() };
     let arc = DefaultPolicy::of(Task::Arc, 16, None, &wishes).policy;
     assert_eq!((arc.halting, arc.max_steps, arc.restarts), (Halting::Fixed, 4, Restarts::NONE));
+    let arc = DefaultPolicy::of(Task::Arc, 16, Some(&measured()), &wishes).policy;
+    assert_eq!((arc.halting, arc.max_steps, arc.restarts), (Halting::Fixed, 12, Restarts::NONE));
 }
 
 /// Fewer steps than the oracle needs: whose word counts is seen in what the engine does.

@@ -13,6 +13,7 @@ fn options(slots: usize) -> EngineOptions {
         queue_capacity: 64,
         max_wait: Duration::MAX,
         batching: Batching::Continuous,
+        chains_at_once: 4,
         default_policy: Policy::plain(16),
         limits: PolicyLimits { max_steps: 64, chains: 32 },
     }

@@ -74,6 +74,14 @@ async fn every_example_gets_the_status_that_it_promises() {
 }
 
 #[tokio::test]
+async fn seeds_are_described_with_all_their_64_bits() {
+    let document = description(&oracles()).await;
+    let seed = |schema: &str| document["components"]["schemas"][schema]["properties"]["seed"]["format"].clone();
+    assert_eq!([seed("SolveOptions"), seed("SudokuSample")], ["uint64", "uint64"]);
+    assert!(!document.to_string().contains("\"int64\""), "an unsigned number is described as a signed one");
+}
+
+#[tokio::test]
 async fn every_kind_of_problem_is_described_with_its_status() {
     let served = oracles();
     let document = description(&served).await;

@@ -16,6 +16,7 @@ fn options(slots: usize) -> EngineOptions {
         queue_capacity: 64,
         max_wait: Duration::MAX,
         batching: Batching::Continuous,
+        chains_at_once: 4,
         default_policy: Policy::plain(4),
         limits: PolicyLimits { max_steps: 64, chains: 32 },
     }
@@ -59,15 +60,34 @@ fn a_puzzle_that_the_first_chain_solves_costs_nothing_more() {
 }
 
 #[test]
-fn the_first_chain_goes_on_to_its_depth_beside_the_copies() {
+fn where_one_chain_runs_at_a_time_a_copy_begins_when_the_one_before_has_failed() {
+    let model = Countdown::new();
+    let log = model.log.clone();
+    let one_at_a_time = EngineOptions { chains_at_once: 1, ..options(4) };
+    let engine = Engine::start(model, Arc::new(ShorterCopies), one_at_a_time).unwrap();
+    let answer = engine.submit(countdown(6, 1).with_policy(copies(4))).unwrap().wait().unwrap();
+    // Four steps of the puzzle, four of a copy that would need five, four of the next.
+    assert_eq!((answer.verified, answer.chain, answer.chains, answer.total_steps), (true, 2, 3, 12));
+    assert_eq!(*log.lock().unwrap(), vec![turn(&[1]); 12]);
+}
+
+#[test]
+fn the_deep_chain_is_the_last_resort() {
     let engine = start(Countdown::new(), 8);
-    let deep = |depth| Policy { restarts: Restarts { augmentations: 1, depth, ..Restarts::NONE }, ..Policy::plain(4) };
-    let answer = engine.submit(countdown(9, 1).with_policy(deep(12))).unwrap().wait().unwrap();
-    assert_eq!((answer.chain, answer.steps, answer.chains, answer.verified), (0, 9, 2, true));
-    // Four alone, then four with the copy, which ends at its own budget, then one.
-    assert_eq!(answer.total_steps, 13);
-    let answer = engine.submit(countdown(9, 1).with_policy(deep(8))).unwrap().wait().unwrap();
-    assert_eq!((answer.verified, answer.stopped, answer.total_steps), (false, Stopped::Vote, 12));
+    let deep = |augmentations, depth| Policy {
+        restarts: Restarts { augmentations, depth, ..Restarts::NONE },
+        ..Policy::plain(4)
+    };
+    // Four steps of the first chain, four of each copy, all too few, then nine of the twelve.
+    let answer = engine.submit(countdown(9, 1).with_policy(deep(2, 12))).unwrap().wait().unwrap();
+    assert_eq!((answer.chain, answer.steps, answer.chains, answer.verified), (3, 9, 4, true));
+    assert_eq!((answer.total_steps, deep(2, 12).most_steps()), (4 + 2 * 4 + 9, 4 + 2 * 4 + 12));
+    let answer = engine.submit(countdown(9, 1).with_policy(deep(2, 8))).unwrap().wait().unwrap();
+    assert_eq!((answer.verified, answer.stopped, answer.total_steps), (false, Stopped::Vote, 4 + 2 * 4 + 8));
+    // Without copies there is nothing to wait for: the first chain goes on.
+    let answer = engine.submit(countdown(9, 1).with_policy(deep(0, 12))).unwrap().wait().unwrap();
+    assert_eq!((answer.chain, answer.chains, answer.verified, answer.total_steps), (0, 1, true, 9));
+    assert_eq!((deep(0, 12).most_steps(), deep(0, 3).most_steps(), deep(2, 3).most_steps()), (12, 4, 12));
 }
 
 #[test]

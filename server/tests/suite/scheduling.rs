@@ -45,6 +45,7 @@ proptest! {
         events in prop::collection::vec(event(), 1..40),
         slots in 1..9_usize,
         batching in batching(),
+        chains_at_once in 1..5_usize,
     ) {
         let (model, handbrake) = Countdown::with_handbrake();
         let log = model.log.clone();
@@ -53,6 +54,7 @@ proptest! {
             queue_capacity: 64,
             max_wait: Duration::MAX,
             batching,
+            chains_at_once,
             default_policy: Policy::plain(MAX_STEPS),
             limits: PolicyLimits { max_steps: 64, chains: 8 },
         };

@@ -33,7 +33,7 @@ fn document() -> Value {
     for operation in OPERATIONS {
         paths.entry(operation.path).or_default().insert(operation.method.to_owned(), describe(operation));
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Tiny recursive reasoning",
@@ -59,7 +59,21 @@ fn document() -> Value {
                 "key": { "type": "http", "scheme": "bearer", "description": "Where the operator has set API keys." },
             },
         },
-    })
+    });
+    correct_unsigned(&mut document);
+    document
+}
+
+/// The derived schemas call every 64-bit integer `int64`, which the upper half of seeds is not.
+fn correct_unsigned(schema: &mut Value) {
+    if schema["format"] == "int64" && schema["minimum"] == 0 {
+        schema["format"] = json!("uint64");
+    }
+    match schema {
+        Value::Object(fields) => fields.values_mut().for_each(correct_unsigned),
+        Value::Array(items) => items.iter_mut().for_each(correct_unsigned),
+        _ => {}
+    }
 }
 
 fn describe(operation: &Operation) -> Value {
