@@ -39,7 +39,8 @@ pub struct Choice {
 }
 
 /// Policies worth measuring for a model that was trained with `halt_max_steps` and can think for `safe_max_steps`: the
-/// first chain alone, copies with and without noise, rollouts, in half of the steps and in all of them.
+/// first chain alone, copies with and without noise, rollouts, in two, three, four and all eighths of the
+/// steps.
 pub fn candidates(halt_max_steps: usize, safe_max_steps: usize) -> Vec<Policy> {
     let none = Restarts::NONE;
     let copies = |augmentations, sigma, noise| Restarts { augmentations, sigma, noise, ..none };
@@ -55,7 +56,8 @@ pub fn candidates(halt_max_steps: usize, safe_max_steps: usize) -> Vec<Policy> {
     ];
     let mut policies =
         vec![Policy::plain(halt_max_steps), Policy::plain(DEPTH_ALONE.min(safe_max_steps).max(halt_max_steps))];
-    for max_steps in [halt_max_steps.div_ceil(2), halt_max_steps] {
+    for eighths in [2, 3, 4, 8] {
+        let max_steps = (halt_max_steps * eighths).div_ceil(8);
         let depth = DEPTH.min(safe_max_steps).max(max_steps);
         policies.extend(
             further.map(|restarts| Policy { restarts: Restarts { depth, ..restarts }, ..Policy::plain(max_steps) }),
@@ -124,6 +126,6 @@ mod tests {
                 assert!(policy.max_steps.max(policy.restarts.depth) <= safe.max(halt), "{policy:?}");
             }
         }
-        assert_eq!(candidates(16, 256).len(), 16);
+        assert_eq!(candidates(16, 256).len(), 2 + 4 * 7);
     }
 }

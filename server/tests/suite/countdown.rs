@@ -4,7 +4,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use server::engine::{Noise, Request, Rules, StepBatch, StepError, StepModel, StepOutcome, SymmetricCopy};
+use server::engine::{
+    Batching, EngineOptions, Noise, Policy, PolicyLimits, Request, Rules, StepBatch, StepError, StepModel, StepOutcome,
+    SymmetricCopy,
+};
 
 pub(crate) const SEQ_LEN: usize = 4;
 /// Second token of an answer that obeys the rules.
@@ -149,4 +152,17 @@ impl Rules for ShorterCopies {
 /// Puzzle `name` (not 0) that takes `steps` steps.
 pub(crate) fn countdown(steps: i64, name: i64) -> Request {
     Request::new(vec![steps, 0, 7, name])
+}
+
+/// Options of an engine with `slots` slots and room for everything that a test asks.
+pub(crate) fn options(slots: usize) -> EngineOptions {
+    EngineOptions {
+        slots,
+        queue_capacity: 64,
+        max_wait: Duration::MAX,
+        batching: Batching::Continuous,
+        chains_at_once: 4,
+        default_policy: Policy::plain(16),
+        limits: PolicyLimits { max_steps: 64, chains: 32 },
+    }
 }

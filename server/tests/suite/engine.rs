@@ -3,21 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use server::engine::{Batching, Engine, EngineError, EngineOptions, Halting, Policy, PolicyLimits, Request, Stopped};
+use server::engine::{Engine, EngineError, EngineOptions, Halting, Policy, Request, Stopped};
 
-use crate::countdown::{Countdown, SecondTokenIsOne, Turn, countdown};
-
-fn options(slots: usize) -> EngineOptions {
-    EngineOptions {
-        slots,
-        queue_capacity: 64,
-        max_wait: Duration::MAX,
-        batching: Batching::Continuous,
-        chains_at_once: 4,
-        default_policy: Policy::plain(16),
-        limits: PolicyLimits { max_steps: 64, chains: 32 },
-    }
-}
+use crate::countdown::{Countdown, SecondTokenIsOne, Turn, countdown, options};
 
 fn start(model: Countdown, options: EngineOptions) -> Engine {
     Engine::start(model, Arc::new(SecondTokenIsOne), options).unwrap()

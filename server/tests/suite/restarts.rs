@@ -4,23 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use server::engine::{
-    Batching, Engine, EngineOptions, Halting, NoiseTarget, Policy, PolicyLimits, Request, Restarts, Stopped,
-};
+use server::engine::{Engine, EngineOptions, Halting, NoiseTarget, Policy, Request, Restarts, Stopped};
 
-use crate::countdown::{Countdown, SecondTokenIsOne, ShorterCopies, Turn, countdown};
-
-fn options(slots: usize) -> EngineOptions {
-    EngineOptions {
-        slots,
-        queue_capacity: 64,
-        max_wait: Duration::MAX,
-        batching: Batching::Continuous,
-        chains_at_once: 4,
-        default_policy: Policy::plain(4),
-        limits: PolicyLimits { max_steps: 64, chains: 32 },
-    }
-}
+use crate::countdown::{Countdown, SecondTokenIsOne, ShorterCopies, Turn, countdown, options};
 
 fn start(model: Countdown, slots: usize) -> Engine {
     Engine::start(model, Arc::new(ShorterCopies), options(slots)).unwrap()
