@@ -6,7 +6,7 @@ use std::path::Path;
 use datasets::DatasetError;
 use datasets::arc::{Augmentation, Grid, Placement, SEQ_LEN, crop, encode};
 use datasets::scoring::predictions::{PredictionRows, PredictionSource};
-use datasets::scoring::{ArcScorer, ScoreReport};
+use datasets::scoring::{ArcScorer, ScoreReport, Share};
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::{Prediction, TestRow};
@@ -44,9 +44,9 @@ pub struct VotesPoint {
     /// Augmentations of each task that have voted, itself included.
     pub augmentations: usize,
     /// `ARC/pass@1`: the share of a task's test pairs whose first answer is right, averaged over the tasks.
-    pub pass_at_1: f64,
+    pub pass_at_1: Share,
     /// `ARC/pass@2`, the figure of the benchmark.
-    pub pass_at_2: f64,
+    pub pass_at_2: Share,
 }
 
 /// Rows that are counted together.
@@ -103,7 +103,7 @@ pub fn figures(
         }
         if ends_point {
             let report = scorer.report(&name, &[1, 2])?;
-            let share = |metric: &str| report.accuracy(metric).map_or(0.0, |accuracy| accuracy.share.accuracy);
+            let share = |metric: &str| report.accuracy(metric).map_or(Share::of(0, 0), |accuracy| accuracy.share);
             let (pass_at_1, pass_at_2) = (share("ARC/pass@1"), share("ARC/pass@2"));
             curve.push(VotesPoint { augmentations: row.rank + 1, pass_at_1, pass_at_2 });
         }

@@ -9,17 +9,17 @@ use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
 use datasets::picture::{ChartLine, LineChart, Scale};
-use datasets::scoring::{ArcScorer, DEFAULT_PASS_KS};
+use datasets::scoring::{ArcScorer, DEFAULT_PASS_KS, Share};
 use exporter::runtime;
 use models::checkpoint::write_file_atomically;
 use serde_json::{Value, json};
 
-use super::logs::log_path;
+use super::logs::{default_folder, log_path};
 use super::output::{progress_bar, say};
 use super::{ComputeArgs, command_line};
 use crate::RuntimeFacts;
 use crate::arc::evaluation::{TestRow, predict};
-use crate::arc::figures::{ArcFigures, ArcRecord, figures};
+use crate::arc::figures::{ArcFigures, ArcRecord, VotesPoint, figures};
 use crate::arc::{ATTEMPTS, TaskIndex};
 use crate::default_policy::RestartWishes;
 use crate::engine::{Batching, Policy};
@@ -27,7 +27,7 @@ use crate::evaluation::log::{LogHeader, header_of, read_records};
 use crate::evaluation::report::{Machine, Runtime};
 use crate::evaluation::run::run_blocks;
 use crate::evaluation::source::digest_of_folder;
-use crate::evaluation::{EvaluationError, EvaluationLog, Shard};
+use crate::evaluation::{EvaluationError, EvaluationLog, Shard, with_interval};
 use crate::model::{self, ModelCard};
 use crate::registry::{EngineLimits, ServedModel};
 use crate::task::Task;
@@ -62,7 +62,8 @@ pub struct ArcArgs {
     #[command(flatten)]
     pub compute: ComputeArgs,
     /// Folder of the log, the report and submission.json. The same command on the same folder goes on where it was
-    /// killed. Default: a new one under results/ named after date and time.
+    /// killed. Default: the unfinished folder of this very run under results/, if there is one, else a new one named
+    /// after date and time.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -101,8 +102,6 @@ pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Resul
     say(format_args!("runtime  {}, {}", runtime.library, runtime.execution_provider))?;
     say(format_args!("rows     {count} (test pairs of {}, up to {augmentations} augmentations)", args.data.display()))?;
 
-    let time = humantime::format_rfc3339_seconds(started).to_string().replace(':', "-");
-    let folder = args.out.clone().unwrap_or_else(|| Path::new("results").join(format!("{time}-{name}")));
     let run = json!({
         "part": PART,
         "task": name,
@@ -114,6 +113,9 @@ pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Resul
         "clients": clients,
         "runtime": { "library": runtime.library, "execution_provider": runtime.execution_provider },
     });
+    let parts = [(PART, run)];
+    let folder = args.out.clone().map_or_else(|| default_folder(name, &parts, args.shard, started), Ok)?;
+    let [(_, run)] = parts;
     let mut log = EvaluationLog::open(&log_path(&folder, PART), &run, args.shard)?;
     let bar = progress_bar(Some(count as u64), format!("{name}: {} steps each", policy.max_steps))?;
     let evaluate = |block: Vec<(usize, TestRow)>| -> Result<Vec<ArcRecord>, EvaluationError> {
@@ -208,20 +210,14 @@ fn overview(figures: &ArcFigures, rows: usize, seconds: f64) -> Table {
     let mut table = Table::new();
     table.set_header(["augmentations", "pass@1", "pass@2"]);
     table.add_rows(figures.curve.iter().map(|point| {
-        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-        [point.augmentations.to_string(), percent(point.pass_at_1), percent(point.pass_at_2)]
+        [point.augmentations.to_string(), with_interval(point.pass_at_1), with_interval(point.pass_at_2)]
     }));
     let rate = rows as f64 / seconds.max(f64::MIN_POSITIVE);
     table.add_row([format!("{rows} predictions"), format!("{rate:.1}/s"), format!("{} steps", figures.steps)]);
     table
 }
 
-fn line(
-    label: &str,
-    colour: [u8; 3],
-    figures: &ArcFigures,
-    of: fn(&crate::arc::figures::VotesPoint) -> f64,
-) -> ChartLine {
-    let points = figures.curve.iter().map(|point| (point.augmentations as f64, of(point)));
+fn line(label: &str, colour: [u8; 3], figures: &ArcFigures, of: fn(&VotesPoint) -> Share) -> ChartLine {
+    let points = figures.curve.iter().map(|point| (point.augmentations as f64, of(point).accuracy));
     ChartLine { label: label.into(), colour, points: points.collect() }
 }

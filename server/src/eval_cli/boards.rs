@@ -10,14 +10,13 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::logs::{Part, REPORT_FILE, log_path, note_run, report};
+use super::logs::{Part, REPORT_FILE, default_folder, log_path, note_run, report};
 use super::output::{progress_bar, say};
 use super::{BoardArgs, BoardTask, checkpoint, command_line, policy};
 use crate::RuntimeFacts;
 use crate::default_policy::{DefaultPolicy, RestartWishes};
 use crate::engine::{Batching, Engine, Halting, Policy, Request, Restarts, Rules};
 use crate::evaluation::curve::points_up_to;
-use crate::evaluation::log::header_of;
 use crate::evaluation::records::{ChainsRecord, ServedRecord, StepsRecord};
 use crate::evaluation::report::{Machine, RunFacts, Runtime};
 use crate::evaluation::run::{ask_block, default_block, policy_of, run_blocks};
@@ -232,36 +231,14 @@ impl Evaluation {
 
     /// The unfinished folder of this very run under results/, if there is one, else a new one.
     fn default_folder(&self, family: BoardTask, policy: &Policy, started: SystemTime) -> Result<PathBuf> {
-        let results = Path::new("results");
         let deepest = self.step_points.last().copied().unwrap_or(self.steps);
         let plain = Policy { halting: Halting::Fixed, ..Policy::plain(deepest) };
         let extra = json!({ "points": self.step_points, "raw_steps": self.steps });
-        let wanted = [
-            (Part::Steps, self.identity(Part::Steps.name(), &plain, &extra)),
-            (Part::Served, self.identity(Part::Served.name(), policy, &json!({}))),
+        let parts = [
+            (Part::Steps.name(), self.identity(Part::Steps.name(), &plain, &extra)),
+            (Part::Served.name(), self.identity(Part::Served.name(), policy, &json!({}))),
         ];
-        let is_this_run = |folder: &PathBuf| {
-            let agrees = |(part, identity): &(Part, Value)| match header_of(&log_path(folder, part.name())) {
-                Ok(header) => header.run == *identity && header.shard == self.shard,
-                // Killed before it came so far.
-                Err(_) => *part != Part::Steps,
-            };
-            !folder.join(REPORT_FILE).exists() && wanted.iter().all(agrees)
-        };
-        let entries = std::fs::read_dir(results).into_iter().flatten().flatten();
-        let mut unfinished: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_this_run).collect();
-        unfinished.sort();
-        if let Some(folder) = unfinished.pop() {
-            say(format_args!("going on in {}", folder.display()))?;
-            return Ok(folder);
-        }
-        let time = humantime::format_rfc3339_seconds(started).to_string().replace(':', "-");
-        let shard = if self.shard == Shard::WHOLE {
-            String::new()
-        } else {
-            format!("-{}-of-{}", self.shard.index, self.shard.of)
-        };
-        Ok(results.join(format!("{time}-{}{shard}", family.name())))
+        default_folder(family.name(), &parts, self.shard, started)
     }
 
     /// Shows how puzzle `number` is solved: the one with most to see.

@@ -2,12 +2,16 @@
 //! made of logs, those of one run or of all its shards.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use models::checkpoint::write_file_atomically;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::output::say;
 use crate::engine::Policy;
+use crate::evaluation::Shard;
 use crate::evaluation::choose::Choice;
 use crate::evaluation::curve::probe;
 use crate::evaluation::log::{LogContents, header_of, read_records};
@@ -44,6 +48,35 @@ impl Part {
 /// The log of a part in the folder of a run.
 pub(super) fn log_path(folder: &Path, part: &str) -> PathBuf {
     folder.join("log").join(format!("{part}.jsonl"))
+}
+
+/// The unfinished folder under results/ of the very run whose parts have these identities, the first part first, if
+/// there is one; else a new one, named after the time and what is evaluated.
+pub(super) fn default_folder(
+    name: &str,
+    parts: &[(&str, Value)],
+    shard: Shard,
+    started: SystemTime,
+) -> Result<PathBuf> {
+    let results = Path::new("results");
+    let is_this_run = |folder: &PathBuf| {
+        let agrees = |(index, (part, identity)): (usize, &(&str, Value))| match header_of(&log_path(folder, part)) {
+            Ok(header) => header.run == *identity && header.shard == shard,
+            // Killed before it came so far.
+            Err(_) => index > 0,
+        };
+        !folder.join(REPORT_FILE).exists() && parts.iter().enumerate().all(agrees)
+    };
+    let entries = std::fs::read_dir(results).into_iter().flatten().flatten();
+    let mut unfinished: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_this_run).collect();
+    unfinished.sort();
+    if let Some(folder) = unfinished.pop() {
+        say(format_args!("going on in {}", folder.display()))?;
+        return Ok(folder);
+    }
+    let time = humantime::format_rfc3339_seconds(started).to_string().replace(':', "-");
+    let part = if shard == Shard::WHOLE { String::new() } else { format!("-{}-of-{}", shard.index, shard.of) };
+    Ok(results.join(format!("{time}-{name}{part}")))
 }
 
 /// Writes what the run in `folder` is about; an earlier note of the same run stays, with its start and command.

@@ -117,8 +117,9 @@ pub struct SourceArgs {
     /// Test split of a data set in the reference's format.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Text file with a puzzle a line. Sudoku: '.' or '0' for blanks, '#' starts a comment. Mazes: all rows one after
-    /// the other, '#' for walls, space or '.' for free cells, S and G for start and goal.
+    /// Text file with a puzzle a line, as it is or gzipped (FILE.gz). Sudoku: '.' or '0' for blanks, '#' starts a
+    /// comment. Mazes: all rows one after the other, '#' for walls, space or '.' for free cells, S and G for start and
+    /// goal.
     #[arg(long, value_name = "FILE")]
     pub puzzles: Option<PathBuf>,
     /// Data set repository on the hub whose test.csv is taken, such as sapientinc/sudoku-extreme, or its short name.

@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::{EvaluationError, Shard};
 
-/// Version of the layout.
-const FORMAT: u32 = 1;
+/// Version of the layout; 2: Sudoku puzzles are rated.
+const FORMAT: u32 = 2;
 /// Longest line: a record is a few hundred bytes.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 /// Most records in a block.

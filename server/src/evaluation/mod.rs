@@ -19,7 +19,7 @@ pub mod thinking;
 
 pub use log::EvaluationLog;
 pub use records::{Entry, Skipped};
-pub use report_tables::policy_in_words;
+pub use report_tables::{policy_in_words, with_interval};
 pub use shard::Shard;
 pub use source::{BoardPuzzle, PuzzleSource};
 

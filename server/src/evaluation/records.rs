@@ -2,6 +2,7 @@
 //! Owns what an answer and its trace come down to; leaves sums to the tallies.
 
 use datasets::scoring::{Ballot, VoteRule, halting_probability};
+use datasets::sudoku::Hardness;
 use serde::{Deserialize, Serialize};
 
 use super::BoardPuzzle;
@@ -29,7 +30,7 @@ pub struct Skipped {
 }
 
 /// What is known about a puzzle without a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Number in its source, from 0.
     pub puzzle: u64,
@@ -38,10 +39,13 @@ pub struct Facts {
     /// As [`BoardPuzzle::givens`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub givens: Option<u64>,
+    /// As [`BoardPuzzle::rating`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<Hardness>,
 }
 
 /// The first chain of thought, step by step, without regard to the rules.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepsRecord {
     /// The puzzle.
     #[serde(flatten)]
@@ -61,7 +65,7 @@ pub struct StepsRecord {
 }
 
 /// An answer as a client would get it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServedRecord {
     /// The puzzle.
     #[serde(flatten)]
@@ -85,7 +89,7 @@ pub struct ServedRecord {
 }
 
 /// Several chains of thought to their end, for the numbers of chains looked at: the first one, two, four …
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChainsRecord {
     /// The puzzle.
     #[serde(flatten)]
@@ -103,7 +107,7 @@ pub struct ChainsRecord {
 impl Facts {
     /// Of a puzzle.
     pub fn of(puzzle: &BoardPuzzle) -> Self {
-        Self { puzzle: puzzle.number, hardness: puzzle.hardness, givens: puzzle.givens }
+        Self { puzzle: puzzle.number, hardness: puzzle.hardness, givens: puzzle.givens, rating: puzzle.rating }
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) fn groups(raw: &RawScore) -> Table {
         ]);
     };
     raw.by_guesses.iter().for_each(|group| add("guesses ", group));
+    raw.by_hardness.iter().for_each(|group| add("hardness ", group));
     raw.by_givens.iter().for_each(|group| add("givens ", group));
     raw.by_length.iter().for_each(|group| add("path ", group));
     right_aligned(table, 1)
@@ -138,7 +139,8 @@ fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
-fn with_interval(Share { accuracy, interval: (low, high) }: Share) -> String {
+/// A share in percent with its interval.
+pub fn with_interval(Share { accuracy, interval: (low, high) }: Share) -> String {
     format!("{} [{:.2}, {:.2}]", percent(accuracy), 100.0 * low, 100.0 * high)
 }
 

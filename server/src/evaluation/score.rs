@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 pub use datasets::scoring::Share;
 use datasets::scoring::difficulty::{BucketKey, Spans, guesses_bucket};
+use datasets::sudoku::hardness;
 use serde::{Deserialize, Serialize};
 
 use super::measure::RawOutcome;
@@ -44,6 +45,10 @@ pub struct RawScore {
     /// Sudoku: by guesses that our solver needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_guesses: Vec<Group>,
+    /// 9×9 Sudoku: by the weakest logic that solves them, and guesses on average; see
+    /// [`hardness_bucket`](datasets::scoring::difficulty::hardness_bucket).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_hardness: Vec<Group>,
     /// Sudoku: by number of givens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_givens: Vec<Group>,
@@ -87,6 +92,7 @@ pub fn score_raw(puzzles: &[EvaluationPuzzle], outcomes: &[RawOutcome], steps: u
                 puzzle: number as u64,
                 hardness: u64::from(puzzle.guesses),
                 givens: Some(puzzle.puzzle.givens() as u64),
+                rating: hardness(&puzzle.puzzle).ok(),
             },
             exact_at: at(correct == label.len()),
             obeys_at: at(outcome.obeys),
@@ -116,19 +122,25 @@ impl Grouping<'_> {
 
     /// Groups of Sudoku by our solver's guesses.
     pub(super) fn by_guesses(&self) -> Vec<Group> {
-        self.grouped(|&(hardness, givens)| givens.map(|_| guesses_bucket(hardness)))
+        self.grouped(|kind| kind.givens.map(|_| guesses_bucket(kind.hardness)))
+    }
+
+    /// Groups of rated Sudoku by the buckets of their ratings.
+    pub(super) fn by_hardness(&self) -> Vec<Group> {
+        self.grouped(|kind| kind.rating.clone())
     }
 
     /// Groups of Sudoku by givens.
     pub(super) fn by_givens(&self) -> Vec<Group> {
-        let spans = Spans::new(self.kinds.keys().filter_map(|&(_, givens)| givens));
-        self.grouped(|&(_, givens)| givens.map(|givens| spans.bucket(givens)))
+        let spans = Spans::new(self.kinds.keys().filter_map(|kind| kind.givens));
+        self.grouped(|kind| kind.givens.map(|givens| spans.bucket(givens)))
     }
 
     /// Groups of mazes by the length of their shortest paths.
     pub(super) fn by_length(&self) -> Vec<Group> {
-        let spans = Spans::new(self.kinds.keys().filter(|(_, givens)| givens.is_none()).map(|&(length, _)| length));
-        self.grouped(|&(length, givens)| givens.is_none().then(|| spans.bucket(length)))
+        let length = |kind: &Kind| kind.givens.is_none().then_some(kind.hardness);
+        let spans = Spans::new(self.kinds.keys().filter_map(length));
+        self.grouped(|kind| length(kind).map(|length| spans.bucket(length)))
     }
 
     /// Groups in the order of their buckets' numbers.

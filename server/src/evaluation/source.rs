@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use datasets::builder::puzzle_csv::PuzzleCsv;
 use datasets::loader::{LoaderOptions, TestBatches};
 use datasets::maze::{self, Maze, MazeOptions, parse_cells};
-use datasets::store::Split;
-use datasets::sudoku::{self, Board, GeneratorOptions, SudokuShape, solve};
+use datasets::store::{Split, open_text};
+use datasets::sudoku::{self, Board, GeneratorOptions, Hardness, SudokuShape, solve};
 use sha2::{Digest, Sha256};
 
 use super::log::hex;
@@ -20,11 +20,13 @@ use crate::task::{Task, tokens_of};
 
 /// Longest line of a puzzle file: mazes have up to 255 cells per side.
 const MAX_LINE_BYTES: u64 = 1 << 17;
+/// Puzzle files are read up to here: fifty million Sudokus. A small packed file may unpack to much more.
+const MAX_LINES_BYTES: u64 = 4 << 30;
 /// Examples that a data set folder is read by.
 const FOLDER_BATCH: usize = 64;
 
 /// A puzzle with what is known about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BoardPuzzle {
     /// Number in its source, from 0.
     pub number: u64,
@@ -36,6 +38,8 @@ pub struct BoardPuzzle {
     pub hardness: u64,
     /// Sudoku: number of givens.
     pub givens: Option<u64>,
+    /// 9×9 Sudoku with one solution: the weakest logic that solves it, and guesses on average.
+    pub rating: Option<Hardness>,
 }
 
 /// The puzzles of one evaluation.
@@ -132,8 +136,9 @@ impl PuzzleSource {
         Ok(Self { task, origin: Origin::List(path.to_owned()), limit, description: origin.to_owned(), digest })
     }
 
-    /// A text file with a puzzle a line; blank lines are skipped. Sudoku: `.` or `0` for blanks, whatever follows a `#`
-    /// is a comment. Mazes: all cells of `#`, space or `.`, `S`, `G`. The labels come from our own solvers.
+    /// A text file with a puzzle a line, gzipped if its name ends in `.gz`; blank lines are skipped. Sudoku: `.` or `0` for
+    /// blanks, whatever follows a `#` is a comment. Mazes: all cells of `#`, space or `.`, `S`, `G`. The labels come from
+    /// our own solvers.
     ///
     /// # Errors
     /// When the file is unreadable.
@@ -281,13 +286,14 @@ fn board_puzzle(number: u64, puzzle: &Board, solution: &Board, guesses: u64) -> 
         label: tokens_of(solution),
         hardness: guesses,
         givens: Some(puzzle.givens() as u64),
+        rating: sudoku::hardness(puzzle).ok(),
     }
 }
 
 fn maze_puzzle(number: u64, maze: &Maze, label: Vec<i64>) -> Result<BoardPuzzle, EvaluationError> {
     let tokens = maze.to_tokens().into_iter().map(i64::from).collect();
     let hardness = maze.shortest_path()?.len() as u64 - 2;
-    Ok(BoardPuzzle { number, tokens, label, hardness, givens: None })
+    Ok(BoardPuzzle { number, tokens, label, hardness, givens: None, rating: None })
 }
 
 fn sudoku_line(number: u64, shape: SudokuShape, text: &str) -> Result<BoardPuzzle, String> {
@@ -317,7 +323,7 @@ fn lines_of(
     is_sudoku: bool,
 ) -> Result<impl Iterator<Item = Result<Content, EvaluationError>> + use<>, EvaluationError> {
     let path = path.to_owned();
-    let mut reader = BufReader::new(File::open(&path).map_err(|error| unreadable(&path, &error))?);
+    let mut reader = open_text(&path)?.take(MAX_LINES_BYTES);
     let (mut line, mut ended) = (0, false);
     Ok(std::iter::from_fn(move || {
         while !ended {
@@ -331,6 +337,11 @@ fn lines_of(
             if bytes.len() as u64 == MAX_LINE_BYTES {
                 ended = true;
                 let problem = format!("line {line} has more than {MAX_LINE_BYTES} bytes; expected a puzzle a line");
+                return Some(Err(EvaluationError::PuzzleFile { path: path.clone(), problem }));
+            }
+            if reader.limit() == 0 {
+                ended = true;
+                let problem = format!("line {line} is beyond {MAX_LINES_BYTES} bytes; split the file");
                 return Some(Err(EvaluationError::PuzzleFile { path: path.clone(), problem }));
             }
             ended = bytes.is_empty();

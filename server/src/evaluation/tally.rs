@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use datasets::scoring::Share;
+use datasets::scoring::difficulty::{BucketKey, hardness_bucket};
 
 use super::curve::{ChainPoint, StepPoint};
 use super::records::{ChainsRecord, Entry, Facts, ServedRecord, Skipped, StepsRecord};
@@ -19,8 +20,16 @@ pub(super) struct Solved {
     pub(super) engine: u64,
 }
 
-/// A kind of puzzle: its hardness and its givens.
-pub(super) type Kind = (u64, Option<u64>);
+/// What puzzles of one kind have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    /// As [`Facts::hardness`].
+    pub(super) hardness: u64,
+    /// As [`Facts::givens`].
+    pub(super) givens: Option<u64>,
+    /// Bucket of [`Facts::rating`].
+    pub(super) rating: Option<BucketKey>,
+}
 
 /// Sums over [`StepsRecord`]s.
 #[derive(Debug, Clone)]
@@ -157,7 +166,7 @@ impl StepsTally {
     pub fn score(&self, served: Option<&ServedTally>) -> RawScore {
         let mut kinds = self.kinds.clone();
         for (kind, &engine) in served.iter().flat_map(|served| &served.kinds) {
-            kinds.entry(*kind).or_default().engine = engine;
+            kinds.entry(kind.clone()).or_default().engine = engine;
         }
         let grouping = Grouping { kinds: &kinds, has_engine: served.is_some() };
         let puzzles = self.puzzles();
@@ -170,6 +179,7 @@ impl StepsTally {
             q_halt_accuracy: share(self.q_right, puzzles),
             mean_verified_step: (self.verified_puzzles > 0).then(|| share(self.verified_steps, self.verified_puzzles)),
             by_guesses: grouping.by_guesses(),
+            by_hardness: grouping.by_hardness(),
             by_givens: grouping.by_givens(),
             by_length: grouping.by_length(),
         }
@@ -275,7 +285,8 @@ impl Solved {
 }
 
 fn kind(facts: &Facts) -> Kind {
-    (facts.hardness, facts.givens)
+    let &Facts { hardness, givens, rating, .. } = facts;
+    Kind { hardness, givens, rating: rating.as_ref().map(hardness_bucket) }
 }
 
 fn count(counts: &mut [u64], points: &[usize], holds: impl Fn(usize) -> bool) {

@@ -63,9 +63,9 @@ pub enum Problem {
     /// A picture that shows no puzzle.
     #[error("{0}")]
     Picture(PictureError),
-    /// A picture where the route reads none.
+    /// A picture that the route does not read.
     #[error("{0}")]
-    UnsupportedMedia(&'static str),
+    UnsupportedMedia(String),
     /// Nothing that the client accepts can be made.
     #[error("none of {accept:?} can be answered; this route answers with {available}")]
     NotAcceptable {

@@ -68,7 +68,7 @@ kinds! {
     TooManyPuzzles = PAYLOAD_TOO_LARGE "too-many-puzzles":
         "The batch holds more puzzles than the server takes at once.",
     UnsupportedMedia = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type":
-        "The body is a picture, and the route reads none.",
+        "The body is a picture that the route does not read: mazes may come as PNG files, nothing else as pictures.",
     WrongSize = UNPROCESSABLE_ENTITY "wrong-size":
         "The board has a size that no such puzzle has.",
     UnknownModel = UNPROCESSABLE_ENTITY "unknown-model":

@@ -96,7 +96,8 @@ fn recorded_predictions_get_the_recorded_figures() {
     let (figures, votes) = figures(&data, &index, usize::MAX, read.clone(), &DEFAULT_PASS_KS).unwrap();
     assert_eq!(figures.report.accuracies, report.accuracies);
     assert_eq!(votes.submission(2), scorer.submission(2));
-    let points: Vec<(usize, f64)> = figures.curve.iter().map(|point| (point.augmentations, point.pass_at_2)).collect();
+    let points: Vec<(usize, f64)> =
+        figures.curve.iter().map(|point| (point.augmentations, point.pass_at_2.accuracy)).collect();
     assert_eq!(points, [1, 2, 4, 8, 9].map(|count| (count, curve[count - 1])));
     assert_eq!(figures.steps, 54);
     read.pop();

@@ -15,8 +15,8 @@ use server::registry::{EngineLimits, ServedModel};
 
 use crate::arc_world::{IDENTIFIERS, STEPS, dataset};
 
-/// Writes an untrained ARC model whose rows differ much.
-fn checkpoint(parent: &Path) -> PathBuf {
+/// Writes an untrained ARC model whose rows differ much, one for each of so many identifiers.
+pub(crate) fn checkpoint(parent: &Path, num_puzzle_identifiers: usize) -> PathBuf {
     let config = TrmConfig {
         hidden_size: 16,
         num_heads: 2,
@@ -28,7 +28,7 @@ fn checkpoint(parent: &Path) -> PathBuf {
         ..TrmConfig::default()
     };
     let arch = ArchitectureConfig::Trm(config);
-    let dims = ModelDims { vocab_size: VOCAB_SIZE, seq_len: SEQ_LEN, num_puzzle_identifiers: IDENTIFIERS };
+    let dims = ModelDims { vocab_size: VOCAB_SIZE, seq_len: SEQ_LEN, num_puzzle_identifiers };
     let initializer = Initializer::new(3);
     let tensors = arch.parameter_specs(&dims).unwrap().into_iter().map(|spec| {
         let mut values = initializer.draw(&spec);
@@ -52,7 +52,7 @@ fn session() -> SessionOptions {
 #[tokio::test]
 async fn a_graph_s_answers_are_those_of_its_copies_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
-    let checkpoint = checkpoint(folder.path());
+    let checkpoint = checkpoint(folder.path(), IDENTIFIERS);
     let index = TaskIndex::open(&dataset(folder.path(), false)).unwrap();
     let puzzle = index.recognise(Some("swap"), None).unwrap();
     let copies = index.puzzles_of(puzzle.task);

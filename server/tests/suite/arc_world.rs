@@ -51,8 +51,13 @@ pub(crate) fn task(name: &str) -> ArcTask {
     tasks().into_iter().find(|task| task.id == name).unwrap()
 }
 
-/// Writes `{parent}/data`: the data set of the three tasks.
+/// Writes `{parent}/data`: the data set of the three tasks with [`NUM_AUG`] augmentations each.
 pub(crate) fn dataset(parent: &Path, names_only: bool) -> PathBuf {
+    dataset_of(parent, names_only, NUM_AUG)
+}
+
+/// Writes `{parent}/data`: the data set of the three tasks with `num_aug` augmentations each.
+pub(crate) fn dataset_of(parent: &Path, names_only: bool, num_aug: usize) -> PathBuf {
     let source = parent.join("tasks");
     for task in tasks() {
         let folder = source.join(if task.id == "turn" { "training" } else { "evaluation" });
@@ -67,12 +72,12 @@ pub(crate) fn dataset(parent: &Path, names_only: bool) -> PathBuf {
         test_set_name: "evaluation".into(),
         test_set_name2: "evaluation2".into(),
         seed: 42,
-        num_aug: NUM_AUG,
+        num_aug,
         puzzle_identifiers_start: 1,
         names_only,
         overwrite: false,
     };
-    assert_eq!(build(&config, |_| ()).unwrap().identifiers, IDENTIFIERS);
+    assert_eq!(build(&config, |_| ()).unwrap().identifiers, 1 + 3 * (1 + num_aug));
     output_dir
 }
 

@@ -50,18 +50,18 @@ fn merge(shards: &[&Path], out: &Path) -> Output {
     command.args(["eval", "merge"]).args(shards).arg("--out").arg(out).output().unwrap()
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn done(mut command: Command) -> String {
+pub(crate) fn done(mut command: Command) -> String {
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn refused(output: &Output) -> String {
+pub(crate) fn refused(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && stderr.starts_with("error: "), "{stderr}");
     stderr
@@ -82,7 +82,7 @@ fn figures(out: &Path) -> Value {
 }
 
 /// Returns when the log has its first complete block.
-fn wait_for_block(process: &mut Child, log: &Path) {
+pub(crate) fn wait_for_block(process: &mut Child, log: &Path) {
     loop {
         assert_eq!(process.try_wait().unwrap(), None, "the run ended before it could be killed");
         if fs::read_to_string(log).is_ok_and(|text| text.contains("{\"block\":")) {
@@ -261,6 +261,30 @@ fn the_chosen_policy_is_written_and_served() {
     let served = ServedModel::load(&checkpoint, &session, limits).unwrap().default_policy;
     assert_eq!(served.policy.max_steps, inference.max_steps);
     assert_eq!(served.sources.augmentations, PolicySource::Manifest);
+}
+
+#[test]
+fn held_out_hard_puzzles_are_read_packed_and_reported_by_hardness() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let pool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets/held-out/few-clues.txt.gz");
+    let arguments =
+        ["sudoku", "--puzzles", text(&pool), "--count", "24", "--steps", "2", "--augmentations", "0", "--depth", "2"];
+    let mut command = command(env!("CARGO_BIN_EXE_speedrun-inference"), &arguments);
+    let stdout = done({
+        command.arg("--out").arg(&out);
+        command
+    });
+    assert!(stdout.contains("hardness singles") && stdout.contains("hardness pairs"), "{stdout}");
+    let report = figures(&out);
+    assert_eq!((report["puzzles"].as_u64(), report["skipped_lines"].as_u64()), (Some(24), Some(0)));
+    let groups = report["raw"]["by_hardness"].as_array().unwrap();
+    let count = |label: &str| {
+        let of_label = |group: &&Value| group["label"] == label;
+        groups.iter().find(of_label).map_or(0, |group| group["puzzles"].as_u64().unwrap())
+    };
+    // As the comments in the file's first 24 lines of puzzles say.
+    assert_eq!((count("singles"), count("pairs")), (12, 10), "{groups:?}");
 }
 
 #[test]

@@ -1,18 +1,22 @@
 //! What the figures of an evaluation mean: votes and pass@K on scripted chains, curves against runs of that many steps,
 //! puzzles from every source.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use datasets::maze::MazeShape;
-use datasets::sudoku::SudokuShape;
+use datasets::sudoku::{HARD_GUESSES, Hardness, LogicLevel, SudokuShape, hardness};
 use exporter::runtime::SessionOptions;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use server::engine::{Answer, Batching, Halting, Policy, Request, Rules, StepTrace, Stopped, Timings};
 use server::evaluation::measure::run_raw;
 use server::evaluation::puzzle_set::{self, PuzzleSet};
-use server::evaluation::records::{ChainsRecord, Entry, StepsRecord};
+use server::evaluation::records::{ChainsRecord, Entry, ServedRecord, StepsRecord};
 use server::evaluation::score::score_raw;
-use server::evaluation::tally::{ChainsTally, StepsTally};
+use server::evaluation::tally::{ChainsTally, ServedTally, StepsTally};
 use server::evaluation::{BoardPuzzle, PuzzleSource, Shard};
 use server::registry::{EngineLimits, ServedModel};
 use server::task::{self, Task, tokens_of};
@@ -29,7 +33,7 @@ impl Rules for FromOneOn {
 }
 
 fn puzzle() -> BoardPuzzle {
-    BoardPuzzle { number: 7, tokens: vec![0, 0], label: vec![1, -100], hardness: 3, givens: Some(4) }
+    BoardPuzzle { number: 7, tokens: vec![0, 0], label: vec![1, -100], hardness: 3, givens: Some(4), rating: None }
 }
 
 /// An answer whose chains gave these answers and Q values, step by step.
@@ -111,6 +115,50 @@ fn raw_and_verified_are_counted_apart_at_every_step() {
 }
 
 #[test]
+fn accuracy_is_told_for_each_bucket_of_hardness_easiest_first() {
+    let rated = |number, level, guesses| BoardPuzzle { number, rating: Some(Hardness { level, guesses }), ..puzzle() };
+    let puzzles = [
+        rated(0, LogicLevel::Nested, 40.0),
+        rated(1, LogicLevel::Refutation, HARD_GUESSES),
+        rated(2, LogicLevel::Pairs, 3.0),
+        rated(3, LogicLevel::Refutation, HARD_GUESSES - 0.5),
+        rated(4, LogicLevel::Singles, 0.0),
+        rated(5, LogicLevel::Nested, 60.0),
+        // No rating: another size, or several solutions.
+        puzzle(),
+    ];
+    // Raw right; verified at the first step and spoiled at the second; neither.
+    let right: &[(i64, f32)] = &[(0, 0.0), (1, 1.0)];
+    let spoiled: &[(i64, f32)] = &[(1, 1.0), (0, 1.0)];
+    let wrong: &[(i64, f32)] = &[(0, 0.0), (0, 0.0)];
+    let (mut steps, mut served) = (StepsTally::new(&[2], 2), ServedTally::default());
+    for (puzzle, chain) in puzzles.iter().zip([right, spoiled, right, right, right, wrong, right]) {
+        let answer = scripted(&[chain]);
+        steps.add(Entry::Puzzle(StepsRecord::of(puzzle, &answer, &[2], 2, &FromOneOn)));
+        let answer = Answer { verified: puzzle.number != 5, ..answer };
+        served.add(&Entry::Puzzle(ServedRecord::of(puzzle, &answer)));
+    }
+    let score = steps.score(Some(&served));
+    let found: Vec<(&str, usize, [f64; 3])> = score
+        .by_hardness
+        .iter()
+        .map(|group| {
+            let shares = [group.raw, group.verified, group.engine.unwrap()].map(|share| share.accuracy);
+            (group.label.as_str(), group.puzzles, shares)
+        })
+        .collect();
+    let expected = [
+        ("singles", 1, [1.0, 1.0, 1.0]),
+        ("pairs", 1, [1.0, 1.0, 1.0]),
+        ("refutation, under 10 guesses", 1, [1.0, 1.0, 1.0]),
+        ("refutation, 10+ guesses", 1, [0.0, 1.0, 1.0]),
+        ("nested", 2, [0.5, 0.5, 0.5]),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(score.overall.puzzles, 7);
+}
+
+#[test]
 fn points_of_a_curve_equal_runs_of_that_many_steps() {
     const POINTS: [usize; 5] = [1, 2, 4, 8, 16];
     let session = SessionOptions { threads: 1, ..SessionOptions::default() };
@@ -178,6 +226,7 @@ fn assert_same(source: &PuzzleSource, set: &PuzzleSet) {
             label: tokens_of(&expected.solution),
             hardness: u64::from(expected.guesses),
             givens: Some(expected.puzzle.givens() as u64),
+            rating: hardness(&expected.puzzle).ok(),
         };
         assert_eq!(*found, expected);
     }
@@ -200,6 +249,53 @@ fn sources_read_one_at_a_time_what_sets_hold() {
     assert_eq!(all.digest(), PuzzleSource::folder(task, &folder, 3).unwrap().digest());
     assert_ne!(all.digest(), listed.digest());
     assert_ne!(generated.digest(), PuzzleSource::generated(task, 4, 2, 5).unwrap().digest());
+}
+
+#[test]
+fn lines_are_puzzles_comments_or_problems_with_their_number_packed_or_not() {
+    let task = Task::Sudoku(SudokuShape::FOUR);
+    let folder = tempfile::tempdir().unwrap();
+    let text = "# 4x4 puzzles\n\n123434122143....  # easy\n1234341221430000\n1.x.............\n11..............\n\
+                ................\n1....\n123....4........\n";
+    let (plain, packed) = (folder.path().join("puzzles.txt"), folder.path().join("puzzles.txt.gz"));
+    fs::write(&plain, text).unwrap();
+    fs::write(&packed, gzip(text.as_bytes())).unwrap();
+    for path in [&plain, &packed] {
+        let source = PuzzleSource::lines(task, path, u64::MAX).unwrap();
+        let entries: Vec<Entry<BoardPuzzle>> =
+            source.drafts().unwrap().map(|draft| source.read(draft.unwrap()).unwrap()).collect();
+        let (mut labels, mut problems) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match entry {
+                Entry::Puzzle(puzzle) => labels.push(puzzle.label),
+                Entry::Skipped(skipped) => problems.push((skipped.line, skipped.problem)),
+            }
+        }
+        let solution: Vec<i64> = "1234341221434321".bytes().map(|digit| i64::from(digit - b'0') + 1).collect();
+        assert_eq!(labels, [solution.clone(), solution]);
+        let says = ["'x' at line 1, column 3", "1 stands twice in row 1", "more than one", "found 5", "no solution"];
+        assert_eq!(problems.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
+        for ((_, problem), says) in problems.iter().zip(says) {
+            assert!(problem.contains(says), "{problem:?} does not say {says:?}");
+        }
+        assert_eq!(PuzzleSource::lines(task, path, 1).unwrap().drafts().unwrap().count(), 1);
+    }
+    // What does not unpack, and what unpacks to one endless line.
+    for (bytes, says) in
+        [(b"no gzip".to_vec(), "cannot read"), (gzip(&vec![b'.'; 1 << 20]), "has more than 131072 bytes")]
+    {
+        fs::write(&packed, bytes).unwrap();
+        let source = PuzzleSource::lines(task, &packed, u64::MAX).unwrap();
+        let error = source.drafts().unwrap().find_map(Result::err).unwrap().to_string();
+        assert!(error.contains("puzzles.txt.gz: ") && error.contains(says), "{error}");
+    }
+    assert!(PuzzleSource::lines(task, &folder.path().join("gone"), 10).is_err());
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `POST /solve/maze` on oracles: every form of a maze, every size, every maze that nobody can solve.
 
 use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use datasets::maze::MazeShape;
 use datasets::picture::Scene;
 use datasets::{Task, maze::Maze};
@@ -70,6 +71,46 @@ async fn a_picture_is_a_maze_too_with_options_in_the_query() {
     assert_eq!(served.post("/solve/maze?steps=2", png()).await.problem(), (400, "malformed-request".into()));
     assert_eq!(served.post("/solve/maze?max_steps=few", png()).await.problem(), (400, "malformed-request".into()));
     assert_eq!(served.post("/solve/maze?max_steps=0", png()).await.problem(), (400, "invalid-option".into()));
+}
+
+#[tokio::test]
+async fn pictures_of_other_kinds_are_refused_as_such() {
+    let served = oracles();
+    let post = async |path: &str, content_type: &str, body: Vec<u8>| {
+        let request = Request::post(path).header("content-type", content_type).body(Body::from(body)).unwrap();
+        served.send(request).await
+    };
+    let jpeg = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00".to_vec();
+    let gif = b"GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;".to_vec();
+    let webp = b"RIFF\x1a\x00\x00\x00WEBPVP8L\x0d\x00\x00\x00\x2f\x00\x00\x00\x10\x07\x10\x11\x11\x88\x88\xfe\x07\x00"
+        .to_vec();
+    let bmp = [b"BM\x3a\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00".as_slice(), &[0; 42]].concat();
+    for path in ["/solve/maze", "/solve/sudoku", "/solve/arc"] {
+        for (body, name) in [(&jpeg, "image/jpeg"), (&gif, "image/gif"), (&webp, "image/webp"), (&bmp, "image/bmp")] {
+            // The body decides, whatever it is called.
+            for content_type in [name, "application/x-www-form-urlencoded", "application/json"] {
+                let reply = post(path, content_type, body.clone()).await;
+                assert_eq!(reply.problem(), (415, "unsupported-media-type".into()), "{path}, {name} as {content_type}");
+                let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+                assert!(detail.contains(name) && detail.contains("PNG"), "{detail}");
+            }
+        }
+        // What is called a picture, and is none.
+        for content_type in ["image/png", "IMAGE/PNG", "image/svg+xml; charset=utf-8"] {
+            let reply = post(path, content_type, b"<svg/>".to_vec()).await;
+            assert_eq!(reply.problem(), (415, "unsupported-media-type".into()), "{path}, {content_type}");
+        }
+    }
+    // A PNG is one whatever it is called; no puzzle is taken for a picture because of its letters.
+    for content_type in ["image/png", "image/jpeg", "application/octet-stream"] {
+        assert_eq!(post("/solve/maze", content_type, png()).await.ok()["solution"], json!(SOLVED));
+    }
+    for text in ["GIF89a", "BM", "no\0thing"] {
+        assert_eq!(post("/solve/sudoku", "text/plain", text.into()).await.status.as_u16() / 100, 4);
+        assert_ne!(post("/solve/sudoku", "text/plain", text.into()).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    assert_eq!(post("/solve/maze", "image/png", Vec::new()).await.problem(), (400, "malformed-request".into()));
+    assert_eq!(post("/solve/maze", "text/plain", vec![0xff; 40]).await.problem(), (400, "malformed-request".into()));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, an unexpected error is the failure to report")]
 
 mod arc;
+mod arc_evaluation;
 mod arc_golden;
 mod arc_http;
 mod arc_model;

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::http::ProblemKind;
 
-use crate::served::{Served, oracles};
+use crate::served::{PUZZLE, Served, oracles};
+use crate::streams::events;
 
 async fn description(served: &Served) -> Value {
     served.get("/openapi.json").await.ok()
@@ -131,6 +132,50 @@ async fn every_reference_leads_somewhere() {
     for reference in found {
         assert!(document.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference}");
     }
+}
+
+/// Names that an object of `schema` must and may have.
+fn fields<'d>(document: &'d Value, schema: &'d Value) -> (BTreeSet<&'d str>, BTreeSet<&'d str>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return fields(document, document.pointer(reference.strip_prefix('#').unwrap()).unwrap());
+    }
+    let strings = |list: &'d Value| list.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut required: BTreeSet<&str> = strings(&schema["required"]).collect();
+    let mut known: BTreeSet<&str> =
+        schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        let (more_required, more_known) = fields(document, part);
+        required.extend(more_required);
+        known.extend(more_known);
+    }
+    (required, known)
+}
+
+#[tokio::test]
+async fn streams_consist_of_the_events_that_are_described() {
+    let served = oracles();
+    let document = description(&served).await;
+    let schema =
+        &document["paths"]["/solve/sudoku"]["post"]["responses"]["200"]["content"]["text/event-stream"]["schema"];
+    let schema = document.pointer(schema["$ref"].as_str().unwrap().strip_prefix('#').unwrap()).unwrap();
+    assert_eq!((&schema["type"], &schema["required"]), (&json!("object"), &json!(["event", "data"])));
+    let reply = served.post("/solve/sudoku?stream=true", PUZZLE).await;
+    let mut names = BTreeSet::new();
+    for (name, data) in events(&reply) {
+        let event =
+            schema["oneOf"].as_array().unwrap().iter().find(|event| event["properties"]["event"]["const"] == *name);
+        let data_schema = &event.unwrap()["properties"]["data"];
+        assert_eq!(data_schema["contentMediaType"], "application/json");
+        let (required, known) = fields(&document, &data_schema["contentSchema"]);
+        let found: BTreeSet<&str> = data.as_object().unwrap().keys().map(String::as_str).collect();
+        assert!(required.contains("puzzle") && required.len() > 3, "{name}: {required:?}");
+        assert!(required.is_subset(&found) && found.is_subset(&known), "{name}: {required:?}, {found:?}, {known:?}");
+        names.insert(name);
+    }
+    assert_eq!(names, BTreeSet::from(["answer".to_owned(), "step".to_owned()]));
+    let problem = schema["oneOf"].as_array().unwrap().last().unwrap();
+    let (required, _) = fields(&document, &problem["properties"]["data"]["contentSchema"]);
+    assert_eq!(required, BTreeSet::from(["detail", "puzzle", "status", "title", "type"]));
 }
 
 #[tokio::test]

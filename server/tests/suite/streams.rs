@@ -13,7 +13,7 @@ use crate::oracle::Oracle;
 use crate::served::{PUZZLE, Reply, SOLUTION, Served, oracles, sudoku};
 
 /// Names and data of a stream's events.
-fn events(reply: &Reply) -> Vec<(String, Value)> {
+pub(crate) fn events(reply: &Reply) -> Vec<(String, Value)> {
     assert_eq!((reply.status, reply.header("content-type")), (StatusCode::OK, "text/event-stream"));
     assert_eq!(reply.header("cache-control"), "no-cache");
     let text = str::from_utf8(&reply.body).unwrap();

@@ -50,7 +50,7 @@ impl ArcRequest {
             Content::Json(value) => Ok(Self::single(question_of(value)?, query)),
             Content::Text(name) => Ok(Self::single(named(name.trim())?, query)),
             Content::Picture(_) => {
-                Err(Problem::UnsupportedMedia("an ARC task is not read from a picture; send its JSON"))
+                Err(Problem::UnsupportedMedia("an ARC task is not read from a picture; send its JSON".into()))
             }
         }
     }

@@ -4,7 +4,7 @@
 pub(super) mod answer;
 pub mod body;
 mod picture;
-mod stream;
+pub(super) mod stream;
 
 use std::sync::Arc;
 

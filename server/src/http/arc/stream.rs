@@ -8,6 +8,7 @@ use axum::response::sse::Event;
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use super::Ticket;
 use super::answer::{ArcResponse, ArcStepResponse};
@@ -17,8 +18,8 @@ use crate::http::{Problem, Tally};
 use crate::registry::ServedModel;
 
 /// The data of a `step` event.
-#[derive(Debug, Serialize)]
-struct ArcStepEvent {
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ArcStepEvent {
     /// Place of the task in the request, from 0.
     puzzle: usize,
     #[serde(flatten)]
@@ -26,8 +27,8 @@ struct ArcStepEvent {
 }
 
 /// The data of an `answer` event.
-#[derive(Debug, Serialize)]
-struct ArcAnswerEvent {
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ArcAnswerEvent {
     /// Place of the task in the request, from 0.
     puzzle: usize,
     #[serde(flatten)]

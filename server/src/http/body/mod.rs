@@ -7,7 +7,10 @@ mod sudoku;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use infer::MatcherType;
+use mediatype::MediaType;
+use mediatype::names::IMAGE;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -145,14 +148,22 @@ impl<P: Puzzle> SolveRequest<P> {
 /// The whole body.
 ///
 /// # Errors
-/// When it is larger or slower than the limits allow, or the connection breaks.
+/// When it is larger or slower than the limits allow, the connection breaks, or it claims to be a picture of a kind that
+/// is not read.
 pub(super) async fn read(request: Request, limits: &HttpLimits) -> Result<Bytes, Problem> {
+    let claimed = claimed_picture(request.headers());
     let reading = tokio::time::timeout(limits.request_timeout, Bytes::from_request(request, &()));
     let read = reading.await.map_err(|_| Problem::SlowBody(limits.request_timeout))?;
-    read.map_err(|rejection| match rejection.status() {
+    let body = read.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { limit: limits.max_body_bytes },
         _ => Problem::Malformed(format!("the body could not be read: {}", rejection.body_text())),
-    })
+    })?;
+    match claimed {
+        Some(claimed) if !body.is_empty() && !is_picture(&body) => Err(Problem::UnsupportedMedia(format!(
+            "the content type is {claimed}, but the body is no PNG file; {PICTURES_READ}"
+        ))),
+        _ => Ok(body),
+    }
 }
 
 /// Whether a body is a PNG file, or claims to be one.
@@ -164,13 +175,19 @@ impl<'a> Content<'a> {
     /// Recognises a body; `expected` is the form that messages recommend.
     ///
     /// # Errors
-    /// [`Problem::Malformed`] when it is empty, broken JSON or no UTF-8.
+    /// [`Problem::Malformed`] when it is empty, broken JSON or no UTF-8, [`Problem::UnsupportedMedia`] when it is a picture
+    /// in another format.
     pub fn of(body: &'a [u8], expected: &str) -> Result<Self, Problem> {
         if is_picture(body) {
             return Ok(Self::Picture(body));
         }
-        let text =
-            str::from_utf8(body).map_err(|error| Problem::Malformed(format!("the body is no UTF-8: {error}")))?;
+        let text = match str::from_utf8(body) {
+            Ok(text) if !text.contains('\0') => text,
+            read => match other_picture(body) {
+                Some(problem) => return Err(problem),
+                None => read.map_err(|error| Problem::Malformed(format!("the body is no UTF-8: {error}")))?,
+            },
+        };
         let from_json = |text: &str| {
             serde_json::from_str(text)
                 .map_err(|error| Problem::Malformed(format!("the body is no request: {error}; {expected}")))
@@ -189,6 +206,22 @@ impl<'a> Content<'a> {
 
 /// The eight bytes at the beginning of every PNG file.
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// What to do about a picture that is not read.
+const PICTURES_READ: &str = "mazes may come as pictures, as PNG files; send everything else as text or JSON";
+
+/// The picture format that a content type names, by which a body that is none is refused: the client meant a picture.
+fn claimed_picture(headers: &HeaderMap) -> Option<String> {
+    let media_type = MediaType::parse(headers.get(header::CONTENT_TYPE)?.to_str().ok()?).ok()?;
+    (media_type.ty == IMAGE).then(|| media_type.essence().to_string().chars().take(100).collect())
+}
+
+/// Refuses a picture in another format than PNG by its name. Asked only about bytes that are no text or hold a zero, so
+/// that no puzzle whose letters begin like a picture is taken for one.
+fn other_picture(body: &[u8]) -> Option<Problem> {
+    let found = infer::get(body).filter(|found| found.matcher_type() == MatcherType::Image)?;
+    Some(Problem::UnsupportedMedia(format!("the body is a picture ({}); {PICTURES_READ}", found.mime_type())))
+}
 
 /// Takes the puzzles out of a JSON object; the second value says whether they came as a list.
 fn puzzles_of<P: Puzzle>(fields: &mut Map<String, Value>, max_puzzles: usize) -> Result<(Vec<P>, bool), Problem> {

@@ -56,7 +56,7 @@ impl Puzzle for SudokuPuzzle {
     }
 
     fn from_picture(_: &[u8]) -> Result<Self, Problem> {
-        Err(Problem::UnsupportedMedia("a Sudoku is not read from pictures; send its digits, see GET /docs"))
+        Err(Problem::UnsupportedMedia("a Sudoku is not read from pictures; send its digits, see GET /docs".into()))
     }
 
     fn check(&self) -> Result<(), Problem> {

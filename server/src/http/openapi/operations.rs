@@ -38,7 +38,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         description: SOLVE,
         parameters: option_parameters,
         body: Some(|| body("Sudoku", "SudokuPuzzle", "SudokuRequest", &sudoku_examples(), false)),
-        responses: || solved("SolveResponse", "BatchResponse", "StepEvent"),
+        responses: || solved("SolveResponse", "BatchResponse", "SolveEvent"),
         problems: || solve_problems(&[Kind::WrongSize, Kind::NoModel, Kind::Contradictory, Kind::UnsupportedMedia]),
     },
     Operation {
@@ -50,7 +50,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         description: SOLVE,
         parameters: option_parameters,
         body: Some(|| body("a maze", "MazePuzzle", "MazeRequest", &maze_examples(), true)),
-        responses: || solved("SolveResponse", "BatchResponse", "StepEvent"),
+        responses: || solved("SolveResponse", "BatchResponse", "SolveEvent"),
         problems: || {
             solve_problems(&[
                 Kind::WrongSize,
@@ -73,7 +73,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
                       on; others are adapted by the commands that the problem `unknown-task` names.",
         parameters: option_parameters,
         body: Some(|| body("The name of a task", "ArcTask", "ArcRequest", &arc_examples(), false)),
-        responses: || solved("ArcResponse", "ArcBatchResponse", "ArcStepResponse"),
+        responses: || solved("ArcResponse", "ArcBatchResponse", "ArcEvent"),
         problems: || solve_problems(&[Kind::NoModelForTask, Kind::UnknownTask, Kind::UnsupportedMedia]),
     },
     Operation {
@@ -288,7 +288,7 @@ fn body(what: &str, puzzle: &str, request: &str, examples: &Value, has_pictures:
     })
 }
 
-fn solved(one: &str, batch: &str, step: &str) -> Value {
+fn solved(one: &str, batch: &str, event: &str) -> Value {
     let header = |description: &str, kind: &str| json!({ "description": description, "schema": { "type": kind } });
     json!({
         "200": {
@@ -303,16 +303,8 @@ fn solved(one: &str, batch: &str, step: &str) -> Value {
                 "application/json": {
                     "schema": { "oneOf": [reference(one), reference(batch)] },
                 },
-                "text/event-stream": {
-                    "schema": {
-                        "type": "string",
-                        "description": format!(
-                            "`event: step` with a {step} as data for each reasoning step, then for each puzzle `event: \
-                             answer` with its {one} or `event: problem` with a Problem; `puzzle` in the data is its place \
-                             in the list. Lines that begin with a colon only show that the stream is alive."
-                        ),
-                    },
-                },
+                // OpenAPI 3.1 describes one event of the stream.
+                "text/event-stream": { "schema": reference(event) },
                 "image/png": { "schema": { "type": "string", "contentMediaType": "image/png" } },
                 "image/gif": { "schema": { "type": "string", "contentMediaType": "image/gif" } },
             },

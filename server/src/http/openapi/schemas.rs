@@ -10,6 +10,7 @@ use utoipa::{IntoParams, OpenApi};
 use crate::engine::{Halting, Stopped};
 use crate::http::arc::ArcSamples;
 use crate::http::arc::answer::{ArcBatchResponse, ArcResponse, ArcStepResponse};
+use crate::http::arc::stream::{ArcAnswerEvent, ArcStepEvent};
 use crate::http::body::BoardForm;
 use crate::http::samples::{MAZE_SIDES, MazeQuery, MazeSample, SudokuQuery, SudokuSample};
 use crate::http::solve::answer::{BatchResponse, ModelName, SolveResponse, TimingsMs, TraceEntry};
@@ -35,6 +36,8 @@ use crate::http::{ProblemKind, SolveOptions};
     ArcResponse,
     ArcBatchResponse,
     ArcStepResponse,
+    ArcStepEvent,
+    ArcAnswerEvent,
     ArcSamples
 )))]
 struct Types;
@@ -54,6 +57,9 @@ pub(super) fn all() -> Value {
     schemas["ArcTask"] = arc_task();
     schemas["ArcRequest"] = arc_request(&schemas["SolveOptions"]);
     schemas["Problem"] = problem();
+    schemas["ProblemEvent"] = problem_event();
+    schemas["SolveEvent"] = stream_event("StepEvent", "AnswerEvent");
+    schemas["ArcEvent"] = stream_event("ArcStepEvent", "ArcAnswerEvent");
     schemas
 }
 
@@ -255,5 +261,43 @@ fn problem() -> Value {
             "request_id": { "type": "string", "description": "As in the header `x-request-id`." },
         },
         "required": ["type", "title", "status", "detail"],
+    })
+}
+
+/// The data of a `problem` event: a problem, and always whose.
+fn problem_event() -> Value {
+    json!({
+        "description": "Why a puzzle has no answer.",
+        "allOf": [{ "$ref": "#/components/schemas/Problem" }, { "type": "object", "required": ["puzzle"] }],
+    })
+}
+
+/// One event of a stream: its name, and its data as JSON in one line.
+fn stream_event(step: &str, answer: &str) -> Value {
+    let event = |name: &str, description: &str, data: &str| {
+        json!({
+            "title": name,
+            "description": description,
+            "properties": {
+                "event": { "const": name },
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": { "$ref": format!("#/components/schemas/{data}") },
+                },
+            },
+        })
+    };
+    json!({
+        "type": "object",
+        "description": "A server-sent event. Each puzzle has steps and ends with one answer or problem; `puzzle` in the data \
+                        is its place in the list. Lines that begin with a colon only show that the stream is alive.",
+        "properties": { "event": { "type": "string" }, "data": { "type": "string" } },
+        "required": ["event", "data"],
+        "oneOf": [
+            event("step", "A reasoning step.", step),
+            event("answer", "A puzzle's answer.", answer),
+            event("problem", "Why a puzzle has no answer.", "ProblemEvent"),
+        ],
     })
 }
