@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use exporter::runtime::{self, Optimization, SessionOptions};
-use exporter::{ExportOptions, Flavor, GraphKind, export};
+use exporter::{ExportOptions, Flavor, GraphKind, Precision, export};
 use models::checkpoint::{self, HostTensor};
 use models::{ArchitectureConfig, Checkpoint, Initializer, Manifest, ModelDims, PosEncodings, TrmConfig};
 
@@ -29,7 +29,12 @@ fn main() -> Result<()> {
         let checkpoint = random_checkpoint(&folder.path().join(name), config)?;
         for flavor in [Flavor::Fused, Flavor::Portable] {
             for &halt_steps in &steps {
-                let options = ExportOptions { graph: GraphKind::Unrolled { halt_steps }, flavor, logits: false };
+                let options = ExportOptions {
+                    graph: GraphKind::Unrolled { halt_steps },
+                    flavor,
+                    precision: Precision::Float32,
+                    logits: false,
+                };
                 let exported = export(&checkpoint, &options)?;
                 for (rewriting, optimization) in [("none", Optimization::None), ("all", Optimization::All)] {
                     let (cpu, elapsed) = (cpu_seconds()?, Instant::now());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use exporter::runtime::{self, SessionOptions};
-use exporter::{ExportOptions, Flavor, GraphKind, GraphMetadata, export, metadata, names};
+use exporter::{ExportOptions, Flavor, GraphKind, GraphMetadata, Precision, export, metadata, names};
 use models::checkpoint::{self, HostTensor};
 use models::{ArchitectureConfig, Checkpoint, Initializer, Manifest, ModelDims, PosEncodings, QHeadInput, TrmConfig};
 use ort::session::{Session, SessionInputValue};
@@ -30,7 +30,10 @@ fn main() -> Result<()> {
     for (name, config) in models_to_measure() {
         let folder = tempfile::tempdir()?;
         let checkpoint = random_checkpoint(folder.path(), config)?;
-        let exported = export(&checkpoint, &ExportOptions { graph: GraphKind::Step, flavor, logits: false })?;
+        let exported = export(
+            &checkpoint,
+            &ExportOptions { graph: GraphKind::Step, flavor, precision: Precision::Float32, logits: false },
+        )?;
         let mut session =
             runtime::open_bytes(&exported.bytes, &SessionOptions { threads, ..SessionOptions::default() })?;
         let metadata = metadata::read(&session)?;

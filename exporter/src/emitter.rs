@@ -5,22 +5,22 @@ use std::cell::{RefCell, RefMut};
 
 use models::{Attention, Backend, LayerNorm, Linear, LstmLayer, SwiGlu};
 
-use crate::Flavor;
 use crate::attention;
 use crate::graph::{GraphBuilder, MICROSOFT, Symbol, float_attribute, int_attribute, ints_attribute};
 use crate::parameter::Parameter;
-use crate::recurrent;
+use crate::{Flavor, Precision, quantized, recurrent};
 
 /// Runs a model symbolically.
 #[derive(Debug)]
 pub(crate) struct Emitter {
     graph: RefCell<GraphBuilder>,
     pub(crate) flavor: Flavor,
+    precision: Precision,
 }
 
 impl Emitter {
-    pub(crate) fn new(flavor: Flavor) -> Self {
-        Self { graph: RefCell::default(), flavor }
+    pub(crate) fn new(flavor: Flavor, precision: Precision) -> Self {
+        Self { graph: RefCell::default(), flavor, precision }
     }
 
     /// The graph under construction.
@@ -40,6 +40,9 @@ impl Emitter {
 
     /// `x · rowsᵀ` with rows `start..start + count` of the matrix `weight`, which are stored transposed as `name`.
     pub(crate) fn project(&self, x: &Symbol, name: &str, weight: &Parameter, start: usize, count: usize) -> Symbol {
+        if self.precision == Precision::Int8 && quantized::is_worthwhile(weight) {
+            return quantized::project(self, x, name, weight, start, count);
+        }
         let stored =
             self.graph().float_constant(name, &[weight.shape[1], count], || weight.transposed_rows(start, count));
         let mut row_shape = x.row_shape.clone();
@@ -114,7 +117,7 @@ impl Emitter {
 
     /// `rows · x` with rows `start..start + count` of the matrix `weight`, stored as `name`:
     /// `[batch, tokens, hidden_size]` → `[batch, count, hidden_size]`.
-    fn mix(&self, x: &Symbol, name: &str, weight: &Parameter, start: usize, count: usize) -> Symbol {
+    pub(crate) fn mix(&self, x: &Symbol, name: &str, weight: &Parameter, start: usize, count: usize) -> Symbol {
         let columns = weight.shape[1];
         let rows = start * columns..(start + count) * columns;
         let stored = self.graph().float_constant(name, &[count, columns], || weight.values[rows].to_vec());
@@ -187,8 +190,14 @@ impl Backend for Emitter {
     ///
     /// Spelled with transposes, ONNX Runtime fuses them into every product, the next MLP's too, and multiplies strided:
     /// 3 to 15 % slower than this, whose norm over the token axis is made of standard operators (hidden 512 and 128, batch 1
-    /// to 64).
+    /// to 64). In int8 that order pays: weights on the right are packed when the graph is loaded, each of their columns
+    /// has a scale, which no operator takes for rows, and the norm is over the last axis again.
     fn token_mixing(&self, x: &Symbol, swiglu: &SwiGlu<Parameter>, eps: f64) -> Symbol {
+        if self.precision == Precision::Int8 {
+            let columns = self.transpose(x);
+            let mixed = self.residual_rms_norm(&columns, &self.swiglu(&columns, swiglu), eps);
+            return self.transpose(&mixed);
+        }
         let (gate_up, down) = (&swiglu.gate_up.weight, &swiglu.down.weight);
         let inner = swiglu.down.in_features;
         let gate = self.mix(x, &format!("{}_gate", gate_up.name), gate_up, 0, inner);

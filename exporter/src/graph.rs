@@ -89,6 +89,11 @@ impl GraphBuilder {
         Symbol { name: name.to_owned(), row_shape: row_shape.to_vec() }
     }
 
+    /// The declared inputs, in order.
+    pub(crate) fn inputs(&self) -> &[TensorInfo] {
+        &self.inputs
+    }
+
     /// States the shape of the float value `name`, for runtimes that cannot infer it.
     pub(crate) fn declare(&mut self, name: &str, row_shape: &[usize]) {
         let info =
@@ -109,6 +114,23 @@ impl GraphBuilder {
             data_type: proto::FLOAT,
             name: name.clone(),
             raw_data: values().into_iter().flat_map(f32::to_le_bytes).collect(),
+        });
+        name
+    }
+
+    /// The int8 constant `name`, whose values are asked for only when it is new.
+    pub(crate) fn int8_constant(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[usize],
+        values: impl FnOnce() -> Vec<i8>,
+    ) -> String {
+        let name = name.into();
+        self.initializers.entry(name.clone()).or_insert_with(|| TensorProto {
+            dims: shape.iter().map(|&size| size as i64).collect(),
+            data_type: proto::INT8,
+            name: name.clone(),
+            raw_data: values().into_iter().map(i8::cast_unsigned).collect(),
         });
         name
     }

@@ -23,7 +23,7 @@ pub struct GraphMetadata {
     pub graph: GraphKind,
     /// Which operators.
     pub flavor: Flavor,
-    /// Type of weights and activations.
+    /// What products are computed in.
     pub precision: Precision,
     /// Whether the logits are an output.
     pub logits: bool,
@@ -53,7 +53,7 @@ impl GraphMetadata {
         Self {
             graph: options.graph,
             flavor: options.flavor,
-            precision: Precision::Float32,
+            precision: options.precision,
             logits: options.logits,
             arch: manifest.arch.clone(),
             dims: manifest.dims,

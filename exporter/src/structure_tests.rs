@@ -13,7 +13,7 @@ use prost::Message;
 use crate::graph::BATCH;
 use crate::proto::{FLOAT, GraphProto, ModelProto, ValueInfoProto};
 use crate::runtime::{self, Optimization, SessionOptions};
-use crate::{ExportOptions, Flavor, GraphKind, export};
+use crate::{ExportOptions, Flavor, GraphKind, Precision, export};
 
 /// The published Sudoku models' structure, smaller, and every other architecture, with all the ways that each can go.
 fn architectures() -> Vec<ArchitectureConfig> {
@@ -59,7 +59,8 @@ fn checkpoint(folder: &std::path::Path, arch: ArchitectureConfig) -> Checkpoint 
 }
 
 fn graph(checkpoint: &Checkpoint, graph: GraphKind, flavor: Flavor) -> GraphProto {
-    let exported = export(checkpoint, &ExportOptions { graph, flavor, logits: false }).unwrap();
+    let exported =
+        export(checkpoint, &ExportOptions { graph, flavor, precision: Precision::Float32, logits: false }).unwrap();
     let model = ModelProto::decode(exported.bytes.as_slice()).unwrap();
     assert_eq!(model.encode_to_vec(), exported.bytes);
     assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
@@ -109,7 +110,9 @@ fn onnx_runtime_infers_every_shape() {
         let checkpoint = checkpoint(folder.path(), arch);
         for graph in [GraphKind::Step, GraphKind::Unrolled { halt_steps: 2 }] {
             for flavor in [Flavor::Fused, Flavor::Portable] {
-                let exported = export(&checkpoint, &ExportOptions { graph, flavor, logits: true }).unwrap();
+                let exported =
+                    export(&checkpoint, &ExportOptions { graph, flavor, precision: Precision::Float32, logits: true })
+                        .unwrap();
                 let mut model = ModelProto::decode(exported.bytes.as_slice()).unwrap();
                 let graph_proto = model.graph.as_mut().unwrap();
                 // ONNX Runtime tells the shapes of outputs only, so every value becomes one, without saying its shape.

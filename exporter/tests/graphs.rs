@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 
 use common::{Case, case_names, slice_step};
 use exporter::runtime::{self, Optimization, SessionOptions};
-use exporter::{ExportError, ExportOptions, Flavor, GraphKind, check, export, metadata, providers};
+use exporter::{ExportError, ExportOptions, Flavor, GraphKind, Precision, check, export, metadata, providers};
 use models::checkpoint::{HostTensor, WeightFile, WeightsKind};
 use models::{ArchitectureConfig, Checkpoint, Manifest, QHeadInput};
 
-const STEP: ExportOptions = ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, logits: true };
+const STEP: ExportOptions =
+    ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, precision: Precision::Float32, logits: true };
 
 /// The shape under which a test stores tensor `name`, or none to leave it out.
 type ShapeChange = dyn Fn(&str, &[usize]) -> Option<Vec<usize>>;
@@ -128,7 +129,7 @@ fn the_same_checkpoint_gives_the_same_bytes() {
     for name in case_names() {
         for graph in [GraphKind::Step, GraphKind::Unrolled { halt_steps: 2 }] {
             for flavor in [Flavor::Fused, Flavor::Portable] {
-                let options = ExportOptions { graph, flavor, logits: false };
+                let options = ExportOptions { graph, flavor, precision: Precision::Float32, logits: false };
                 let [first, second] = [(); 2].map(|()| export(&Case::load(&name).checkpoint, &options).unwrap());
                 assert!(first.bytes == second.bytes, "{name} {options:?}");
                 assert_eq!(first.summary, second.summary);
@@ -153,7 +154,8 @@ fn metadata_comes_back_and_graphs_pass_their_check() {
         manifest.weights = WeightsKind::Ema;
         manifest.git_commit = Some("0123abc".into());
         manifest.metrics = BTreeMap::from([("exact_accuracy".to_owned(), 0.875), ("steps".to_owned(), 1e-9)]);
-        let exported = export(&checkpoint, &ExportOptions { graph, flavor, logits }).unwrap();
+        let exported =
+            export(&checkpoint, &ExportOptions { graph, flavor, precision: Precision::Float32, logits }).unwrap();
         let path = folder.path().join(format!("{name}.onnx"));
         models::checkpoint::write_file_atomically(&path, &exported.bytes).unwrap();
 
@@ -191,6 +193,32 @@ fn portable_graphs_use_standard_operators_only() {
         assert!(fused.keys().any(|kernel| kernel.starts_with("com.microsoft.")), "{name}: {fused:?}");
         let portable = kernels(Flavor::Portable);
         assert!(portable.keys().all(|kernel| !kernel.contains('.')), "{name}: {portable:?}");
+    }
+}
+
+#[test]
+fn quantised_graphs_multiply_integers_and_say_so() {
+    for (name, products) in [("trm_mlpt_none_noemb", 6), ("trm_att_rope_noemb", 7)] {
+        let case = Case::load(name);
+        for (flavor, kernel) in
+            [(Flavor::Fused, "com.microsoft.MatMulIntegerToFloat"), (Flavor::Portable, "MatMulInteger")]
+        {
+            let exported = |precision| export(&case.checkpoint, &ExportOptions { flavor, precision, ..STEP }).unwrap();
+            let (float, quantised) = (exported(Precision::Float32), exported(Precision::Int8));
+            assert!(quantised.summary.bytes < float.summary.bytes * 2 / 3, "{name}: {:?}", quantised.summary);
+            let kernels = &quantised.summary.kernels;
+            // Of the products with weights, the heads alone stay as they are; attention's have none.
+            let blocks = kernels[kernel] / products;
+            assert!(blocks > 1 && kernels[kernel] == blocks * products, "{name}: {kernels:?}");
+            let heads = kernels.get("MatMul").copied().unwrap_or(0);
+            let within_attention = if products == 7 && flavor == Flavor::Portable { 2 * blocks } else { 0 };
+            assert_eq!(heads, 2 + within_attention, "{name}: {kernels:?}");
+            // Products of the same activations share their quantisation.
+            assert_eq!(kernels["DynamicQuantizeLinear"], 4 * blocks, "{name}: {kernels:?}");
+
+            let mut session = runtime::open_bytes(&quantised.bytes, &one_thread(Optimization::All)).unwrap();
+            assert_eq!(check::run_once(&mut session).unwrap().precision, Precision::Int8);
+        }
     }
 }
 

@@ -63,9 +63,15 @@ fn without_libtorch_the_graphs_are_held_against_each_other() {
         let backends: Vec<&str> = columns.iter().map(|column| column["backend"].as_str().unwrap()).collect();
         assert_eq!(
             backends,
-            ["onnx step fused float32", "onnx unrolled portable float32", "onnx unrolled fused float32"]
+            [
+                "onnx step fused float32",
+                "onnx unrolled portable float32",
+                "onnx unrolled fused float32",
+                "onnx step portable int8",
+                "onnx step fused int8"
+            ]
         );
-        for column in columns {
+        for column in &columns[..3] {
             let steps = column["steps"].as_array().unwrap();
             assert_eq!(steps.len(), 4);
             assert_eq!((&steps[0]["rows"], &steps[0]["promised_rows"]), (&9.into(), &9.into()));
@@ -74,6 +80,15 @@ fn without_libtorch_the_graphs_are_held_against_each_other() {
         let fused = &columns[0]["steps"][3];
         assert!(fused["max_logit_difference"].as_f64().unwrap() > 0.0, "other operators round otherwise");
         assert!(fused["state_cosine"].as_f64().unwrap() > 0.999);
+        // Of int8 nothing is promised; its states still point where those of float32 do, to within what the untrained
+        // model makes of errors: with MLP mixing, which amplifies them most, a good deal.
+        let least = if name.contains("mlpt") { 0.5 } else { 0.9 };
+        for column in &columns[3..] {
+            let first = &column["steps"][0];
+            assert_eq!(first["promised_rows"], 0);
+            let cosine = first["state_cosine"].as_f64().unwrap();
+            assert!((least..0.99999).contains(&cosine), "{name}: {cosine}");
+        }
     }
 }
 

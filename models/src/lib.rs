@@ -6,6 +6,7 @@
 
 mod architecture;
 mod backend;
+pub mod benchmark;
 pub mod checkpoint;
 mod config;
 mod error;

@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use exporter::runtime;
-use exporter::{ExportOptions, Flavor, GraphKind, metadata};
+use exporter::{ExportOptions, Flavor, GraphKind, Precision, metadata};
 use models::checkpoint::{PuzzleEmbeddings, WeightFile, WeightsKind, publish};
 use models::import::{Hints, infer, write_imported};
 use models::{
@@ -203,7 +203,8 @@ fn import(published: &Path, imported: &Path) -> Result<String> {
 }
 
 fn export(imported: &Path, graph: &Path) -> Result<String> {
-    let options = ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, logits: false };
+    let options =
+        ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, precision: Precision::Float32, logits: false };
     let exported = exporter::export(&Checkpoint::open(imported)?, &options)?;
     std::fs::write(graph, &exported.bytes)?;
     Ok(format!("step graph of {} bytes", exported.bytes.len()))

@@ -53,6 +53,9 @@ pub enum ServerError {
         /// The name of both.
         name: String,
     },
+    /// There are no kernels for that.
+    #[error("int8 was asked for on a GPU, for which there are no kernels; leave --quantize or --cuda-device out")]
+    QuantizedOnGpu,
     /// There is nothing to serve.
     #[error(
         "no model found: {searched}; name one with --checkpoint DIR (a folder with manifest.json and model.safetensors)"

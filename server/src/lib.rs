@@ -3,6 +3,7 @@
 //! checkpoints to `models`, and the rules of the puzzles to `datasets`.
 
 pub mod arc;
+pub mod bench;
 pub mod config;
 pub mod default_policy;
 pub mod engine;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use exporter::runtime;
 use server::arc;
+use server::bench;
 use server::config::{ServerArgs, ServerCommand, ServerConfig};
 use server::eval_cli;
 use server::http::{Access, ServerParts, routes};
@@ -45,8 +46,10 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let args = ServerArgs::parse();
-    if let Some(ServerCommand::Eval(eval_args)) = &args.command {
-        return eval_cli::eval(eval_args);
+    match &args.command {
+        Some(ServerCommand::Eval(eval_args)) => return eval_cli::eval(eval_args),
+        Some(ServerCommand::Bench(bench_args)) => return bench::run(bench_args),
+        None => {}
     }
     let config = args.resolve()?;
     let telemetry = telemetry::start(&config.telemetry)?;
@@ -134,7 +137,7 @@ fn load_models(config: &ServerConfig) -> Result<Registry, ServerError> {
     let mut models = Vec::new();
     for directory in config.checkpoints.folders()? {
         let started = Instant::now();
-        let model = ServedModel::load_warm(&directory, &config.session, config.engine)?;
+        let model = ServedModel::load_warm(&directory, config.precision, &config.session, config.engine)?;
         let (name, task, parameters) = (&model.card.name, model.task, model.card.parameters);
         let seconds = started.elapsed().as_secs_f64();
         info!(name, sha256 = model.card.sha256, seconds, "loaded a model for {task} with {parameters} parameters");

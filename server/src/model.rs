@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use exporter::runtime::{self, SessionOptions};
-use exporter::{ExportOptions, Flavor, GraphKind, metadata, providers};
+use exporter::runtime::{self, Provider, SessionOptions};
+use exporter::{ExportOptions, Flavor, GraphKind, Precision, metadata, providers};
 use models::checkpoint::{InferenceDefaults, MANIFEST_FILE, PuzzleEmbeddings, WeightsKind};
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ pub struct ModelCard {
     pub metrics: BTreeMap<String, f64>,
     /// Name and config of the architecture.
     pub arch: ArchitectureConfig,
+    /// What products are computed in; told where it is not float32.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// How much thinking the weights were measured to be worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<InferenceDefaults>,
@@ -59,11 +62,22 @@ pub struct LoadedModel {
     pub step_model: OnnxStepModel,
 }
 
-/// Exports the checkpoint in `directory` to a step graph in memory and opens a session on it.
+/// Exports the checkpoint in `directory` to a float32 step graph in memory and opens a session on it.
 ///
 /// # Errors
 /// When the checkpoint is unusable or of a task that is not served, or ONNX Runtime is missing or refuses the graph.
 pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, ServerError> {
+    load_as(directory, Precision::Float32, options)
+}
+
+/// As [`load`], with products computed in `precision`.
+///
+/// # Errors
+/// As [`load`]; also when a GPU is to compute in int8, which has no kernels for it.
+pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions) -> Result<LoadedModel, ServerError> {
+    if precision == Precision::Int8 && options.provider != Provider::Cpu {
+        return Err(ServerError::QuantizedOnGpu);
+    }
     let checkpoint = Checkpoint::open(directory)?;
     let manifest = &checkpoint.manifest;
     let task = task_of(manifest).ok_or_else(|| ServerError::Task {
@@ -72,8 +86,8 @@ pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, S
         seq_len: manifest.dims.seq_len,
         vocab_size: manifest.dims.vocab_size,
     })?;
-    let card = card(&checkpoint)?;
-    let export = ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, logits: false };
+    let card = card(&checkpoint, precision)?;
+    let export = ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, precision, logits: false };
     let graph = exporter::export(&checkpoint, &export)?;
     let session = runtime::open_bytes(&graph.bytes, options)?;
     let metadata = metadata::read(&session)?;
@@ -134,14 +148,23 @@ pub fn shipped_for(wanted: &str, fits: impl Fn(Task) -> bool, named: Option<&Pat
     Err(ServerError::NoModel { searched: format!("{} holds no model for {wanted}", directory.display()) })
 }
 
-const SHIPPED: &str = "models/shipped";
-
-fn card(checkpoint: &Checkpoint) -> Result<ModelCard, ServerError> {
-    let manifest = checkpoint.manifest.clone();
-    let directory = checkpoint.directory();
+/// What a checkpoint's model is called: as its folder.
+pub(crate) fn folder_name(directory: &Path) -> String {
     // `.` and `..` have no name of their own.
     let resolved = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
-    let name = resolved.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+    resolved.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
+}
+
+const SHIPPED: &str = "models/shipped";
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn card(checkpoint: &Checkpoint, precision: Precision) -> Result<ModelCard, ServerError> {
+    let manifest = checkpoint.manifest.clone();
+    let directory = checkpoint.directory();
+    let name = folder_name(directory);
     let specs = manifest.arch.parameter_specs(&manifest.dims)?;
     let is_weight = |spec: &&models::ParameterSpec| spec.kind == ParameterKind::Weight;
     Ok(ModelCard {
@@ -156,6 +179,7 @@ fn card(checkpoint: &Checkpoint) -> Result<ModelCard, ServerError> {
         git_commit: manifest.git_commit,
         metrics: manifest.metrics,
         arch: manifest.arch,
+        precision,
         inference: manifest.inference,
     })
 }

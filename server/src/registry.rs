@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use datasets::sudoku::SudokuShape;
+use exporter::Precision;
 use exporter::runtime::SessionOptions;
 use serde::Serialize;
 
@@ -113,13 +114,18 @@ impl ServedModel {
         Self::start_loaded(directory, model::load(directory, session)?, limits)
     }
 
-    /// As [`load`](Self::load), and runs every batch size of its engine once, so that the first request waits for no
-    /// allocation.
+    /// As [`load`](Self::load) in `precision`, and runs every batch size of its engine once, so that the first request
+    /// waits for no allocation.
     ///
     /// # Errors
-    /// As [`load`](Self::load); also when the model cannot compute a step.
-    pub fn load_warm(directory: &Path, session: &SessionOptions, limits: EngineLimits) -> Result<Self, ServerError> {
-        let mut loaded = model::load(directory, session)?;
+    /// As [`load`](Self::load) and [`model::load_as`]; also when the model cannot compute a step.
+    pub fn load_warm(
+        directory: &Path,
+        precision: Precision,
+        session: &SessionOptions,
+        limits: EngineLimits,
+    ) -> Result<Self, ServerError> {
+        let mut loaded = model::load_as(directory, precision, session)?;
         engine::warm_up(&mut loaded.step_model, limits.slots)?;
         Self::start_loaded(directory, loaded, limits)
     }

@@ -1,7 +1,7 @@
 //! Exported graphs as plain function calls: tokens in, every supervision step's outputs out.
 
 use exporter::runtime::{self, Optimization, SessionOptions};
-use exporter::{ExportOptions, Flavor, GraphKind, export, names};
+use exporter::{ExportOptions, Flavor, GraphKind, Precision, export, names};
 use models::Checkpoint;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{PrimitiveTensorElementType, Tensor};
@@ -30,7 +30,9 @@ pub struct Graph {
 impl Graph {
     /// Exports the checkpoint of a model without puzzle embedding and loads what comes out.
     pub fn of(checkpoint: &Checkpoint, kind: GraphKind, flavor: Flavor) -> Self {
-        let exported = export(checkpoint, &ExportOptions { graph: kind, flavor, logits: true }).unwrap();
+        let exported =
+            export(checkpoint, &ExportOptions { graph: kind, flavor, precision: Precision::Float32, logits: true })
+                .unwrap();
         let optimization = match kind {
             GraphKind::Step => Optimization::All,
             GraphKind::Unrolled { .. } => Optimization::None,

@@ -21,7 +21,7 @@ pub(super) fn text(name: &str, metadata: &GraphMetadata, options: &TritonOptions
     format!(
         "# {name}
 
-{steps} supervision steps of `{arch}` for {task} in one ONNX graph ({flavor} operators, float32). Trained on
+{steps} supervision steps of `{arch}` for {task} in one ONNX graph ({flavor} operators, {precision}). Trained on
 {dataset}; {weights} of optimizer step {step}; sha256 of the checkpoint {sha256}.
 
 ## Start
@@ -64,6 +64,7 @@ curl localhost:8000/v2/models/{name}/infer -H 'content-type: application/json' -
         arch = metadata.arch.name(),
         task = metadata.task,
         flavor = metadata.flavor.name(),
+        precision = metadata.precision.name(),
         dataset = if metadata.dataset.is_empty() { "unnamed data" } else { &metadata.dataset },
         weights = match metadata.weights {
             models::checkpoint::WeightsKind::Ema => "moving average of the weights",

@@ -14,7 +14,9 @@ use models::checkpoint::{PuzzleEmbeddings, write_directory};
 use models::{Checkpoint, ModelError};
 
 use crate::runtime::SessionOptions;
-use crate::{ExportError, ExportOptions, ExportedGraph, Flavor, GraphKind, GraphMetadata, check, export, runtime};
+use crate::{
+    ExportError, ExportOptions, ExportedGraph, Flavor, GraphKind, GraphMetadata, Precision, check, export, runtime,
+};
 
 /// Triton's configuration file of a model.
 pub const CONFIG_FILE: &str = "config.pbtxt";
@@ -48,6 +50,8 @@ pub struct TritonOptions {
     pub halt_steps: Option<usize>,
     /// Which operators.
     pub flavor: Flavor,
+    /// What products are computed in.
+    pub precision: Precision,
     /// Whether the logits are an output too.
     pub logits: bool,
     /// Most puzzles in one run of the graph, 1 to 1024.
@@ -68,6 +72,7 @@ impl Default for TritonOptions {
             name: None,
             halt_steps: None,
             flavor: Flavor::Fused,
+            precision: Precision::Float32,
             logits: false,
             max_batch_size: 8,
             instances: 1,
@@ -144,13 +149,16 @@ pub fn write_repository(
 ) -> Result<TritonModel, TritonError> {
     check_range("max_batch_size", options.max_batch_size, 1024)?;
     check_range("instances", options.instances, 64)?;
-    let name = model_name(&checkpoint, options.name.as_deref())?;
+    let name = model_name(&checkpoint, options)?;
     let folder = repository.join(&name);
     check_target(&folder, options.overwrite)?;
 
     let halt_steps = options.halt_steps.unwrap_or(checkpoint.manifest.arch.halt_max_steps());
     let graph = GraphKind::Unrolled { halt_steps };
-    let graph = export(&checkpoint, &ExportOptions { graph, flavor: options.flavor, logits: options.logits })?;
+    let graph = export(
+        &checkpoint,
+        &ExportOptions { graph, flavor: options.flavor, precision: options.precision, logits: options.logits },
+    )?;
     let mut session = runtime::open_bytes(&graph.bytes, &SessionOptions::default()).map_err(ExportError::from)?;
     let metadata = check::run_once(&mut session)?;
 
@@ -175,13 +183,18 @@ fn check_range(option: &'static str, found: usize, limit: usize) -> Result<(), T
     if (1..=limit).contains(&found) { Ok(()) } else { Err(TritonError::Range { option, found, limit }) }
 }
 
-/// The chosen name, else that of the checkpoint's folder.
-fn model_name(checkpoint: &Checkpoint, chosen: Option<&str>) -> Result<String, TritonError> {
+/// The chosen name, else that of the checkpoint's folder and how it is quantised.
+fn model_name(checkpoint: &Checkpoint, options: &TritonOptions) -> Result<String, TritonError> {
     let directory = checkpoint.directory();
     // `.` and `..` have no name of their own.
     let resolved = || directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
-    let of_folder = || resolved().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = chosen.map_or_else(of_folder, str::to_owned);
+    let suffix = match options.precision {
+        Precision::Float32 => "",
+        Precision::Int8 => "-int8",
+    };
+    let of_folder =
+        || resolved().file_name().map(|name| name.to_string_lossy().into_owned() + suffix).unwrap_or_default();
+    let name = options.name.clone().unwrap_or_else(of_folder);
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let is_fit = (1..=128).contains(&name.len())
         && name.chars().all(fits)

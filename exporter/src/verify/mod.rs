@@ -63,12 +63,11 @@ impl Backend {
                 libtorch(Arithmetic::BFloat16, false),
             ]);
         }
-        for precision in Precision::ALL {
-            for unrolled in [false, true] {
-                // Portable first: it is the reference where libtorch is not there.
-                for flavor in [Flavor::Portable, Flavor::Fused] {
-                    backends.push(Self::Onnx { unrolled, flavor, precision });
-                }
+        for (unrolled, precision) in [(false, Precision::Float32), (true, Precision::Float32), (false, Precision::Int8)]
+        {
+            // Portable first: it is the reference where libtorch is not there.
+            for flavor in [Flavor::Portable, Flavor::Fused] {
+                backends.push(Self::Onnx { unrolled, flavor, precision });
             }
         }
         backends
@@ -79,6 +78,7 @@ impl Backend {
         match self {
             Self::LibTorch { arithmetic, .. } => *arithmetic,
             Self::Onnx { precision: Precision::Float32, .. } => Arithmetic::Float32,
+            Self::Onnx { precision: Precision::Int8, .. } => Arithmetic::Int8,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::promise::DISTURBANCE;
 use super::{Backend, Job, PORTABLE_STEP, STATE_ROWS, StepValues, VerifyError, VerifyInputs};
 use crate::parameter::CheckpointSource;
 use crate::runtime::{self, SessionOptions};
-use crate::{ExportOptions, GraphKind, Precision, RuntimeError, export, names};
+use crate::{ExportOptions, GraphKind, RuntimeError, export, names};
 
 /// Rows that run together.
 const BATCH: usize = 8;
@@ -37,10 +37,10 @@ fn run_graph(
     backend: Backend,
     disturbance: Option<ChaCha8Rng>,
 ) -> Result<Vec<StepValues>, VerifyError> {
-    let Backend::Onnx { unrolled, flavor, precision: Precision::Float32 } = backend else { return Ok(Vec::new()) };
+    let Backend::Onnx { unrolled, flavor, precision } = backend else { return Ok(Vec::new()) };
     let (checkpoint, steps) = (job.checkpoint, job.options.steps);
     let graph = if unrolled { GraphKind::Unrolled { halt_steps: steps } } else { GraphKind::Step };
-    let exported = export(checkpoint, &ExportOptions { graph, flavor, logits: true })?;
+    let exported = export(checkpoint, &ExportOptions { graph, flavor, precision, logits: true })?;
     let options = SessionOptions { threads: job.options.threads, spinning: false, ..SessionOptions::default() };
     let session = runtime::open_bytes(&exported.bytes, &options)?;
     let mut runner = Runner { session, checkpoint, embeddings: job.embeddings.as_ref(), steps, disturbance };

@@ -16,24 +16,28 @@ pub enum Arithmetic {
     Float32,
     /// 8 significant bits.
     BFloat16,
+    /// Products in 8-bit integers: told and not promised, since it is another model that is computed, not the same one
+    /// with other rounding.
+    Int8,
 }
 
 impl Arithmetic {
-    /// `float64`, `float32` or `bfloat16`.
+    /// `float64`, `float32`, `bfloat16` or `int8`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Float64 => "float64",
             Self::Float32 => "float32",
             Self::BFloat16 => "bfloat16",
+            Self::Int8 => "int8",
         }
     }
 
-    /// Largest relative error of one rounding.
+    /// Largest relative error of one rounding, in int8 of the largest value of a tensor.
     fn unit_roundoff(self) -> f64 {
         match self {
             Self::Float64 => 2_f64.powi(-53),
             Self::Float32 => 2_f64.powi(-24),
-            Self::BFloat16 => 2_f64.powi(-8),
+            Self::BFloat16 | Self::Int8 => 2_f64.powi(-8),
         }
     }
 }
@@ -110,13 +114,16 @@ impl<'a> Promise<'a> {
     }
 
     /// What row `row` may differ by at `step` (from 0) where logits reach `largest_logit`; none where rounding alone can
-    /// turn every prediction of the row.
+    /// turn every prediction of the row, and for int8.
     pub(super) fn allowed(&self, step: usize, row: usize, largest_logit: f64) -> Option<Allowed> {
+        if self.backend == Arithmetic::Int8 {
+            return None;
+        }
         let (carried, carried_margin) = self.yardstick.steps[step][row];
         let of = |arithmetic: Arithmetic, carried: f64| {
             let unit = arithmetic.unit_roundoff();
             let (chance, floor) = match arithmetic {
-                Arithmetic::BFloat16 => (CHANCE_BFLOAT16, FLOOR_BFLOAT16),
+                Arithmetic::BFloat16 | Arithmetic::Int8 => (CHANCE_BFLOAT16, FLOOR_BFLOAT16),
                 Arithmetic::Float32 | Arithmetic::Float64 => (CHANCE, FLOOR),
             };
             let amplified = chance * carried * unit / Arithmetic::Float32.unit_roundoff();

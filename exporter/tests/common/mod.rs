@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use exporter::runtime::{self, SessionOptions};
-use exporter::{ExportOptions, Flavor, GraphKind, export, names};
+use exporter::{ExportOptions, Flavor, GraphKind, Precision, export, names};
 use models::checkpoint::WeightFile;
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims};
 use ort::session::{Session, SessionInputValue};
@@ -108,7 +108,9 @@ impl Case {
 
     /// As a user opens it.
     pub fn graph(&self, graph: GraphKind, flavor: Flavor) -> Graph {
-        let exported = export(&self.checkpoint, &ExportOptions { graph, flavor, logits: true }).unwrap();
+        let exported =
+            export(&self.checkpoint, &ExportOptions { graph, flavor, precision: Precision::Float32, logits: true })
+                .unwrap();
         Graph::open(&exported.bytes, &self.checkpoint.manifest.arch)
     }
 }

@@ -72,7 +72,7 @@ pub struct ArcArgs {
 pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Result<()> {
     let options = args.compute.session_options();
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));
-    let loaded = model::load(&args.checkpoint, &options)?;
+    let loaded = model::load_as(&args.checkpoint, args.compute.quantize.into(), &options)?;
     let card = loaded.card.clone();
     if loaded.task != Task::Arc {
         bail!("model `{}` is for {}, not for ARC; name another with --checkpoint", card.name, loaded.task);

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use console::Term;
-use exporter::runtime;
+use exporter::{Precision, runtime};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -49,11 +49,12 @@ pub(super) fn evaluate(family: BoardTask, args: &BoardArgs, started: SystemTime)
     let options = args.compute.session_options();
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));
     let checkpoint = checkpoint::folder(family, args)?;
-    let loaded = model::load(&checkpoint, &options)?;
+    let loaded = model::load_as(&checkpoint, args.compute.quantize.into(), &options)?;
     checkpoint::check_task(family, args, &loaded.card.name, loaded.task)?;
     let card = &loaded.card;
     say(format_args!("model    {}: {} parameters, sha256 {}", card.name, card.parameters, &card.sha256[..16]))?;
-    say(format_args!("runtime  {}, {}", runtime.library, runtime.execution_provider))?;
+    let precision = card.precision.name();
+    say(format_args!("runtime  {}, {}, {precision}", runtime.library, runtime.execution_provider))?;
     let source = checkpoint::puzzles(args, loaded.task)?;
     match source.count() {
         Some(count) => say(format_args!("puzzles  {count} ({})", source.description()))?,
@@ -195,10 +196,15 @@ impl Evaluation {
 
     /// Everything that the results of a part depend on.
     fn identity(&self, part: &str, policy: &Policy, extra: &Value) -> Value {
+        // As logs of float32 have it that were begun before there was a choice.
+        let mut model = json!({ "sha256": self.model.card.sha256 });
+        if self.model.card.precision != Precision::default() {
+            model["precision"] = json!(self.model.card.precision);
+        }
         json!({
             "part": part,
             "task": self.model.task.to_string(),
-            "model": { "sha256": self.model.card.sha256 },
+            "model": model,
             "data": {
                 "description": self.source.description(),
                 "digest": self.source.digest(),

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use exporter::Quantization;
 use exporter::runtime::SessionOptions;
 
 pub use self::arc::ArcArgs;
@@ -99,6 +100,9 @@ pub struct ComputeArgs {
     /// Threads of ONNX Runtime; 0: one per physical core.
     #[arg(long, env = "TRM_THREADS", default_value_t = 0)]
     pub threads: usize,
+    /// Compute products in integers, with weights quantised to them. Not for GPUs. Default: float32.
+    #[arg(long, env = "TRM_QUANTIZE", value_enum, value_name = "TYPE")]
+    pub quantize: Option<Quantization>,
     /// GPU to run on, by its index; needs a build with the feature `cuda`.
     #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
     pub cuda_device: Option<u16>,

@@ -115,11 +115,9 @@ impl From<RuntimeFacts> for Runtime {
 impl Machine {
     /// This machine.
     pub fn here() -> Self {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let name = info.lines().find_map(|line| line.strip_prefix("model name")).and_then(|rest| rest.split_once(':'));
         Self {
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            processor: name.map(|(_, name)| name.trim().to_owned()),
+            processor: models::benchmark::processor_name(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
@@ -177,7 +175,7 @@ impl Report {
              {overview}\n\n{groups}\n\n{curves}{pictures}\
              - model: `{name}`, {parameters} parameters, sha256 `{sha256}`, step {step} on {trained_on}\n\
              - config: `{config}`\n\
-             - runtime: {library}, {provider}, float32\n\
+             - runtime: {library}, {provider}, {precision}\n\
              - machine: {processor}, {threads} threads, {platform}\n\
              - command: `{command}`\n",
             title = self.title(),
@@ -196,6 +194,7 @@ impl Report {
             trained_on = if model.dataset.is_empty() { "unknown data" } else { &model.dataset },
             provider = runtime.execution_provider,
             library = runtime.library,
+            precision = model.precision.name(),
             processor = machine.processor.as_deref().unwrap_or("unknown processor"),
             threads = machine.threads,
             platform = machine.platform,

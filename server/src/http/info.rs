@@ -14,6 +14,7 @@ pub(super) async fn info(State(state): State<Arc<ServerState>>) -> Json<Value> {
     let registry = state.models.current();
     let models = registry.models().iter().map(|model| {
         let mut entry = json!(model.card);
+        entry["precision"] = json!(model.card.precision);
         entry["board_size"] = json!(task::side(model.task));
         entry["policy_sources"] = json!(model.default_policy.sources);
         // What was asked for stands under `runtime`; this is what ONNX Runtime does.

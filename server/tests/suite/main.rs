@@ -10,6 +10,7 @@ mod arc_model;
 #[path = "../../../fuzz/fuzz_targets/arc_requests.rs"]
 mod arc_requests;
 mod arc_world;
+mod bench;
 mod bodies;
 mod countdown;
 mod default_policy;
@@ -35,6 +36,7 @@ mod pictures;
 mod programs;
 mod published;
 mod puzzle_sets;
+mod quantized;
 mod random_checkpoint;
 mod reload;
 #[path = "../../../fuzz/fuzz_targets/requests.rs"]

@@ -89,6 +89,7 @@ pub(crate) fn card(name: &str, shape: SudokuShape) -> ModelCard {
         git_commit: None,
         metrics: BTreeMap::new(),
         arch: ArchitectureConfig::Trm(TrmConfig::default()),
+        precision: exporter::Precision::Float32,
         inference: None,
     }
 }

@@ -1,0 +1,90 @@
+//! The configurations that benchmarks time, by name. Owns nothing but the list: the published models' and the small
+//! one's sizes, and the shipped models' as their manifests say.
+
+use crate::{ArchitectureConfig, Manifest, ModelDims, ModelError, PosEncodings, QHeadInput, TrmConfig};
+
+/// A model that is timed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchmarkConfig {
+    /// What `--config` calls it.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub description: &'static str,
+    /// Architecture.
+    pub arch: ArchitectureConfig,
+    /// Sizes from the data.
+    pub dims: ModelDims,
+    /// What the tokens mean: `sudoku` or `maze`.
+    pub task: &'static str,
+    /// Rows of a training batch.
+    pub batch_size: usize,
+}
+
+impl BenchmarkConfig {
+    /// Every name, in the order in which they are timed.
+    pub const NAMES: [&'static str; 6] =
+        ["sudoku-4x4", "sudoku-9x9", "small", "sudoku-mlp", "sudoku-attention", "maze-attention"];
+
+    /// The configuration of that name.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] listing the names.
+    pub fn named(name: &str) -> Result<Self, ModelError> {
+        let published =
+            TrmConfig { mlp_t: true, pos_encodings: PosEncodings::None, puzzle_emb_len: 16, ..TrmConfig::default() };
+        let small = TrmConfig {
+            hidden_size: 128,
+            num_heads: 4,
+            puzzle_emb_ndim: 0,
+            puzzle_emb_len: 0,
+            q_head_input: QHeadInput::Mean,
+            ..published.clone()
+        };
+        let attention = TrmConfig { mlp_t: false, pos_encodings: PosEncodings::Rope, ..published.clone() };
+        let maze = ModelDims { vocab_size: 6, seq_len: 900, num_puzzle_identifiers: 1 };
+        let of = |name, description, arch, batch_size| Self {
+            name,
+            description,
+            arch: ArchitectureConfig::Trm(arch),
+            dims: ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 },
+            task: "sudoku",
+            batch_size,
+        };
+        Ok(match name {
+            "sudoku-4x4" => shipped("sudoku-4x4", "the shipped 4x4 model: hidden 64, H2 L3", SHIPPED_4X4)?,
+            "sudoku-9x9" => shipped("sudoku-9x9", "the shipped 9x9 model: hidden 128, H2 L3", SHIPPED_9X9)?,
+            "small" => of("small", "hidden 128, H3 L6, 81 tokens, token mixing", small, 64),
+            "sudoku-mlp" => of("sudoku-mlp", "the published Sudoku model: hidden 512, H3 L6, 97 tokens", published, 16),
+            "sudoku-attention" => of("sudoku-attention", "the same with attention", attention, 16),
+            "maze-attention" => Self {
+                dims: maze,
+                task: "maze",
+                ..of(
+                    "maze-attention",
+                    "the published maze model: hidden 512, H3 L4, 916 tokens",
+                    TrmConfig { L_cycles: 4, ..attention },
+                    1,
+                )
+            },
+            _ => {
+                let names = Self::NAMES.join(", ");
+                return Err(ModelError::config("config", format!("`{name}` is no benchmark; there are {names}")));
+            }
+        })
+    }
+}
+
+const SHIPPED_4X4: &str = include_str!("../../shipped/sudoku-4x4/manifest.json");
+const SHIPPED_9X9: &str = include_str!("../../shipped/sudoku-9x9/manifest.json");
+
+fn shipped(
+    name: &'static str,
+    description: &'static str,
+    manifest: &'static str,
+) -> Result<BenchmarkConfig, ModelError> {
+    let manifest: Manifest = serde_json::from_str(manifest).map_err(|error| ModelError::Format {
+        path: format!("models/shipped/{name}/manifest.json").into(),
+        problem: error.to_string(),
+    })?;
+    Ok(BenchmarkConfig { name, description, arch: manifest.arch, dims: manifest.dims, task: "sudoku", batch_size: 64 })
+}

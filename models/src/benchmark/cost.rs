@@ -1,0 +1,403 @@
+//! What one supervision step costs, counted by running the model on shapes instead of numbers.
+//! Counts the products of matrices and the values that operations read and write; an operation of [`Backend`] counts as
+//! one pass, as if all that it computes in between stayed in the cache.
+
+use std::cell::{Cell, RefCell};
+
+use serde::Serialize;
+
+use crate::{
+    ArchitectureConfig, Attention, Backend, LayerNorm, Linear, LstmLayer, Model, ModelDims, ModelError, ParameterKind,
+    ParameterSource, ParameterSpec, StepInputs, SwiGlu,
+};
+
+/// Which operand of a product is a weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProductKind {
+    /// `x · weightᵀ` over the last axis: one product of all rows of the batch.
+    Linear,
+    /// `weight · x` over the token axis: a product for each row of the batch.
+    TokenMixing,
+    /// Two activations, inside of attention: a product for each head of each row of the batch.
+    Attention,
+}
+
+/// `matrices` products `[rows, inner] · [inner, columns]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Product {
+    /// Which operand is a weight.
+    pub kind: ProductKind,
+    /// Products side by side.
+    pub matrices: usize,
+    /// Rows of the left operand.
+    pub rows: usize,
+    /// What is summed over.
+    pub inner: usize,
+    /// Columns of the right operand.
+    pub columns: usize,
+}
+
+impl Product {
+    /// Floating point operations, a multiplication and an addition being two.
+    pub fn flops(&self) -> u64 {
+        2 * (self.matrices * self.rows) as u64 * self.inner as u64 * self.columns as u64
+    }
+}
+
+/// A product and how often a step computes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CountedProduct {
+    /// Shapes.
+    #[serde(flatten)]
+    pub product: Product,
+    /// Times in one forward pass, with and without gradient.
+    pub uses: usize,
+}
+
+/// What is to be done in a part of a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Floating point operations of products; those of norms and gates, under 1 % of them, are left out as is usual for
+    /// utilisation.
+    pub flops: u64,
+    /// Values of weights that operations read (or of their gradients, written), once per use.
+    pub weight_values: u64,
+    /// Values of activations that operations read and write.
+    pub activation_values: u64,
+}
+
+impl Work {
+    /// Bytes that move between memory and operations where a weight and an activation take so many.
+    pub fn bytes(&self, weight_bytes: usize, activation_bytes: usize) -> u64 {
+        self.weight_values * weight_bytes as u64 + self.activation_values * activation_bytes as u64
+    }
+
+    /// The work of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            flops: self.flops + other.flops,
+            weight_values: self.weight_values + other.weight_values,
+            activation_values: self.activation_values + other.activation_values,
+        }
+    }
+
+    /// Backward: a gradient for each operand of a product, and a pass that reads what forward read and the gradient of
+    /// what it wrote, and writes the gradient of what it read.
+    fn backward(reads: u64, writes: u64, weights: u64, flops: u64) -> Self {
+        Self { flops: 2 * flops, weight_values: 2 * weights, activation_values: 2 * reads + writes }
+    }
+}
+
+/// What one supervision step of a batch costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepCost {
+    /// Rows of the batch.
+    pub batch_size: usize,
+    /// Forward, cycles without gradient.
+    pub without_gradient: Work,
+    /// Forward, the rest.
+    pub with_gradient: Work,
+    /// Backward through the rest.
+    pub backward: Work,
+    /// Every shape of product, the most expensive first.
+    pub products: Vec<CountedProduct>,
+    /// Trained weights.
+    pub parameters: usize,
+}
+
+impl StepCost {
+    /// A step of inference, or of the forward pass of training.
+    pub fn forward(&self) -> Work {
+        self.without_gradient.plus(self.with_gradient)
+    }
+
+    /// A step of training, but for the update of the weights.
+    pub fn training(&self) -> Work {
+        self.forward().plus(self.backward)
+    }
+
+    /// Bytes of one update in float32: weights, two moments and their moving average are read and written, the gradient
+    /// is read.
+    pub fn update_bytes(&self) -> u64 {
+        9 * 4 * self.parameters as u64
+    }
+
+    /// Share of the forward pass's operations that are in the product at `index` of [`products`](Self::products).
+    pub fn share(&self, index: usize) -> f64 {
+        let CountedProduct { product, uses } = self.products[index];
+        (uses as u64 * product.flops()) as f64 / self.forward().flops.max(1) as f64
+    }
+}
+
+/// Counts a supervision step of `batch_size` rows.
+///
+/// # Errors
+/// When the config is invalid.
+pub fn step_cost(arch: &ArchitectureConfig, dims: &ModelDims, batch_size: usize) -> Result<StepCost, ModelError> {
+    let mut source = Shapes::default();
+    let model = Model::new(arch, dims, &mut source)?;
+    let counter = Counter::new(batch_size);
+    let (positions, hidden_size) = (dims.seq_len + arch.puzzle_emb_len(), arch.hidden_size());
+    let inputs = StepInputs {
+        tokens: vec![dims.seq_len],
+        puzzle_embeddings: (arch.puzzle_emb_len() > 0).then(|| vec![arch.puzzle_emb_len(), hidden_size]),
+    };
+    let state: Vec<Shape> = model.state_names().iter().map(|_| vec![positions, hidden_size]).collect();
+    let state = model.reset_state(&counter, &Vec::new(), &state);
+    model.step(&counter, &inputs, &state);
+    Ok(counter.finish(source.parameters))
+}
+
+/// Dimensions: all of a weight, those after the batch of an activation.
+type Shape = Vec<usize>;
+
+/// Hands out the shape of each tensor.
+#[derive(Debug, Default)]
+struct Shapes {
+    parameters: usize,
+}
+
+impl ParameterSource for Shapes {
+    type Weight = Shape;
+
+    fn parameter(&mut self, spec: ParameterSpec) -> Result<Shape, ModelError> {
+        if spec.kind == ParameterKind::Weight {
+            self.parameters += spec.element_count();
+        }
+        Ok(spec.shape)
+    }
+
+    fn constant(&mut self, _name: &str, shape: &[usize], _values: Vec<f32>) -> Shape {
+        shape.to_vec()
+    }
+}
+
+/// A backend that computes nothing and writes down what it was asked for.
+struct Counter {
+    batch_size: usize,
+    recording: Cell<bool>,
+    cost: RefCell<StepCost>,
+}
+
+impl Counter {
+    fn new(batch_size: usize) -> Self {
+        let cost = StepCost {
+            batch_size,
+            without_gradient: Work::default(),
+            with_gradient: Work::default(),
+            backward: Work::default(),
+            products: Vec::new(),
+            parameters: 0,
+        };
+        Self { batch_size, recording: Cell::new(true), cost: RefCell::new(cost) }
+    }
+
+    fn finish(self, parameters: usize) -> StepCost {
+        let mut cost = self.cost.into_inner();
+        cost.products.sort_by_key(|counted| std::cmp::Reverse(counted.uses as u64 * counted.product.flops()));
+        StepCost { parameters, ..cost }
+    }
+
+    /// An operation on activations of so many values for each row of the batch, with weights that it reads once.
+    fn pass(&self, reads: usize, writes: usize, weights: usize, products: &[Product]) {
+        let (reads, writes) = ((self.batch_size * reads) as u64, (self.batch_size * writes) as u64);
+        let flops = products.iter().map(Product::flops).sum();
+        let forward = Work { flops, weight_values: weights as u64, activation_values: reads + writes };
+        let mut cost = self.cost.borrow_mut();
+        if self.recording.get() {
+            cost.with_gradient = cost.with_gradient.plus(forward);
+            cost.backward = cost.backward.plus(Work::backward(reads, writes, weights as u64, flops));
+        } else {
+            cost.without_gradient = cost.without_gradient.plus(forward);
+        }
+        for &product in products {
+            match cost.products.iter_mut().find(|counted| counted.product == product) {
+                Some(counted) => counted.uses += 1,
+                None => cost.products.push(CountedProduct { product, uses: 1 }),
+            }
+        }
+    }
+
+    fn linear_product(&self, x: &[usize], linear: &Linear<Shape>) -> Product {
+        Product {
+            kind: ProductKind::Linear,
+            matrices: 1,
+            rows: self.batch_size * x[..x.len() - 1].iter().product::<usize>(),
+            inner: linear.in_features,
+            columns: linear.out_features,
+        }
+    }
+}
+
+fn weights_of(linear: &Linear<Shape>) -> usize {
+    size(&linear.weight) + linear.bias.as_deref().map_or(0, size)
+}
+
+fn with_width(x: &[usize], width: usize) -> Shape {
+    let mut shape = x.to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = width;
+    }
+    shape
+}
+
+fn size(x: &[usize]) -> usize {
+    x.iter().product()
+}
+
+impl Backend for Counter {
+    type Weight = Shape;
+    type Tensor = Shape;
+
+    fn embedding(&self, table: &Shape, tokens: &Shape) -> Shape {
+        let out = vec![tokens[0], table[1]];
+        self.pass(size(&out), size(&out), 0, &[]);
+        out
+    }
+
+    fn linear(&self, x: &Shape, linear: &Linear<Shape>) -> Shape {
+        let out = with_width(x, linear.out_features);
+        self.pass(size(x), size(&out), weights_of(linear), &[self.linear_product(x, linear)]);
+        out
+    }
+
+    fn swiglu(&self, x: &Shape, swiglu: &SwiGlu<Shape>) -> Shape {
+        let inner = with_width(x, swiglu.down.in_features);
+        let products = [self.linear_product(x, &swiglu.gate_up), self.linear_product(&inner, &swiglu.down)];
+        self.pass(size(x), size(x), weights_of(&swiglu.gate_up) + weights_of(&swiglu.down), &products);
+        x.clone()
+    }
+
+    fn attention(&self, x: &Shape, attention: &Attention<Shape>) -> Shape {
+        let (tokens, heads, head_dim) = (x[0], attention.num_heads, attention.head_dim);
+        let head = |inner, columns| Product {
+            kind: ProductKind::Attention,
+            matrices: self.batch_size * heads,
+            rows: tokens,
+            inner,
+            columns,
+        };
+        let context = with_width(x, heads * head_dim);
+        let products = [
+            self.linear_product(x, &attention.qkv),
+            head(head_dim, tokens),
+            head(tokens, head_dim),
+            self.linear_product(&context, &attention.output),
+        ];
+        let tables = attention.rope.as_ref().map_or(0, |rope| size(&rope.cos) + size(&rope.sin));
+        let weights = weights_of(&attention.qkv) + weights_of(&attention.output) + tables;
+        self.pass(size(x), size(x), weights, &products);
+        x.clone()
+    }
+
+    fn residual_rms_norm(&self, x: &Shape, delta: &Shape, _eps: f64) -> Shape {
+        self.pass(size(x) + size(delta), size(x), 0, &[]);
+        x.clone()
+    }
+
+    fn transpose(&self, x: &Shape) -> Shape {
+        self.pass(size(x), size(x), 0, &[]);
+        vec![x[1], x[0]]
+    }
+
+    fn token_mixing(&self, x: &Shape, swiglu: &SwiGlu<Shape>, _eps: f64) -> Shape {
+        let mix = |linear: &Linear<Shape>| Product {
+            kind: ProductKind::TokenMixing,
+            matrices: self.batch_size,
+            rows: linear.out_features,
+            inner: linear.in_features,
+            columns: x[1],
+        };
+        let weights = weights_of(&swiglu.gate_up) + weights_of(&swiglu.down);
+        self.pass(size(x), size(x), weights, &[mix(&swiglu.gate_up), mix(&swiglu.down)]);
+        x.clone()
+    }
+
+    fn layer_norm(&self, x: &Shape, norm: &LayerNorm<Shape>) -> Shape {
+        self.pass(size(x), size(x), size(&norm.weight) + size(&norm.bias), &[]);
+        x.clone()
+    }
+
+    fn gelu(&self, x: &Shape) -> Shape {
+        self.pass(size(x), size(x), 0, &[]);
+        x.clone()
+    }
+
+    fn lstm(&self, x: &Shape, lstm: &LstmLayer<Shape>) -> Shape {
+        let (tokens, directions) = (x[0], lstm.directions.len());
+        let step = |matrices, rows, inner| Product {
+            kind: ProductKind::Linear,
+            matrices,
+            rows,
+            inner,
+            columns: 4 * lstm.hidden_size,
+        };
+        // The tokens' own part is one product; what the last token left is multiplied token by token.
+        let products = [
+            step(directions, self.batch_size * tokens, lstm.in_features),
+            step(directions * tokens, self.batch_size, lstm.hidden_size),
+        ];
+        let weights = |d: &crate::LstmDirection<Shape>| {
+            size(&d.weight_ih) + tokens * size(&d.weight_hh) + size(&d.bias_ih) + size(&d.bias_hh)
+        };
+        let out = with_width(x, lstm.out_features());
+        self.pass(size(x), size(&out), lstm.directions.iter().map(weights).sum(), &products);
+        out
+    }
+
+    fn add(&self, left: &Shape, right: &Shape) -> Shape {
+        self.pass(size(left) + size(right), size(left), 0, &[]);
+        left.clone()
+    }
+
+    fn add_table(&self, x: &Shape, table: &Shape) -> Shape {
+        self.pass(size(x), size(x), size(table), &[]);
+        x.clone()
+    }
+
+    fn scale(&self, x: &Shape, _factor: f64) -> Shape {
+        self.pass(size(x), size(x), 0, &[]);
+        x.clone()
+    }
+
+    fn concat_tokens(&self, prefix: &Shape, x: &Shape) -> Shape {
+        let out = vec![prefix[0] + x[0], x[1]];
+        self.pass(size(&out), size(&out), 0, &[]);
+        out
+    }
+
+    fn tokens_from(&self, x: &Shape, start: usize) -> Shape {
+        vec![x[0] - start, x[1]]
+    }
+
+    fn first_token(&self, x: &Shape) -> Shape {
+        vec![x[1]]
+    }
+
+    fn mean_token(&self, x: &Shape) -> Shape {
+        self.pass(size(x), x[1], 0, &[]);
+        vec![x[1]]
+    }
+
+    fn column(&self, _x: &Shape, _index: usize) -> Shape {
+        Vec::new()
+    }
+
+    fn reset_rows(&self, _reset: &Shape, init: &Shape, state: &Shape) -> Shape {
+        self.pass(size(state), size(state), size(init), &[]);
+        state.clone()
+    }
+
+    fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R {
+        let before = self.recording.replace(false);
+        let result = scope();
+        self.recording.set(before);
+        result
+    }
+
+    fn detach(&self, x: &Shape) -> Shape {
+        x.clone()
+    }
+}

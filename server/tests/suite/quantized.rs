@@ -1,0 +1,71 @@
+//! Models whose products are computed in integers: the same answers from another graph, and nobody takes one for the other.
+
+use std::process::Command;
+
+use datasets::sudoku::{GeneratorOptions, SudokuShape, held_out};
+use exporter::Precision;
+use exporter::runtime::{Provider, SessionOptions};
+use serde_json::Value;
+use server::config::session_options;
+use server::engine::{Answer, Request};
+use server::model::{load_as, shipped_directory};
+use server::registry::{EngineLimits, ServedModel};
+use server::task::tokens_of;
+
+use crate::random_checkpoint::write_random;
+use crate::running::Running;
+
+#[test]
+fn the_shipped_model_gives_the_same_answers() {
+    let directory = shipped_directory(None).unwrap().join("sudoku-4x4");
+    let session = SessionOptions { spinning: false, ..session_options(1, None) };
+    let options = GeneratorOptions { size: 4, ..GeneratorOptions::default() };
+    let puzzles: Vec<Vec<i64>> =
+        held_out(&options, 40).unwrap().iter().map(|held_out| tokens_of(&held_out.puzzle)).collect();
+    let [float, quantised] = [Precision::Float32, Precision::Int8].map(|precision| -> Vec<Answer> {
+        let limits = EngineLimits::plain(1, 64, 16);
+        let model = ServedModel::load_warm(&directory, precision, &session, limits).unwrap();
+        assert_eq!(model.card.precision, precision);
+        let requests = puzzles.iter().map(|tokens| Request::new(tokens.clone())).collect();
+        model.engine.submit_all(requests).unwrap().into_iter().map(|pending| pending.wait().unwrap()).collect()
+    });
+    let verified = |answers: &[Answer]| answers.iter().filter(|answer| answer.verified).count();
+    assert!(verified(&float) >= 39 && verified(&quantised) >= 39, "{} {}", verified(&float), verified(&quantised));
+    let differing = float.iter().zip(&quantised).filter(|(float, quantised)| float.tokens != quantised.tokens).count();
+    assert!(differing <= 1, "{differing} answers differ");
+    // Equal to the last bit they would be those of the same graph.
+    assert!(float.iter().zip(&quantised).any(|(float, quantised)| float.q.to_bits() != quantised.q.to_bits()));
+}
+
+#[test]
+fn gpus_are_refused_before_anything_is_loaded() {
+    let session = SessionOptions { provider: Provider::Cuda { device: 0 }, ..SessionOptions::default() };
+    let error = load_as(std::path::Path::new("/nowhere"), Precision::Int8, &session).unwrap_err().to_string();
+    assert!(error.contains("int8") && error.contains("--cuda-device"), "{error}");
+}
+
+#[test]
+fn a_server_and_a_report_say_what_they_compute_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = write_random(folder.path(), "sudoku-4x4", SudokuShape::FOUR);
+    let precision = |arguments: &[&str]| {
+        let server = Running::start(folder.path(), arguments);
+        server.get("/info").json()["models"][0]["precision"].clone()
+    };
+    assert_eq!((precision(&[]), precision(&["--quantize", "int8"])), ("float32".into(), "int8".into()));
+
+    let out = folder.path().join("report");
+    let speedrun = |quantize: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_speedrun-inference"));
+        command.args(["sudoku", "--count", "9", "--no-show", "--checkpoint"]).arg(&checkpoint);
+        command.arg("--out").arg(&out).args(quantize).output().unwrap()
+    };
+    let output = speedrun(&["--quantize", "int8"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["model"]["precision"], "int8");
+    assert!(std::fs::read_to_string(out.join("report.md")).unwrap().contains("CPUExecutionProvider, int8"));
+    let other = speedrun(&[]);
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(!other.status.success() && said.contains("another run"), "float32 goes on in the folder of int8: {said}");
+}
