@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use axum::http::Method;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use url::{ParseError, Url};
 
 /// Chromium and its driver on this machine.
 #[derive(Debug, Clone)]
@@ -78,7 +81,8 @@ impl Browser {
             }
         }
         options["args"] = json!(arguments);
-        let Value::Object(capabilities) = json!({ "goog:chromeOptions": options }) else { unreachable!() };
+        let capabilities = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "performance": "ALL" } });
+        let Value::Object(capabilities) = capabilities else { unreachable!() };
         let window = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{}", driver.port))
@@ -104,6 +108,17 @@ impl Browser {
         panic!("a minute has passed and it is not so that {expression}; the page shows:\n{shown}");
     }
 
+    /// Addresses that the window has asked for since the last call, whether it got an answer or not; without those of the
+    /// browser's own first page, which come out of its program.
+    pub async fn requested(&self) -> Vec<String> {
+        let log = self.window.issue_cmd(PerformanceLog).await.unwrap();
+        let messages = log.as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap());
+        let events = messages.map(|message| serde_json::from_str::<Value>(message).unwrap()["message"].take());
+        let requests = events.filter(|event| event["method"] == "Network.requestWillBeSent");
+        let addresses = requests.map(|event| event["params"]["request"]["url"].as_str().unwrap().to_owned());
+        addresses.filter(|address| !address.starts_with("chrome://")).collect()
+    }
+
     /// Clicks on the first element that a CSS selector finds.
     pub async fn click(&self, css: &str) {
         self.window.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
@@ -117,6 +132,20 @@ impl Browser {
     /// Presses keys wherever the focus is.
     pub async fn press(&self, keys: &str) {
         self.window.active_element().await.unwrap().send_keys(keys).await.unwrap();
+    }
+}
+
+/// What Chromium's network has done since the last time, a command of chromedriver's own.
+#[derive(Debug)]
+struct PerformanceLog;
+
+impl WebDriverCompatibleCommand for PerformanceLog {
+    fn endpoint(&self, base_url: &Url, session_id: Option<&str>) -> Result<Url, ParseError> {
+        base_url.join(&format!("session/{}/se/log", session_id.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _request_url: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({ "type": "performance" }).to_string()))
     }
 }
 

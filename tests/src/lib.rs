@@ -5,14 +5,18 @@
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
 
+mod arc;
 mod browser;
 mod graph;
 mod learned;
 mod not_run;
 mod served;
 
+pub use arc::{ArcWorld, arc_task, build_arc, write_task};
 pub use browser::{Browser, Programs, Screen};
 pub use graph::{Graph, StepOutputs};
 pub use learned::{libtorch_steps, train};
 pub use not_run::not_run;
-pub use served::{engine_limits, exact_share, listen, one_thread, post_puzzles, routes, routes_of};
+pub use served::{
+    arc_routes, engine_limits, exact_share, guarded_routes, listen, one_thread, post_puzzles, routes, routes_of,
+};

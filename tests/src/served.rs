@@ -1,7 +1,7 @@
 //! Checkpoints behind the server's routes and engine, with or without a socket.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use server::RuntimeFacts;
 use server::config::session_options;
 use server::engine::{self, Policy};
 use server::evaluation::puzzle_set::PuzzleSet;
-use server::http::{HttpLimits, router};
+use server::http::{self, Access, HttpLimits, KeySource, ServerParts};
 use server::registry::{EngineLimits, Models, Registry, ServedModel};
 use server::task::tokens_of;
 use tokio::net::TcpListener;
@@ -37,12 +37,29 @@ pub fn routes(checkpoint: &Path) -> Router {
 
 /// The server's routes over the models in `checkpoints`.
 pub fn routes_of(checkpoints: &[&Path]) -> Router {
+    http::routes(parts(checkpoints, &[]))
+}
+
+/// The server's routes over the ARC model in `checkpoint`, which was trained on the data set in `data`.
+pub fn arc_routes(checkpoint: &Path, data: &Path) -> Router {
+    http::routes(parts(&[checkpoint], &[data.to_owned()]))
+}
+
+/// The server's routes over the model in `checkpoint`, for whoever has `key`.
+pub fn guarded_routes(checkpoint: &Path, key: &str) -> Router {
+    let access = Access::open(KeySource { variable: Some(key.to_owned()), ..KeySource::default() }).unwrap();
+    http::routes(ServerParts { access: Arc::new(access), ..parts(&[checkpoint], &[]) })
+}
+
+fn parts(checkpoints: &[&Path], arc_data: &[PathBuf]) -> ServerParts {
     let options = one_thread();
     let facts = RuntimeFacts::new(&runtime::load().unwrap(), &options);
     let load = |checkpoint: &&Path| ServedModel::load(checkpoint, &options, engine_limits()).unwrap();
-    let registry = Registry::new(checkpoints.iter().map(load).collect()).unwrap();
+    let mut models: Vec<ServedModel> = checkpoints.iter().map(load).collect();
+    server::arc::attach(&mut models, arc_data).unwrap();
+    let models = Models::new(Registry::new(models).unwrap());
     let limits = HttpLimits { max_body_bytes: 1 << 20, max_puzzles: 256, request_timeout: Duration::from_mins(5) };
-    router(Arc::new(Models::new(registry)), limits, facts)
+    ServerParts::open(Arc::new(models), limits, facts)
 }
 
 /// Serves `routes` on a port of the loopback address for as long as the runtime lives; the address to go to.

@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+mod arc;
+mod docs;
+mod key;
+
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use axum::Router;
 use datasets::Task;
 use datasets::builder::generated::{self, GeneratedBuild, GeneratedMazes};
 use datasets::maze::{Maze, MazeRequest, MazeShape};
@@ -42,28 +47,43 @@ impl Deref for Page {
 impl Page {
     /// Opens it in front of the shipped 9x9 model.
     async fn open(screen: Screen, hash: &str) -> Option<Self> {
-        let model = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
-        Self::of(model, screen, hash).await
+        Self::of(shipped, screen, hash).await
     }
 
     /// Opens it, once it knows what is loaded; `None`, loudly, on a machine without a browser.
     ///
     /// Visitors who want less motion see every step as it arrives, so that nothing here waits for an animation.
     async fn of(model: impl FnOnce() -> PathBuf, screen: Screen, hash: &str) -> Option<Self> {
-        let Some(programs) = Programs::find() else {
-            not_run("the page in a browser", Programs::HOW);
-            return None;
-        };
-        let address = listen(routes(&block_in_place(model))).await;
-        let browser = Browser::open(&programs, screen, &["--force-prefers-reduced-motion"]).await;
-        let page = Self { browser, address };
+        let page = Self::before(|| routes(&model()), screen).await?;
         page.go(hash).await;
         Some(page)
     }
 
+    /// A window on an empty page in front of `routes`; `None`, loudly, on a machine without a browser.
+    async fn before(routes: impl FnOnce() -> Router, screen: Screen) -> Option<Self> {
+        let Some(programs) = Programs::find() else {
+            not_run("the page in a browser", Programs::HOW);
+            return None;
+        };
+        let address = listen(block_in_place(routes)).await;
+        let browser = Browser::open(&programs, screen, &["--force-prefers-reduced-motion"]).await;
+        Some(Self { browser, address })
+    }
+
     async fn go(&self, hash: &str) {
         self.window.goto(&format!("{}/{hash}", self.address)).await.unwrap();
+        self.wait_until_loaded().await;
+    }
+
+    /// Returns once the page knows what is loaded.
+    async fn wait_until_loaded(&self) {
         self.wait_until("document.getElementById('footer').textContent.includes('version')").await;
+    }
+
+    /// Fills a field as typing does.
+    async fn fill(&self, css: &str, text: &str) {
+        self.window.find(Locator::Css(css)).await.unwrap().clear().await.unwrap();
+        self.window.find(Locator::Css(css)).await.unwrap().send_keys(text).await.unwrap();
     }
 
     async fn wait_for_state(&self, state: &str) {
@@ -93,6 +113,10 @@ impl Page {
         let cells = format!("document.querySelectorAll('#sudoku-board .cell.{class}')");
         self.evaluate(&format!("[...{cells}].map(cell => Number(cell.dataset.index))")).await
     }
+}
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9")
 }
 
 /// A model for 9x9 mazes that has learnt next to nothing.
