@@ -51,6 +51,7 @@ pub fn candidates(halt_max_steps: usize, safe_max_steps: usize) -> Vec<Policy> {
         copies(8, 0.1, NoiseTarget::Latent),
         copies(8, 0.25, NoiseTarget::Latent),
         copies(8, 0.25, NoiseTarget::Answer),
+        copies(16, 0.25, NoiseTarget::Answer),
         rollouts(8, 0.25, NoiseTarget::Latent),
         rollouts(8, 0.25, NoiseTarget::All),
     ];
@@ -126,6 +127,6 @@ mod tests {
                 assert!(policy.max_steps.max(policy.restarts.depth) <= safe.max(halt), "{policy:?}");
             }
         }
-        assert_eq!(candidates(16, 256).len(), 2 + 4 * 7);
+        assert_eq!(candidates(16, 256).len(), 2 + 4 * 8);
     }
 }
