@@ -9,6 +9,7 @@ use models::{Attention, Backend, ForwardDtype, LayerNorm, Linear, LstmLayer, Rop
 use tch::{Device, Kind, Tensor};
 
 use crate::kernels::{self, PackedMlp};
+use crate::phases::{Phase, PhaseClock};
 
 /// An activation. Clones share the storage, as libtorch's handles do.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub struct TchBackend {
     kind: Kind,
     fused: bool,
     recording: Cell<bool>,
+    clock: PhaseClock,
 }
 
 impl TchBackend {
@@ -54,12 +56,18 @@ impl TchBackend {
 
     /// The same with libtorch's own operations only: what the fused ones are specified by.
     pub fn plain(dtype: ForwardDtype) -> Self {
-        Self { kind: kind_of(dtype), fused: false, recording: Cell::new(true) }
+        Self { kind: kind_of(dtype), fused: false, recording: Cell::new(true), clock: PhaseClock::default() }
     }
 
     /// Plain operations in float64: what the error of the other two is measured against. Slow, and never trained with.
     pub fn float64() -> Self {
         Self { kind: Kind::Double, ..Self::plain(ForwardDtype::Float32) }
+    }
+
+    /// The same, telling `clock` when gradients are not recorded.
+    #[must_use]
+    pub fn timed_by(self, clock: PhaseClock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Type of the activations.
@@ -268,7 +276,7 @@ impl Backend for TchBackend {
 
     fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R {
         let before = self.recording.replace(false);
-        let result = tch::no_grad(scope);
+        let result = self.clock.within(Phase::WithoutGradient, || tch::no_grad(scope));
         self.recording.set(before);
         result
     }

@@ -7,11 +7,13 @@ use tch::{Device, Tensor};
 
 use crate::TrainError;
 use crate::act::{Halting, Reasoner};
+use crate::backend::TchBackend;
 use crate::carry::Carry;
 use crate::losses::LossType;
 use crate::metrics::StepMetrics;
 use crate::optimizer::{FlatOptimizer, FlatOptimizerConfig, LearningRateSchedule, sign_sgd, update_ema};
 use crate::parameters::Parameters;
+use crate::phases::{Phase, PhaseClock};
 
 /// What a learner needs to know besides the model; fixed over a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +68,7 @@ pub struct Learner {
     /// Where the data source stood after the last step.
     pub position: SourcePosition,
     reasoner: Reasoner,
+    clock: PhaseClock,
 }
 
 impl Learner {
@@ -74,13 +77,28 @@ impl Learner {
     /// # Errors
     /// When the parameters belong to another architecture.
     pub fn new(config: LearnerConfig, parameters: Parameters, seq_len: usize) -> Result<Self, TrainError> {
+        Self::timed(config, parameters, seq_len, PhaseClock::default())
+    }
+
+    /// As [`new`](Self::new), with every step's phases told to `clock`.
+    ///
+    /// # Errors
+    /// When the parameters belong to another architecture.
+    pub fn timed(
+        config: LearnerConfig,
+        parameters: Parameters,
+        seq_len: usize,
+        clock: PhaseClock,
+    ) -> Result<Self, TrainError> {
         let device = parameters.device();
-        let reasoner = Reasoner::new(&config.arch, &config.dims, &parameters, config.loss_type)?
+        let backend = TchBackend::new(config.arch.forward_dtype()).timed_by(clock.clone());
+        let reasoner = Reasoner::on_backend(backend, &config.arch, &config.dims, &parameters, config.loss_type)?
             .with_q_loss_weight(config.q_loss_weight);
         let optimizer = FlatOptimizer::new(config.optimizer, parameters.flat());
         let ema = config.ema_rate.map(|_| parameters.flat().detach().copy());
         let carry = Carry::empty(&config.arch, config.local_batch_size, seq_len, device);
-        Ok(Self { config, parameters, optimizer, ema, carry, step: 0, position: SourcePosition::default(), reasoner })
+        let position = SourcePosition::default();
+        Ok(Self { config, parameters, optimizer, ema, carry, step: 0, position, reasoner, clock })
     }
 
     /// Rates of this step's weights and puzzle table.
@@ -95,13 +113,16 @@ impl Learner {
     pub fn train_step(&mut self, batch: &Batch) -> Result<StepMetrics, TrainError> {
         let step = self.step + 1;
         let puzzle_rows = {
+            self.clock.enter(Phase::Data);
             self.carry.admit(batch);
+            self.clock.enter(Phase::Forward);
             let halting = Halting::Explore { seed: self.config.seed, step, rank: self.config.rank };
             let act = self.reasoner.step(&mut self.carry, &self.parameters, halting);
             let loss = act.metrics.loss(self.config.q_loss_weight);
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, loss });
             }
+            self.clock.enter(Phase::Backward);
             (act.loss / self.config.global_batch_size as f64).backward();
             self.step = step;
             (act.puzzle_rows, act.metrics)
@@ -128,6 +149,7 @@ impl Learner {
     }
 
     fn update(&mut self, puzzle_rows: Option<&Tensor>) {
+        self.clock.enter(Phase::Optimizer);
         let (lr, puzzle_emb_lr) = self.learning_rates(self.step);
         if let (Some(rows), Some(table)) = (puzzle_rows, self.parameters.puzzle_table()) {
             let identifiers = &self.carry.current.puzzle_identifiers;
@@ -139,8 +161,10 @@ impl Learner {
             self.optimizer.update(&mut self.parameters.flat().shallow_clone(), &gradient, lr);
         }
         self.parameters.weights_changed();
+        self.clock.enter(Phase::Ema);
         if let (Some(ema), Some(rate)) = (&mut self.ema, self.config.ema_rate) {
             update_ema(ema, self.parameters.flat(), rate);
         }
+        self.clock.enter(Phase::Data);
     }
 }

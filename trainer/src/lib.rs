@@ -6,6 +6,7 @@
 pub mod act;
 pub mod answers;
 pub mod backend;
+pub mod bench;
 pub mod carry;
 pub mod config;
 pub mod data;
@@ -20,6 +21,7 @@ pub mod losses;
 pub mod metrics;
 pub mod optimizer;
 pub mod parameters;
+pub mod phases;
 pub mod plot;
 pub mod pretrain;
 pub mod progress;

@@ -9,6 +9,7 @@
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
 //! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors
 //! trainer forward --checkpoint checkpoints/first/best --rows 16 --precision float64 --out outputs.safetensors
+//! trainer bench --config small --threads 2
 //! trainer publish --checkpoint checkpoints/first/best --out models/shipped/first
 //! ```
 
@@ -27,6 +28,7 @@ use serde::Serialize;
 use serde_json::Value;
 use trainer::act::Reasoner;
 use trainer::answers::{AnswerSink, evaluate_copies};
+use trainer::bench::BenchArguments;
 use trainer::config::{DeviceKind, Override, PretrainConfig};
 use trainer::data::EvaluationData;
 use trainer::evaluate::Evaluation;
@@ -117,6 +119,8 @@ enum Command {
     },
     /// Evaluate a checkpoint on a test split, or on generated puzzles that no training seed draws
     Eval(EvalArguments),
+    /// Measure this machine and how much of it a training step uses; a minute or two
+    Bench(BenchArguments),
 }
 
 #[derive(Args)]
@@ -146,7 +150,7 @@ struct EvalArguments {
     #[arg(long, value_name = "FILE")]
     save_predictions: Option<PathBuf>,
     /// Where to compute: cpu or cuda
-    #[arg(long, default_value = "cpu", value_parser = parse_device)]
+    #[arg(long, default_value = "cpu", value_parser = DeviceKind::parse)]
     device: DeviceKind,
     /// Threads; 0 takes all cores
     #[arg(long, default_value_t = 0)]
@@ -206,6 +210,10 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Eval(arguments) => {
             run_eval(&arguments)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(arguments) => {
+            trainer::bench::run(&arguments)?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -359,8 +367,4 @@ fn parse_precision(text: &str) -> Result<Precision, String> {
         "bfloat16" => Ok(Precision::BFloat16),
         _ => Err(format!("`{text}` is none of float64, float32, bfloat16")),
     }
-}
-
-fn parse_device(text: &str) -> Result<DeviceKind, String> {
-    serde_json::from_value(Value::String(text.to_owned())).map_err(|_| format!("`{text}` is neither cpu nor cuda"))
 }

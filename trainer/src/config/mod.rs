@@ -27,6 +27,20 @@ pub enum DeviceKind {
     Cuda,
 }
 
+impl DeviceKind {
+    /// By its name on the command line.
+    ///
+    /// # Errors
+    /// A sentence that says what there is.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda),
+            _ => Err(format!("`{text}` is neither cpu nor cuda")),
+        }
+    }
+}
+
 /// A resolved training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
