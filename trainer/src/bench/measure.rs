@@ -152,7 +152,7 @@ fn config(candidate: &Candidate) -> LearnerConfig {
 /// Where examples come from.
 enum Examples {
     Generated(Box<dyn datasets::batch::TrainingSource>),
-    Random { rng: ChaCha8Rng, dims: ModelDims, rows: usize },
+    Random { rng: Box<ChaCha8Rng>, dims: ModelDims, rows: usize },
 }
 
 impl Examples {
@@ -160,7 +160,7 @@ impl Examples {
         let generator = Task::infer(dims.vocab_size, dims.seq_len).and_then(Generator::of_task);
         Ok(match generator {
             Some(generator) => Self::Generated(generator.source(0, 1)?),
-            None => Self::Random { rng: ChaCha8Rng::seed_from_u64(1), dims: *dims, rows },
+            None => Self::Random { rng: Box::new(ChaCha8Rng::seed_from_u64(1)), dims: *dims, rows },
         })
     }
 
