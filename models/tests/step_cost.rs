@@ -124,3 +124,16 @@ fn rates_are_compared_with_the_fastest_product_and_with_their_mixture() {
     assert!((roofline.mixed_flops_per_second - 1.0 / (share / 100.0 + (1.0 - share) / 50.0)).abs() < 1e-9);
     assert!((roofline.utilisation(60.0) - 0.6).abs() < 1e-12);
 }
+
+#[test]
+fn configurations_are_selected_by_name_by_default_or_all() {
+    let names = |named: &[&str], default: &[&str]| -> Vec<&str> {
+        let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+        BenchmarkConfig::selected(&named, default).unwrap().iter().map(|config| config.name).collect()
+    };
+    assert_eq!(names(&["sudoku-mlp", "small"], &["sudoku-4x4"]), ["sudoku-mlp", "small"]);
+    assert_eq!(names(&[], &["sudoku-4x4"]), ["sudoku-4x4"]);
+    assert_eq!(names(&["small", "all"], &[]), BenchmarkConfig::NAMES);
+    let error = BenchmarkConfig::selected(&["large".into()], &[]).unwrap_err().to_string();
+    assert!(error.contains("`large`") && error.contains("maze-attention"), "{error}");
+}

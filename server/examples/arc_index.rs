@@ -14,6 +14,7 @@ use datasets::PuzzleRng;
 use datasets::arc::{ArcPair, ArcTask, Augmentation, Grid, SEQ_LEN, SentTask, VOCAB_SIZE};
 use datasets::numpy::LegacyGenerator;
 use datasets::store::{DatasetMetadata, DatasetWriter, Split};
+use models::benchmark::peak_memory_bytes;
 use server::arc::TaskIndex;
 
 /// Reads the tasks of an ARC data set as the server does, and finds each by its demonstrations.
@@ -72,9 +73,7 @@ fn measure(folder: &Path) -> Result<()> {
 
 /// Largest resident set of this process so far, in MiB.
 fn peak_memory() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("only Linux tells")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel does not tell")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? >> 10)
+    Ok(peak_memory_bytes().context("only Linux tells how much memory was held")? >> 20)
 }
 
 /// Writes names and tasks, half of these held out.

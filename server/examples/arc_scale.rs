@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use exporter::runtime;
 use exporter::{ExportOptions, Flavor, GraphKind, Precision, metadata};
+use models::benchmark::peak_memory_bytes;
 use models::checkpoint::{PuzzleEmbeddings, WeightFile, WeightsKind, publish};
 use models::import::{Hints, infer, write_imported};
 use models::{
@@ -100,9 +101,7 @@ impl Stage {
 
 /// Largest resident set of this process so far, in MiB.
 fn peak_memory() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("only Linux tells")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel does not tell")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? >> 10)
+    Ok(peak_memory_bytes().context("only Linux tells how much memory was held")? >> 20)
 }
 
 /// Writes what `torch.save(state_dict)` writes: a zip archive of a pickle and one uncompressed entry per tensor.

@@ -25,6 +25,20 @@ impl BenchmarkConfig {
     pub const NAMES: [&'static str; 6] =
         ["sudoku-4x4", "sudoku-9x9", "small", "sudoku-mlp", "sudoku-attention", "maze-attention"];
 
+    /// The configurations called `names`; those called `default` where none is named, and every one for `all`.
+    ///
+    /// # Errors
+    /// As [`named`](Self::named).
+    pub fn selected(names: &[String], default: &[&str]) -> Result<Vec<Self>, ModelError> {
+        if names.iter().any(|name| name == "all") {
+            return Self::NAMES.into_iter().map(Self::named).collect();
+        }
+        if names.is_empty() {
+            return default.iter().copied().map(Self::named).collect();
+        }
+        names.iter().map(|name| Self::named(name)).collect()
+    }
+
     /// The configuration of that name.
     ///
     /// # Errors

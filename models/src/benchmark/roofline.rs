@@ -85,6 +85,11 @@ pub struct Roofline {
     pub products: Vec<ProductRate>,
 }
 
+impl MemoryPeak {
+    /// Floats of each array that memory is measured with: 64 MB, more than the caches of most processors hold.
+    pub const ARRAY_LENGTH: usize = 1 << 24;
+}
+
 impl Roofline {
     /// Out of the rates of the products of `cost`, measured in its order.
     pub fn new(dtype: impl Into<String>, cost: &StepCost, rates: &[Spread]) -> Self {

@@ -35,15 +35,13 @@ pub(super) struct StepTiming {
     pub(super) outside_model: f64,
 }
 
-/// Floats of each array that memory is measured with: 64 MB, more than the caches of most processors hold.
-const ARRAY_LENGTH: usize = 1 << 24;
 /// Share of the budget's time that each product gets: there are a handful of them for one step.
 const SHARE_OF_PRODUCT: f64 = 0.1;
 
 /// Two arrays are read and one is written.
 pub(super) fn memory(options: &SessionOptions, budget: &Budget) -> Result<MemoryPeak> {
-    let array_bytes = ARRAY_LENGTH * size_of::<f32>();
-    let seconds = time(&probe::sum(ARRAY_LENGTH), options, budget.steps, budget.seconds)?;
+    let array_bytes = MemoryPeak::ARRAY_LENGTH * size_of::<f32>();
+    let seconds = time(&probe::sum(MemoryPeak::ARRAY_LENGTH), options, budget.steps, budget.seconds)?;
     Ok(MemoryPeak { array_bytes, bytes_per_second: seconds.rate_of(3.0 * array_bytes as f64) })
 }
 

@@ -117,12 +117,8 @@ fn candidates(args: &BenchArgs, scratch: &Path) -> Result<Vec<Candidate>> {
     if !args.checkpoints.is_empty() {
         return args.checkpoints.iter().map(|folder| Ok(of_folder(folder)?)).collect();
     }
-    let named: Vec<&str> = match args.configs.as_slice() {
-        [] => DEFAULT_CONFIGS.to_vec(),
-        names if names.iter().any(|name| name == "all") => BenchmarkConfig::NAMES.to_vec(),
-        names => names.iter().map(String::as_str).collect(),
-    };
-    named.into_iter().map(|name| random(&BenchmarkConfig::named(name)?, scratch)).collect()
+    let configs = BenchmarkConfig::selected(&args.configs, &DEFAULT_CONFIGS)?;
+    configs.into_iter().map(|config| random(config, scratch)).collect()
 }
 
 fn of_folder(folder: &Path) -> Result<Candidate, models::ModelError> {
@@ -132,8 +128,8 @@ fn of_folder(folder: &Path) -> Result<Candidate, models::ModelError> {
 }
 
 /// Writes an untrained model: how long a step takes does not depend on what its weights are.
-fn random(config: &BenchmarkConfig, scratch: &Path) -> Result<Candidate> {
-    let BenchmarkConfig { name, arch, dims, task, .. } = config.clone();
+fn random(config: BenchmarkConfig, scratch: &Path) -> Result<Candidate> {
+    let BenchmarkConfig { name, arch, dims, task, .. } = config;
     let initializer = Initializer::new(0);
     let tensors = arch.parameter_specs(&dims)?.into_iter().map(|spec| {
         let values = HostTensor::float32(&spec.shape, &initializer.draw(&spec));

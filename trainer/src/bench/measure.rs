@@ -29,8 +29,6 @@ pub(super) struct StepTiming {
     pub(super) phases: PhaseTimes,
 }
 
-/// Floats of each array that memory is measured with: 64 MB, more than the caches of most processors hold.
-const ARRAY_LENGTH: usize = 1 << 24;
 /// Runs of anything that is measured, at least.
 const LEAST_RUNS: usize = 3;
 /// Steps before those that are timed: the first allocate.
@@ -38,9 +36,9 @@ const WARM_UP: usize = 2;
 
 /// Two arrays are read and one is written.
 pub(super) fn memory(device: Device, budget: f64) -> MemoryPeak {
-    let array = |value: f64| Tensor::full([ARRAY_LENGTH as i64], value, (Kind::Float, device));
+    let array = |value: f64| Tensor::full([MemoryPeak::ARRAY_LENGTH as i64], value, (Kind::Float, device));
     let (x, y, out) = (array(1.0), array(2.0), array(0.0));
-    let array_bytes = ARRAY_LENGTH * size_of::<f32>();
+    let array_bytes = MemoryPeak::ARRAY_LENGTH * size_of::<f32>();
     let seconds = time(device, budget, || x.lerp_scalar_out(&out, &y, 0.5));
     MemoryPeak { array_bytes, bytes_per_second: seconds.rate_of(3.0 * array_bytes as f64) }
 }

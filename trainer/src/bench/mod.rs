@@ -107,15 +107,12 @@ fn candidates(arguments: &BenchArguments) -> Result<Vec<Candidate>, TrainError> 
         let Manifest { arch, dims, .. } = Manifest::read(&folder.join(MANIFEST_FILE))?;
         return Ok(vec![Candidate { name: folder.display().to_string(), arch, dims, batch_size: batch_size(64) }]);
     }
-    let names: Vec<&str> = match arguments.configs.as_slice() {
-        [] => BenchmarkConfig::NAMES.to_vec(),
-        names if names.iter().any(|name| name == "all") => BenchmarkConfig::NAMES.to_vec(),
-        names => names.iter().map(String::as_str).collect(),
+    let configs = BenchmarkConfig::selected(&arguments.configs, &BenchmarkConfig::NAMES)?;
+    let candidate = |BenchmarkConfig { name, arch, dims, batch_size: rows, .. }| Candidate {
+        name: str::to_owned(name),
+        arch,
+        dims,
+        batch_size: batch_size(rows),
     };
-    let candidate = |name| {
-        let config = BenchmarkConfig::named(name)?;
-        let (arch, dims) = (config.arch, config.dims);
-        Ok(Candidate { name: name.to_owned(), arch, dims, batch_size: batch_size(config.batch_size) })
-    };
-    names.into_iter().map(candidate).collect()
+    Ok(configs.into_iter().map(candidate).collect())
 }
