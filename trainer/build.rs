@@ -14,6 +14,9 @@ const LIBRARIES: [&str; 5] = [
     "trainer_kernels_baseline",
 ];
 
+/// What is compiled against libtorch, in `csrc`.
+const SOURCES: [&str; 6] = ["dispatch", "memory", "blocks", "operators", "attention", "attention_operator"];
+
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=csrc");
@@ -71,7 +74,8 @@ fn compile_kernels(x86_64: bool) {
     }
     if x86_64 {
         let mut build = cpp();
-        build.flags(avx512).flag("-mavx512bf16").file("csrc/block_kernels.cpp").compile("trainer_block_kernels");
+        build.flags(avx512).flag("-mavx512bf16");
+        build.files(["csrc/block_kernels.cpp", "csrc/attention_kernels.cpp"]).compile("trainer_block_kernels");
     }
 }
 
@@ -85,7 +89,7 @@ fn compile_operators(libtorch: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         // A third of libtorch's headers, and of the time to compile them.
         .define("AT_PER_OPERATOR_HEADERS", None)
-        .files(["dispatch", "memory", "blocks", "operators"].map(|name| format!("csrc/{name}.cpp")))
+        .files(SOURCES.map(|name| format!("csrc/{name}.cpp")))
         .compile("trainer_operators");
 }
 

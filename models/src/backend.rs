@@ -30,6 +30,11 @@ pub trait Backend {
     /// `y / sqrt(mean(y²) + eps)` over the last axis for `y = x + delta`, computed in float32, without learned gain.
     fn residual_rms_norm(&self, x: &Self::Tensor, delta: &Self::Tensor, eps: f64) -> Self::Tensor;
 
+    /// [`attention`](Self::attention) with its residual norm.
+    fn residual_attention(&self, x: &Self::Tensor, attention: &Attention<Self::Weight>, eps: f64) -> Self::Tensor {
+        self.residual_rms_norm(x, &self.attention(x, attention), eps)
+    }
+
     /// `[batch, tokens, hidden_size]` ↔ `[batch, hidden_size, tokens]`.
     fn transpose(&self, x: &Self::Tensor) -> Self::Tensor;
 

@@ -5,6 +5,7 @@
 #include "blocks.h"
 #include "kernels.h"
 #include "memory.h"
+#include "operators.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -13,8 +14,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cstring>
-#include <exception>
 
 namespace trainer {
 namespace {
@@ -27,14 +26,6 @@ using torch::autograd::variable_list;
 
 // Elements below which a thread is not worth waking.
 constexpr int64_t GRAIN = 16384;
-
-template <typename T>
-T* data(const Tensor& tensor) { return static_cast<T*>(tensor.data_ptr()); }
-
-bool recording(std::initializer_list<const Tensor*> inputs) {
-  return at::GradMode::is_enabled() &&
-         std::any_of(inputs.begin(), inputs.end(), [](const Tensor* input) { return input->requires_grad(); });
-}
 
 void check_row_kernels_take(const Tensor& tensor) {
   TORCH_CHECK(tensor.scalar_type() == at::kBFloat16 && tensor.is_cpu(),
@@ -263,18 +254,6 @@ Tensor pack_over_tokens(const Tensor& master) {
   for (int64_t row = 0; row < rows; ++row) std::copy_n(from + row * columns, columns, to + row * even(columns));
   block_kernels().transpose(from, rows, columns, to + rows * even(columns), even(rows));
   return packed;
-}
-
-template <typename Body>
-char* guarded(const Body& body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception& error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use models::{Attention, Backend, ForwardDtype, LayerNorm, Linear, LstmLayer, Rope, SwiGlu};
 use tch::{Device, Kind, Tensor};
 
-use crate::kernels::{self, PackedMlp};
+use crate::kernels::{self, PackedAttention, PackedMlp};
 use crate::phases::{Phase, PhaseClock};
 
 /// An activation. Clones share the storage, as libtorch's handles do.
@@ -33,6 +33,11 @@ impl Weight {
     /// Wraps a stored tensor; `cast` is where its copy in the forward type is kept until the owner clears it.
     pub(crate) fn new(master: Tensor, cast: Rc<RefCell<Option<Tensor>>>) -> Self {
         Self { master, cast }
+    }
+
+    /// The copy that `pack` makes of the stored tensor, once between optimizer steps.
+    fn packed(&self, pack: fn(&Tensor) -> Tensor) -> Tensor {
+        self.cast.borrow_mut().get_or_insert_with(|| pack(&self.master)).shallow_clone()
     }
 }
 
@@ -118,15 +123,23 @@ impl TchBackend {
         pack: fn(&Tensor) -> Tensor,
         operation: impl FnOnce(&PackedMlp) -> Tensor,
     ) -> Activation {
-        let packed =
-            |weight: &Weight| weight.cast.borrow_mut().get_or_insert_with(|| pack(&weight.master)).shallow_clone();
         let (gate_up, down) = (&swiglu.gate_up.weight, &swiglu.down.weight);
         Activation(operation(&PackedMlp {
             gate_up: &gate_up.master,
             down: &down.master,
-            packed_gate_up: &packed(gate_up),
-            packed_down: &packed(down),
+            packed_gate_up: &gate_up.packed(pack),
+            packed_down: &down.packed(pack),
         }))
+    }
+
+    /// Whether attention over `x` is one operation.
+    fn fuses_attention(&self, x: &Tensor, attention: &Attention<Weight>) -> bool {
+        self.fuses(x)
+            && attention.qkv.bias.is_none()
+            && attention.output.bias.is_none()
+            && FUSED_HEADS.contains(&attention.head_dim)
+            && x.size().last().is_some_and(|width| width % FUSED_COLUMNS == 0)
+            && kernels::has_bf16_products()
     }
 }
 
@@ -134,6 +147,8 @@ impl TchBackend {
 const FUSED_GATES: usize = 256;
 /// And columns by this many.
 const FUSED_COLUMNS: i64 = 16;
+/// Widths of heads that fused attention takes.
+const FUSED_HEADS: [usize; 4] = [32, 64, 128, 256];
 
 /// libtorch's name for a forward type.
 pub(crate) fn kind_of(dtype: ForwardDtype) -> Kind {
@@ -194,6 +209,22 @@ impl Backend for TchBackend {
         let sum = (&x.0 + &delta.0).to_kind(self.wide());
         let variance = sum.square().mean_dim(-1, true, self.wide());
         Activation((sum * (variance + eps).rsqrt()).to_kind(self.kind))
+    }
+
+    fn residual_attention(&self, x: &Activation, attention: &Attention<Weight>, eps: f64) -> Activation {
+        if !self.fuses_attention(&x.0, attention) {
+            return self.residual_rms_norm(x, &self.attention(x, attention), eps);
+        }
+        let (qkv, output) = (&attention.qkv.weight, &attention.output.weight);
+        let packed = PackedAttention {
+            qkv: &qkv.master,
+            output: &output.master,
+            packed_qkv: &qkv.packed(kernels::pack_projection),
+            packed_output: &output.packed(kernels::pack_projection),
+            angles: attention.rope.as_ref().map(|rope| [&rope.cos.master, &rope.sin.master]),
+            num_heads: attention.num_heads as i64,
+        };
+        Activation(kernels::residual_attention(&x.0, &packed, eps))
     }
 
     fn transpose(&self, x: &Activation) -> Activation {

@@ -5,7 +5,8 @@ use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 
 use tch::Tensor;
 
-/// Whether this processor multiplies bfloat16 matrices natively, which [`swiglu`] and [`token_mixing`] build on.
+/// Whether this processor multiplies bfloat16 matrices natively, which [`swiglu`], [`token_mixing`] and
+/// [`residual_attention`] build on.
 pub(crate) fn has_bf16_products() -> bool {
     // SAFETY: takes nothing and reads processor flags.
     #[expect(unsafe_code, reason = "FFI")]
@@ -37,6 +38,23 @@ pub(crate) struct PackedMlp<'a> {
     pub(crate) packed_gate_up: &'a Tensor,
     /// `down` in bfloat16, packed for the operation.
     pub(crate) packed_down: &'a Tensor,
+}
+
+/// The weights of attention as the fused operation takes them.
+#[derive(Debug)]
+pub(crate) struct PackedAttention<'a> {
+    /// `[3 · num_heads · head_dim, width]` float32, which collects the gradient.
+    pub(crate) qkv: &'a Tensor,
+    /// `[width, num_heads · head_dim]` float32, which collects the gradient.
+    pub(crate) output: &'a Tensor,
+    /// `qkv` as [`pack_projection`] packs it.
+    pub(crate) packed_qkv: &'a Tensor,
+    /// `output` as [`pack_projection`] packs it.
+    pub(crate) packed_output: &'a Tensor,
+    /// Cosines and sines of the rotary angles, float32 `[tokens, head_dim / 2]` each.
+    pub(crate) angles: Option<[&'a Tensor; 2]>,
+    /// Heads.
+    pub(crate) num_heads: i64,
 }
 
 /// `y / sqrt(mean(y²) + eps)` over the last axis for `y = x + delta`; bfloat16, computed in float32.
@@ -100,6 +118,35 @@ pub(crate) fn token_mixing(x: &Tensor, mlp: &PackedMlp, eps: f64) -> Tensor {
     })
 }
 
+/// A weight of [`residual_attention`] in bfloat16, in the layouts of its forward and backward products.
+pub(crate) fn pack_projection(weight: &Tensor) -> Tensor {
+    // SAFETY: the pointer is a tensor that outlives the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe { trainer_pack_projection(handle(weight), out) })
+}
+
+/// Attention of a bfloat16 `x` `[batch, tokens, hidden_size]` on the CPU, both projections and the residual norm
+/// included.
+pub(crate) fn residual_attention(x: &Tensor, attention: &PackedAttention, eps: f64) -> Tensor {
+    let [cos, sin] = attention.angles.map_or([std::ptr::null(); 2], |angles| angles.map(handle));
+    // SAFETY: the pointers are tensors that outlive the call, or null where that is allowed.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe {
+        trainer_residual_attention(
+            handle(x),
+            handle(attention.qkv),
+            handle(attention.output),
+            handle(attention.packed_qkv),
+            handle(attention.packed_output),
+            cos,
+            sin,
+            attention.num_heads,
+            eps,
+            out,
+        )
+    })
+}
+
 /// libtorch's `at::Tensor`, by address.
 type Handle = *const c_void;
 
@@ -149,6 +196,19 @@ unsafe extern "C" {
         down: Handle,
         packed_gate_up: Handle,
         packed_down: Handle,
+        eps: c_double,
+        out: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn trainer_pack_projection(weight: Handle, out: *mut *mut c_void) -> *mut c_char;
+    fn trainer_residual_attention(
+        x: Handle,
+        qkv: Handle,
+        output: Handle,
+        packed_qkv: Handle,
+        packed_output: Handle,
+        cos: Handle,
+        sin: Handle,
+        heads: i64,
         eps: c_double,
         out: *mut *mut c_void,
     ) -> *mut c_char;

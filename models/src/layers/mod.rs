@@ -284,9 +284,7 @@ impl<W> Block<W> {
         let eps = self.rms_norm_eps;
         let hidden = match &self.mixer {
             Mixer::Mlp(swiglu) => backend.token_mixing(hidden, swiglu, eps),
-            Mixer::Attention(attention) => {
-                backend.residual_rms_norm(hidden, &backend.attention(hidden, attention), eps)
-            }
+            Mixer::Attention(attention) => backend.residual_attention(hidden, attention, eps),
         };
         backend.residual_rms_norm(&hidden, &backend.swiglu(&hidden, &self.mlp), eps)
     }

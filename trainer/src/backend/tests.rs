@@ -1,6 +1,8 @@
 //! Fused operations against the plain ones, values and gradients: by their distances to a float64 evaluation, which
 //! must not be longer.
 
+mod attention;
+
 use std::rc::Rc;
 
 use models::{Backend, ForwardDtype, Linear, SwiGlu};
