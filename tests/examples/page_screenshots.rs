@@ -12,6 +12,9 @@ use integration_tests::{Browser, Programs, Screen, listen, routes_of};
 const LONG: &str = "27..8.1.....6......5.1..8.46....3..91.3....8......8..2.9..7.42..32...9..5........";
 /// It solves this one from another point of view only.
 const HARD: &str = "..............3.85..1.2.......5.7.....4...1...9.......5......73..2.1........4...9";
+/// Its shortest path goes the long way round.
+const MAZE: &str =
+    ".....#S..#/##.#####.#/.#.....#.#/.#####.#.#/..G#...#.#/##.#.#.#.#/.#.#.#...#/.#.#.###.#/.......#.#/##########";
 
 #[tokio::main]
 async fn main() {
@@ -28,6 +31,7 @@ async fn main() {
     photographer.thinking().await;
     photographer.contradiction().await;
     photographer.restarts().await;
+    photographer.maze().await;
     photographer.phone().await;
 }
 
@@ -89,6 +93,14 @@ impl Photographer {
         browser.wait_until("document.getElementById('facts').childElementCount").await;
         browser.wait_until(AT_REST).await;
         self.take(&browser, "restarts.png").await;
+    }
+
+    async fn maze(&self) {
+        let browser = self.visit(DESKTOP, &format!("#maze={}", MAZE.replace('#', "%23"))).await;
+        browser.click("#solve").await;
+        browser.wait_until(&in_state("verified")).await;
+        browser.wait_until(AT_REST).await;
+        self.take(&browser, "maze.png").await;
     }
 
     async fn phone(&self) {

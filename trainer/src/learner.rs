@@ -1,6 +1,8 @@
 //! One optimizer step: supervision step, gradients, weights, puzzle table, EMA. Owns everything that changes while a
 //! model learns, and so everything that a resumed run needs; leaves loops, logs and files to `pretrain` and `state`.
 
+use std::collections::VecDeque;
+
 use datasets::batch::{Batch, SourcePosition};
 use models::{ArchitectureConfig, ModelDims};
 use tch::{Device, Tensor};
@@ -44,6 +46,8 @@ pub struct LearnerConfig {
     pub global_batch_size: usize,
     /// Rows on this rank.
     pub local_batch_size: usize,
+    /// Batches that are being worked on at a time, which take turns; 1 in the reference. At least 1.
+    pub carried_batches: usize,
     /// Rank of this process.
     pub rank: u64,
     /// Seed of initial weights and exploration.
@@ -61,8 +65,10 @@ pub struct Learner {
     pub optimizer: FlatOptimizer,
     /// `[weight_count]` moving average of the weights.
     pub ema: Option<Tensor>,
-    /// Carried rows.
+    /// Carried rows of the batch whose turn is next.
     pub carry: Carry,
+    /// Those of the other batches, in the order of their turns.
+    waiting: VecDeque<Carry>,
     /// Optimizer steps done.
     pub step: u64,
     /// Where the data source stood after the last step.
@@ -96,9 +102,11 @@ impl Learner {
             .with_q_loss_weight(config.q_loss_weight);
         let optimizer = FlatOptimizer::new(config.optimizer, parameters.flat());
         let ema = config.ema_rate.map(|_| parameters.flat().detach().copy());
-        let carry = Carry::empty(&config.arch, config.local_batch_size, seq_len, device);
+        let carry = || Carry::empty(&config.arch, config.local_batch_size, seq_len, device);
+        let waiting = (1..config.carried_batches).map(|_| carry()).collect();
+        let carry = carry();
         let position = SourcePosition::default();
-        Ok(Self { config, parameters, optimizer, ema, carry, step: 0, position, reasoner, clock })
+        Ok(Self { config, parameters, optimizer, ema, carry, waiting, step: 0, position, reasoner, clock })
     }
 
     /// Rates of this step's weights and puzzle table.
@@ -129,7 +137,18 @@ impl Learner {
         };
         let (puzzle_rows, metrics) = puzzle_rows;
         self.update(puzzle_rows.as_ref());
+        self.take_turns();
         Ok(metrics)
+    }
+
+    /// The carried rows of all batches in the order of their turns, the next one first.
+    pub fn carries(&self) -> impl Iterator<Item = &Carry> {
+        std::iter::once(&self.carry).chain(&self.waiting)
+    }
+
+    /// As [`carries`](Self::carries).
+    pub(crate) fn carries_mut(&mut self) -> impl Iterator<Item = &mut Carry> {
+        std::iter::once(&mut self.carry).chain(&mut self.waiting)
     }
 
     /// The weights to evaluate and ship: EMA where one is kept.
@@ -146,6 +165,14 @@ impl Learner {
     /// The device that everything lives on.
     pub fn device(&self) -> Device {
         self.parameters.device()
+    }
+
+    /// The next batch's turn. A row whose every step follows on its own gradient is learned by heart while it is worked
+    /// on: the weights then solve it without having learned to.
+    fn take_turns(&mut self) {
+        if let Some(next) = self.waiting.pop_front() {
+            self.waiting.push_back(std::mem::replace(&mut self.carry, next));
+        }
     }
 
     fn update(&mut self, puzzle_rows: Option<&Tensor>) {

@@ -318,6 +318,7 @@ fn learner_config(config: &PretrainConfig, data: &TrainingData) -> LearnerConfig
         freeze_weights: config.freeze_weights,
         global_batch_size: config.global_batch_size,
         local_batch_size: config.global_batch_size,
+        carried_batches: config.carried_batches,
         rank: 0,
         seed: config.seed,
     }

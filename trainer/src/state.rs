@@ -63,23 +63,24 @@ pub fn save(directory: &Path, learner: &Learner, mut manifest: Manifest, best: O
     if let Some(ema) = &learner.ema {
         state.insert("ema".to_owned(), host_tensor(ema)?);
     }
-    for (name, tensor) in learner.config.arch.state_names().iter().zip(&learner.carry.state) {
-        state.insert(format!("carry.{name}"), host_tensor(tensor)?);
+    for (turn, carry) in learner.carries().enumerate() {
+        let prefix = prefix(turn);
+        for (name, tensor) in learner.config.arch.state_names().iter().zip(&carry.state) {
+            state.insert(format!("{prefix}.{name}"), host_tensor(tensor)?);
+        }
+        let current = &carry.current;
+        let shape = [current.rows(), current.seq_len];
+        state.insert(format!("{prefix}.inputs"), HostTensor::int32(&shape, &current.inputs));
+        state.insert(format!("{prefix}.labels"), HostTensor::int32(&shape, &current.labels));
+        let identifiers = HostTensor::int32(&[current.rows()], &current.puzzle_identifiers);
+        state.insert(format!("{prefix}.puzzle_identifiers"), identifiers);
     }
-    let current = &learner.carry.current;
-    let shape = [current.rows(), current.seq_len];
-    state.insert("carry.inputs".to_owned(), HostTensor::int32(&shape, &current.inputs));
-    state.insert("carry.labels".to_owned(), HostTensor::int32(&shape, &current.labels));
-    state.insert(
-        "carry.puzzle_identifiers".to_owned(),
-        HostTensor::int32(&[current.rows()], &current.puzzle_identifiers),
-    );
     let counters = Counters {
         step: learner.step,
         optimizer_step: learner.optimizer.step,
         position: learner.position.clone(),
-        carry_steps: learner.carry.steps.clone(),
-        carry_halted: learner.carry.halted.clone(),
+        carry_steps: learner.carries().flat_map(|carry| carry.steps.iter().copied()).collect(),
+        carry_halted: learner.carries().flat_map(|carry| carry.halted.iter().copied()).collect(),
         best,
     };
     let counters = serde_json::to_vec_pretty(&counters).expect("counters hold only JSON types");
@@ -115,34 +116,54 @@ pub fn restore(directory: &Path, learner: &mut Learner) -> Result<Option<Best>, 
             copy_into(&path, &weights_file, &spec.name, tensor)?;
         }
     }
-    for (name, tensor) in learner.config.arch.state_names().iter().zip(&learner.carry.state) {
-        copy_into(&path, &file, &format!("carry.{name}"), tensor)?;
-    }
-    let rows = learner.carry.halted.len();
-    if counters.carry_halted.len() != rows || counters.carry_steps.len() != rows {
-        return Err(TrainError::state(
-            &counters_path,
-            format!(
-                "carries {} rows, this run has {rows}; resume with the batch size it was trained with",
-                counters.carry_halted.len()
-            ),
-        ));
-    }
-    let cells = rows * learner.carry.current.seq_len;
-    learner.carry.current = Batch {
-        seq_len: learner.carry.current.seq_len,
-        inputs: integers(&path, &file, "carry.inputs", cells)?,
-        labels: integers(&path, &file, "carry.labels", cells)?,
-        puzzle_identifiers: integers(&path, &file, "carry.puzzle_identifiers", rows)?,
-        real_rows: rows,
-    };
-    learner.carry.steps = counters.carry_steps;
-    learner.carry.halted = counters.carry_halted;
+    restore_carries(&path, &file, learner, (&counters_path, &counters))?;
     learner.step = counters.step;
     learner.optimizer.step = counters.optimizer_step;
     learner.position = counters.position;
     learner.parameters.weights_changed();
     Ok(counters.best)
+}
+
+/// Of the tensors' names of the batch that comes up after `turn` others.
+fn prefix(turn: usize) -> String {
+    if turn == 0 { "carry".to_owned() } else { format!("carry.{turn}") }
+}
+
+fn restore_carries(
+    path: &Path,
+    file: &WeightFile,
+    learner: &mut Learner,
+    (counters_path, counters): (&Path, &Counters),
+) -> Result<(), TrainError> {
+    let rows = learner.config.local_batch_size;
+    let expected = rows * learner.config.carried_batches;
+    for found in [counters.carry_halted.len(), counters.carry_steps.len()] {
+        if found != expected {
+            let problem = format!(
+                "carries {found} rows, this run has {expected}; resume with the global_batch_size and carried_batches \
+                 that it was trained with"
+            );
+            return Err(TrainError::state(counters_path, problem));
+        }
+    }
+    let names = learner.config.arch.state_names();
+    for (turn, carry) in learner.carries_mut().enumerate() {
+        let (prefix, range) = (prefix(turn), turn * rows..(turn + 1) * rows);
+        for (name, tensor) in names.iter().zip(&carry.state) {
+            copy_into(path, file, &format!("{prefix}.{name}"), tensor)?;
+        }
+        let cells = rows * carry.current.seq_len;
+        carry.current = Batch {
+            seq_len: carry.current.seq_len,
+            inputs: integers(path, file, &format!("{prefix}.inputs"), cells)?,
+            labels: integers(path, file, &format!("{prefix}.labels"), cells)?,
+            puzzle_identifiers: integers(path, file, &format!("{prefix}.puzzle_identifiers"), rows)?,
+            real_rows: rows,
+        };
+        carry.steps.copy_from_slice(&counters.carry_steps[range.clone()]);
+        carry.halted.copy_from_slice(&counters.carry_halted[range]);
+    }
+    Ok(())
 }
 
 fn host_tensor(tensor: &Tensor) -> Result<HostTensor, TrainError> {

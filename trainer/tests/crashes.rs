@@ -91,6 +91,7 @@ fn trains_with(arch: ArchitectureConfig, loss_type: LossType, rows: usize) -> St
         freeze_weights: false,
         global_batch_size: rows,
         local_batch_size: rows,
+        carried_batches: 1,
         rank: 0,
         seed: 0,
     };

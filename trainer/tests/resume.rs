@@ -21,9 +21,9 @@ const ATTEMPTS: usize = 5;
 /// Interruptions of one run.
 const KILLS: usize = 4;
 
-/// Settings of a run of 40 steps whose rows, evaluations and checkpoints fall on steps of their own.
+/// Settings of a run of 40 steps whose rows, evaluations, checkpoints and turns fall on steps of their own.
 fn generated() -> Vec<String> {
-    [tiny(40), words("eval_interval_steps=15 checkpoint_interval=4 log_interval=2")].concat()
+    [tiny(40), words("eval_interval_steps=15 checkpoint_interval=4 log_interval=2 carried_batches=3")].concat()
 }
 
 /// The same length on a folder, with everything that the other run leaves out.
@@ -159,7 +159,14 @@ fn what_does_not_fit_the_run_is_refused_and_nothing_changes() {
         (vec!["resume=nowhere"], "nowhere: holds no config.json; name the folder of a run"),
         (vec!["resume=empty"], "empty: holds no config.json; name the folder of a run"),
         (vec!["resume=run/no_checkpoint"], "run/no_checkpoint: holds no config.json"),
-        (vec!["resume=run", "global_batch_size=8"], "resume with the settings it was trained with"),
+        (
+            vec!["resume=run", "global_batch_size=8"],
+            "carries 16 rows, this run has 8; resume with the global_batch_size",
+        ),
+        (
+            vec!["resume=run", "carried_batches=2"],
+            "carries 16 rows, this run has 32; resume with the global_batch_size",
+        ),
         (vec!["resume=run", "arch.hidden_size=64"], "arch: cannot change when a run is resumed (hidden_size is 32"),
         (vec!["resume=run", "arch.H_cycles=3"], "arch: cannot change when a run is resumed (H_cycles is 2 in the run"),
         (vec!["resume=run", "arch.hiden_size=64"], "did you mean `arch.hidden_size`?"),

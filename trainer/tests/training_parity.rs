@@ -128,6 +128,7 @@ fn learner_config(run: &Value, first: &Batch) -> LearnerConfig {
         freeze_weights: run["config"]["freeze_weights"].as_bool().unwrap(),
         global_batch_size: first.rows(),
         local_batch_size: first.rows(),
+        carried_batches: 1,
         rank: 0,
         seed: 0,
     }

@@ -55,7 +55,7 @@ impl SolveOptions {
     /// # Errors
     /// [`Problem::Malformed`] when it names an unknown option or a value is of the wrong kind.
     pub fn from_query(uri: &Uri) -> Result<Self, Problem> {
-        let read = Query::try_from_uri(uri).map_err(|error| Problem::Malformed(error.body_text()));
+        let read = Query::try_from_uri(uri).map_err(|error| Problem::malformed(&error.body_text()));
         read.map(|Query(options)| options)
     }
 
@@ -67,7 +67,7 @@ impl SolveOptions {
         serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
             let path = error.path().to_string();
             let (field, separator) = if path == "." { ("", "") } else { (path.as_str(), ": ") };
-            Problem::Malformed(format!("the body is no request: {field}{separator}{}", error.inner()))
+            Problem::malformed(&format!("the body is no request: {field}{separator}{}", error.inner()))
         })
     }
 

@@ -168,6 +168,20 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// In a library's words, which quote what was sent: of a long message, its beginning and its end, where what was
+    /// expected stands.
+    pub(super) fn malformed(message: &str) -> Self {
+        const BEGINNING: usize = 300;
+        const END: usize = 700;
+        let characters = message.chars().count();
+        if characters <= BEGINNING + END {
+            return Self::Malformed(message.to_owned());
+        }
+        let beginning: String = message.chars().take(BEGINNING).collect();
+        let end: String = message.chars().skip(characters - END).collect();
+        Self::Malformed(format!("{beginning} … {end}"))
+    }
+
     /// The kind, which has the status and the name.
     pub fn kind(&self) -> ProblemKind {
         match self {

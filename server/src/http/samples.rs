@@ -130,7 +130,7 @@ fn loaded_side(registry: &Registry) -> Result<usize, Problem> {
 }
 
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
-    let read = Query::try_from_uri(uri).map_err(|error| Problem::Malformed(error.body_text()));
+    let read = Query::try_from_uri(uri).map_err(|error| Problem::malformed(&error.body_text()));
     read.map(|Query(query)| query)
 }
 

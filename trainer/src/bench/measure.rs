@@ -142,6 +142,7 @@ fn config(candidate: &Candidate) -> LearnerConfig {
         freeze_weights: false,
         global_batch_size: candidate.batch_size,
         local_batch_size: candidate.batch_size,
+        carried_batches: 1,
         rank: 0,
         seed: 0,
     }

@@ -61,6 +61,10 @@ pub struct PretrainConfig {
     pub generator: Option<Generator>,
     /// Rows of a batch over all ranks.
     pub global_batch_size: usize,
+    /// Batches whose rows are being worked on at a time and take turns, a step each: 1 in the reference. With more, a
+    /// row's next step comes after other rows have changed the weights, so that it is not learned by heart.
+    #[serde(default = "one_carried_batch")]
+    pub carried_batches: usize,
     /// Passes over the data (folders).
     pub epochs: u64,
     /// Optimizer steps; overrides `epochs`, required with a generator.
@@ -213,6 +217,7 @@ impl PretrainConfig {
     fn validate(&self) -> Result<(), TrainError> {
         let positive = [
             ("global_batch_size", self.global_batch_size as u64),
+            ("carried_batches", self.carried_batches as u64),
             ("epochs", self.epochs),
             ("checkpoint_interval", self.checkpoint_interval),
             ("log_interval", self.log_interval),
@@ -267,6 +272,11 @@ fn reference_q_loss_weight() -> f64 {
     Q_LOSS_WEIGHT
 }
 
+/// Runs from before there was a choice.
+fn one_carried_batch() -> usize {
+    1
+}
+
 /// The architecture that files and overrides choose, the last of them first: as in Hydra the choice comes before all
 /// other settings, wherever it stands, because it decides which keys there are.
 fn chosen_architecture(files: &[tree::ConfigFile], overrides: &[Override]) -> Result<ArchitectureConfig, TrainError> {
@@ -292,6 +302,7 @@ fn defaults(arch: &ArchitectureConfig) -> Value {
         "generator": Generator::defaults(),
         "evaluators": [],
         "global_batch_size": 768,
+        "carried_batches": 1,
         "epochs": 100_000,
         "max_steps": null,
         "eval_interval": 10_000,
