@@ -45,6 +45,11 @@ pub trait Backend {
         self.transpose(&mixed)
     }
 
+    /// [`swiglu`](Self::swiglu) with its residual norm: what every block ends with.
+    fn channel_mixing(&self, x: &Self::Tensor, swiglu: &SwiGlu<Self::Weight>, eps: f64) -> Self::Tensor {
+        self.residual_rms_norm(x, &self.swiglu(x, swiglu), eps)
+    }
+
     /// Layer norm over the last axis, computed in float32, with learned gain and shift.
     fn layer_norm(&self, x: &Self::Tensor, norm: &LayerNorm<Self::Weight>) -> Self::Tensor;
 

@@ -1,6 +1,4 @@
-// See blocks.h. The matrix products are oneDNN's micro kernels (through libtorch), which accumulate in float32 into
-// buffers that stay in the cache, where the element-wise kernels pick the results up.
-// Work is split so that results do not depend on timing: sums over rows are taken in a fixed order.
+// See blocks.h. Work is split so that results do not depend on timing: sums over rows are taken in a fixed order.
 
 #include "blocks.h"
 
@@ -11,184 +9,162 @@
 namespace trainer {
 namespace {
 
-// Rows of an MLP that are worked on at once.
-constexpr int64_t ROWS = 64;
-// Rows whose gradients are gathered before they enter the weights' gradients; a multiple of ROWS.
-constexpr int64_t GRADIENT_ROWS = 512, GRADIENT_PAIRS = GRADIENT_ROWS / 2;
-// Gates over tokens that are worked on at once.
-constexpr int64_t TOKEN_GATES = 64;
+// Rows of an MLP that are worked on at once, at most: with their gates they fill half of the second level of the cache.
+constexpr int64_t MOST_ROWS = 96;
 // Rows of a weight gradient that one product computes.
-constexpr int64_t GRADIENT_TILE = 128;
+constexpr int64_t GRADIENT_TILE = 64;
 
-static_assert(GATES == PANEL, "weights lie in panels of as many gates as are worked on at once");
+// Equal pieces of `rows`, as many for every thread, that begin at even rows.
+struct Pieces {
+  Pieces(int64_t rows, int64_t most) : rows(rows) {
+    const int64_t threads = at::get_num_threads(), needed = (rows + most - 1) / most;
+    count = std::min((needed + threads - 1) / threads * threads, std::max<int64_t>(1, rows / 2));
+  }
+  int64_t begin(int64_t piece) const { return piece == count ? rows : rows / 2 * piece / count * 2; }
+
+  int64_t rows, count;
+};
+
+// Rows whose gradients are gathered before they enter the weights' gradients, which are read and written every time:
+// the more weights, the more rows.
+int64_t gradient_rows(const MlpShape& shape) { return std::min(even(shape.rows), std::max<int64_t>(512, 4 * shape.width)); }
 
 }  // namespace
 
-void mlp_forward(const MlpShape& shape, const bf16* x, const MlpWeights& weights, bf16* out, bf16* gate_up) {
+void mlp_forward(const MlpShape& shape, const bf16* x, const ChannelWeights& weights, float eps, bf16* out, float* rstd,
+                 bf16* gate_up) {
   const auto [rows, width, inner] = shape;
-  const BlockKernels& kernel = block_kernels();
-  at::parallel_for(0, (rows + ROWS - 1) / ROWS, 1, [&](int64_t begin, int64_t end) {
-    Buffer<float> gate(ROWS * GATES), up(ROWS * GATES), sum(ROWS * width);
-    Buffer<bf16> act(ROWS * inner);
-    for (int64_t chunk = begin; chunk < end; ++chunk) {
-      const int64_t first = chunk * ROWS, count = std::min(ROWS, rows - first);
-      bf16* saved = gate_up ? gate_up + first * 2 * inner : nullptr;
-      for (int64_t g = 0; g < inner; g += GATES) {
-        product(count, GATES, width, x + first * width, width, weights.gate_up_forward + g * width, GATES, gate, GATES);
-        product(count, GATES, width, x + first * width, width, weights.gate_up_forward + (inner + g) * width, GATES, up,
-                GATES);
-        kernel.gate(gate, up, GATES, count, GATES, act + g, inner, saved ? saved + g : nullptr,
-                    saved ? saved + inner + g : nullptr, 2 * inner);
+  const GemmKernels& gemm = gemm_kernels();
+  const MlpKernels& kernel = mlp_kernels();
+  const Pieces pieces(rows, MOST_ROWS);
+  at::parallel_for(0, pieces.count, 1, [&](int64_t begin, int64_t end) {
+    const int64_t most = MOST_ROWS + 2;
+    Buffer<bf16> act(most * inner);
+    Buffer<float> sum(most * width);
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t first = pieces.begin(piece), count = pieces.begin(piece + 1) - first;
+      const bf16* from = x + first * width;
+      bf16* to = out + first * width;
+      kernel.gate({count, width, inner}, from, weights.gate_up_forward, act,
+                  gate_up ? gate_up + first * PANEL_COLUMNS : nullptr, rows * PANEL_COLUMNS);
+      if (rstd) {
+        gemm.product(count, width, inner / 2, act, inner, weights.down_forward, sum, width, false);
+        kernel.residual_norm(from, sum, count, width, to, rstd + first, eps);
+      } else {
+        gemm.product_rounded(count, width, inner / 2, act, inner, weights.down_forward, nullptr, to, width);
       }
-      product_of_blocks(count, width, inner, act, inner, weights.down_forward, sum, width);
-      kernel.round_rows(sum, out + first * width, count * width);
     }
-    at::native::cpublas::brgemm_release(true);
   });
 }
 
-void mlp_backward(const MlpShape& shape, const bf16* dout, const bf16* x, const bf16* gate_up,
-                  const MlpWeights& weights, bf16* dx, float* dgate_up, float* ddown) {
+void mlp_backward(const MlpShape& shape, const bf16* dout, const bf16* x, const ResidualNorm* norm, const bf16* gate_up,
+                  const ChannelWeights& weights, bf16* dx, float* dgate_up, float* ddown) {
   const auto [rows, width, inner] = shape;
-  const BlockKernels& kernel = block_kernels();
-  // In blocks of GATES columns, as the weights.
-  Buffer<uint32_t> dgate_up_pairs(GRADIENT_PAIRS * 2 * inner), act_pairs(GRADIENT_PAIRS * inner);
-  Buffer<bf16> x_columns(width * GRADIENT_ROWS), dout_columns(width * GRADIENT_ROWS);
-  Buffer<float> dgate_up_columns(width * 2 * inner);
+  const GemmKernels& gemm = gemm_kernels();
+  const MlpKernels& kernel = mlp_kernels();
+  const int64_t most_gathered = gradient_rows(shape), most_pairs = most_gathered / 2;
+  // Off the powers of two, which fall into the same lines of the cache.
+  const int64_t ld = most_gathered + LANES * 2;
+  Buffer<bf16> dgate_up_columns(2 * inner * ld), dsum_columns(width * ld);
+  Buffer<uint32_t> act_pairs(inner * most_pairs), x_pairs(width * most_pairs);
 
-  for (int64_t start = 0; start < rows; start += GRADIENT_ROWS) {
-    const int64_t gathered = std::min(GRADIENT_ROWS, rows - start);
-    at::parallel_for(0, (gathered + ROWS - 1) / ROWS, 1, [&](int64_t begin, int64_t end) {
-      Buffer<float> dact(ROWS * GATES), sum(ROWS * width);
-      Buffer<bf16> dgate_up_rows(ROWS * 2 * inner);
-      for (int64_t chunk = begin; chunk < end; ++chunk) {
-        const int64_t offset = chunk * ROWS, first = start + offset, count = std::min(ROWS, gathered - offset);
-        const bf16* saved = gate_up + first * 2 * inner;
-        const int64_t pair = offset / 2 * GATES;
-        for (int64_t g = 0; g < inner; g += GATES) {
-          product(count, GATES, width, dout + first * width, width, weights.down_backward + g * width, GATES, dact,
-                  GATES);
-          kernel.gate_backward(dact, GATES, saved + g, saved + inner + g, 2 * inner, count, GATES, dgate_up_rows + g,
-                               dgate_up_rows + inner + g, 2 * inner, dgate_up_pairs + g * GRADIENT_PAIRS + pair,
-                               dgate_up_pairs + (inner + g) * GRADIENT_PAIRS + pair, GATES,
-                               act_pairs + g * GRADIENT_PAIRS + pair, nullptr, GATES);
+  for (int64_t start = 0; start < rows; start += most_gathered) {
+    const int64_t gathered = std::min(most_gathered, rows - start);
+    const Pieces pieces(gathered, MOST_ROWS);
+    at::parallel_for(0, pieces.count, 1, [&](int64_t begin, int64_t end) {
+      const int64_t most = MOST_ROWS + 2;
+      Buffer<bf16> dgate_up_rows(most * 2 * inner), normed(most * width);
+      for (int64_t piece = begin; piece < end; ++piece) {
+        const int64_t offset = pieces.begin(piece), count = pieces.begin(piece + 1) - offset, first = start + offset;
+        const bf16* dsum = dout + first * width;
+        if (norm) {
+          kernel.residual_norm_backward(dsum, norm->y + first * width, norm->rstd + first, count, width, normed);
+          dsum = normed;
         }
-        product_of_blocks(count, width, 2 * inner, dgate_up_rows, 2 * inner, weights.gate_up_backward, sum, width);
-        kernel.round_rows(sum, dx + first * width, count * width);
-        kernel.transpose(x + first * width, count, width, x_columns + offset, GRADIENT_ROWS);
-        kernel.transpose(dout + first * width, count, width, dout_columns + offset, GRADIENT_ROWS);
-      }
-      at::native::cpublas::brgemm_release(true);
-    });
-    const int64_t depth = even(gathered);
-    if (depth > gathered) {
-      for (int64_t c = 0; c < width; ++c) {
-        x_columns[c * GRADIENT_ROWS + gathered] = 0;
-        dout_columns[c * GRADIENT_ROWS + gathered] = 0;
-      }
-    }
-    const bool add = start > 0;
-    for_each_parallel(3 * inner / GATES, [&](int64_t block) {
-      const int64_t g = block * GATES;
-      for (int64_t c = 0; c < width; c += GRADIENT_TILE) {
-        const int64_t tile = std::min(GRADIENT_TILE, width - c);
-        if (g < 2 * inner) {
-          product(tile, GATES, depth, x_columns + c * GRADIENT_ROWS, GRADIENT_ROWS,
-                  as_rows(dgate_up_pairs + g * GRADIENT_PAIRS), GATES, dgate_up_columns + g * width + c * GATES, GATES,
-                  add);
-        } else {
-          const int64_t of_act = g - 2 * inner;
-          product(tile, GATES, depth, dout_columns + c * GRADIENT_ROWS, GRADIENT_ROWS,
-                  as_rows(act_pairs + of_act * GRADIENT_PAIRS), GATES, ddown + c * inner + of_act, inner, add);
+        kernel.gate_backward({count, width, inner}, dsum, weights.down_backward, gate_up + first * PANEL_COLUMNS,
+                             rows * PANEL_COLUMNS, dgate_up_rows, act_pairs + offset / 2 * PANEL_COLUMNS, most_pairs * PANEL_COLUMNS);
+        gemm.product_rounded(count, width, inner, dgate_up_rows, 2 * inner, weights.gate_up_backward,
+                             norm ? dsum : nullptr, dx + first * width, width);
+        gemm.transpose(dgate_up_rows, count, 2 * inner, 2 * inner, dgate_up_columns + offset, ld);
+        gemm.transpose(dsum, count, width, width, dsum_columns + offset, ld);
+        for (int64_t c = 0; c < width; c += PANEL_COLUMNS) {
+          const int64_t columns = std::min(PANEL_COLUMNS, width - c);
+          gemm.pack(x + first * width + c, count, columns, width, x_pairs + c * most_pairs + offset / 2 * columns, 0);
         }
       }
     });
-  }
-  for (int64_t g = 0; g < 2 * inner; g += GATES) {
-    kernel.transpose_words(reinterpret_cast<const uint32_t*>(dgate_up_columns + g * width), width, GATES,
-                           reinterpret_cast<uint32_t*>(dgate_up + g * width), width);
+    const int64_t pairs = even(gathered) / 2;
+    for_each_parallel((2 * inner + inner) / GRADIENT_TILE, [&](int64_t tile) {
+      const int64_t g = tile * GRADIENT_TILE, of_act = g - 2 * inner;
+      if (of_act >= 0) {
+        gemm.product(width, GRADIENT_TILE, pairs, dsum_columns, ld, act_pairs + of_act * most_pairs, ddown + of_act,
+                     inner, true);
+        return;
+      }
+      for (int64_t c = 0; c < width; c += PANEL_COLUMNS) {
+        gemm.product(GRADIENT_TILE, std::min(PANEL_COLUMNS, width - c), pairs, dgate_up_columns + g * ld, ld,
+                     x_pairs + c * most_pairs, dgate_up + g * width + c, width, true);
+      }
+    });
   }
 }
 
-void mixing_forward(const MixingShape& shape, const bf16* x, const MlpWeights& weights, float eps, bf16* y,
+void mixing_forward(const MixingShape& shape, const bf16* x, const TokenWeights& weights, float eps, bf16* y,
                     float* rstd, bf16* gate_up) {
   const auto [batch, tokens, width, inner] = shape;
-  const int64_t depth = even(tokens);
-  const BlockKernels& kernel = block_kernels();
-  at::parallel_for(0, batch, 1, [&](int64_t begin, int64_t end) {
-    Buffer<uint32_t> x_pairs(depth / 2 * width), act_pairs(inner / 2 * width);
-    Buffer<float> gate(TOKEN_GATES * width), up(TOKEN_GATES * width), sum(tokens * width);
-    for (int64_t b = begin; b < end; ++b) {
-      const bf16* x_b = x + b * tokens * width;
-      bf16* saved = gate_up ? gate_up + b * 2 * inner * width : nullptr;
-      kernel.pack_pairs(x_b, tokens, width, width, x_pairs);
-      for (int64_t g = 0; g < inner; g += TOKEN_GATES) {
-        product(TOKEN_GATES, width, depth, weights.gate_up_forward + g * depth, depth, as_rows(x_pairs), width, gate,
-                width);
-        product(TOKEN_GATES, width, depth, weights.gate_up_forward + (inner + g) * depth, depth, as_rows(x_pairs),
-                width, up, width);
-        kernel.gate_to_pairs(gate, up, width, TOKEN_GATES, width, act_pairs + g / 2 * width, width,
-                             saved ? saved + g * width : nullptr, saved ? saved + (inner + g) * width : nullptr, width);
-      }
-      product(tokens, width, inner, weights.down_forward, inner, as_rows(act_pairs), width, sum, width);
-      kernel.column_norm(x_b, sum, tokens, width, y + b * tokens * width, rstd + b * width, eps);
+  const MixingKernels& kernel = mixing_kernels();
+  const int64_t of_example = width / CHANNELS;
+  at::parallel_for(0, batch * of_example, 1, [&](int64_t begin, int64_t end) {
+    Buffer<uint32_t> token_pairs(even(tokens) / 2 * CHANNELS), gate_pairs(inner / 2 * CHANNELS);
+    Buffer<float> sums(tokens * CHANNELS);
+    for (int64_t index = begin; index < end; ++index) {
+      const int64_t b = index / of_example, c = index % of_example * CHANNELS, at = b * tokens * width + c;
+      kernel.forward(shape, x + at, weights, eps, {token_pairs, gate_pairs, sums}, y + at, rstd + b * width + c,
+                     gate_up ? gate_up + (b * width + c) * 2 * inner : nullptr);
     }
-    at::native::cpublas::brgemm_release(true);
   });
 }
 
 void mixing_backward(const MixingShape& shape, const bf16* dy, const bf16* x, const bf16* y, const float* rstd,
-                     const bf16* gate_up, const MlpWeights& weights, bf16* dx, float* dgate_up, float* ddown) {
+                     const bf16* gate_up, const TokenWeights& weights, bf16* dx, float* dgate_up, float* ddown) {
   const auto [batch, tokens, width, inner] = shape;
-  const int64_t depth = even(tokens), words = width / 2;
-  // Whole vectors: a product with a ragged number of columns costs more than the padding.
-  const int64_t padded = (tokens + 15) / 16 * 16;
-  const BlockKernels& kernel = block_kernels();
+  // Whole vectors: rows that begin on a cache line's border are faster to add to.
+  const int64_t padded = (tokens + LANES - 1) / LANES * LANES;
+  const GemmKernels& gemm = gemm_kernels();
+  const MixingKernels& kernel = mixing_kernels();
   // One sum per share of the batch, and a share per thread.
   const int64_t shares = std::min<int64_t>(batch, at::get_num_threads());
-  const int64_t gate_up_count = 2 * inner * padded, down_count = inner * padded;
+  const int64_t gate_up_count = 2 * inner * padded, down_count = tokens * inner;
   Buffer<float> sums(shares * (gate_up_count + down_count));
   for_each_parallel(shares, [&](int64_t share) {
     float* dgate_up_sum = sums + share * (gate_up_count + down_count);
     float* ddown_sum = dgate_up_sum + gate_up_count;
     Buffer<bf16> dsum(tokens * width), dgate_up_rows(2 * inner * width), act(inner * width);
-    Buffer<uint32_t> dsum_pairs(depth / 2 * width), dgate_up_pairs(inner * width), columns(words * padded);
-    Buffer<float> dact(TOKEN_GATES * width), sum(tokens * width);
+    Buffer<uint32_t> token_pairs(even(tokens) / 2 * CHANNELS), gate_pairs(inner * CHANNELS);
+    Buffer<uint32_t> x_columns(width / 2 * padded), act_columns(width / 2 * inner);
     const int64_t begin = batch * share / shares, end = batch * (share + 1) / shares;
     for (int64_t b = begin; b < end; ++b) {
       const int64_t at = b * tokens * width;
-      const bf16* saved = gate_up + b * 2 * inner * width;
-      kernel.column_norm_backward(dy + at, y + at, rstd + b * width, tokens, width, dsum, dsum_pairs);
-      for (int64_t g = 0; g < inner; g += TOKEN_GATES) {
-        product(TOKEN_GATES, width, depth, weights.down_backward + g * depth, depth, as_rows(dsum_pairs), width, dact,
-                width);
-        kernel.gate_backward(dact, width, saved + g * width, saved + (inner + g) * width, width, TOKEN_GATES, width,
-                             dgate_up_rows + g * width, dgate_up_rows + (inner + g) * width, width,
-                             dgate_up_pairs + g / 2 * width, dgate_up_pairs + (inner + g) / 2 * width, width, nullptr,
-                             act + g * width, width);
+      for (int64_t c = 0; c < width; c += CHANNELS) {
+        kernel.backward(shape, dy + at + c, y + at + c, rstd + b * width + c, gate_up + (b * width + c) * 2 * inner,
+                        weights, {token_pairs, gate_pairs, nullptr}, dsum + c, dgate_up_rows + c, act + c, dx + at + c);
       }
-      product(tokens, width, 2 * inner, weights.gate_up_backward, 2 * inner, as_rows(dgate_up_pairs), width, sum,
-              width);
-      kernel.add_rounded(sum, dsum, dx + at, tokens * width);
       const bool add = b > begin;
-      kernel.transpose_words(reinterpret_cast<const uint32_t*>(x + at), tokens, words, columns, padded);
-      product(2 * inner, padded, width, dgate_up_rows, width, as_rows(columns), padded, dgate_up_sum, padded, add);
-      kernel.transpose_words(reinterpret_cast<const uint32_t*>(static_cast<bf16*>(dsum)), tokens, words, columns,
-                             padded);
-      product(inner, padded, width, act, width, as_rows(columns), padded, ddown_sum, padded, add);
+      gemm.pack_transposed(x + at, tokens, width, width, x_columns);
+      gemm.product(2 * inner, padded, width / 2, dgate_up_rows, width, x_columns, dgate_up_sum, padded, add);
+      gemm.pack_transposed(act, inner, width, width, act_columns);
+      gemm.product(tokens, inner, width / 2, dsum, width, act_columns, ddown_sum, inner, add);
     }
   });
-  float* total = sums;
-  for (int64_t share = 1; share < shares; ++share) {
-    const float* part = sums + share * (gate_up_count + down_count);
-    for (int64_t i = 0; i < gate_up_count + down_count; ++i) total[i] += part[i];
-  }
-  for (int64_t row = 0; row < 2 * inner; ++row) {
-    std::copy_n(total + row * padded, tokens, dgate_up + row * tokens);
-  }
-  const float* ddown_total = total + gate_up_count;
-  for (int64_t token = 0; token < tokens; ++token) {
-    for (int64_t row = 0; row < inner; ++row) ddown[token * inner + row] = ddown_total[row * padded + token];
+  for (int64_t share = 0; share < shares; ++share) {
+    const float* dgate_up_sum = sums + share * (gate_up_count + down_count);
+    const float* ddown_sum = dgate_up_sum + gate_up_count;
+    for (int64_t row = 0; row < 2 * inner; ++row) {
+      for (int64_t token = 0; token < tokens; ++token) {
+        dgate_up[row * tokens + token] += dgate_up_sum[row * padded + token];
+      }
+    }
+    for (int64_t i = 0; i < down_count; ++i) ddown[i] += ddown_sum[i];
   }
 }
 

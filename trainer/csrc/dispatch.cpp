@@ -1,6 +1,6 @@
 // Chooses the kernels for the processor that the program runs on.
 
-#include "kernels.h"
+#include "blocks.h"
 
 #include <stdexcept>
 
@@ -11,7 +11,9 @@ extern const RowKernels kernels_baseline;
 #if defined(__x86_64__)
 extern const RowKernels kernels_avx2;
 extern const RowKernels kernels_avx512;
-extern const BlockKernels block_kernels_avx512_bf16;
+extern const GemmKernels gemm_kernels_avx512_bf16;
+extern const MlpKernels mlp_kernels_avx512_bf16;
+extern const MixingKernels mixing_kernels_avx512_bf16;
 
 namespace {
 bool has_avx512() {
@@ -28,16 +30,25 @@ const RowKernels& row_kernels() {
 
 bool has_bf16_products() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
-const BlockKernels& block_kernels() {
+namespace {
+template <typename Table>
+const Table& if_supported(const Table& table) {
   if (!has_bf16_products()) throw std::runtime_error("this processor has no bfloat16 products");
-  return block_kernels_avx512_bf16;
+  return table;
 }
+}  // namespace
+
+const GemmKernels& gemm_kernels() { return if_supported(gemm_kernels_avx512_bf16); }
+const MlpKernels& mlp_kernels() { return if_supported(mlp_kernels_avx512_bf16); }
+const MixingKernels& mixing_kernels() { return if_supported(mixing_kernels_avx512_bf16); }
 #else
 const RowKernels& row_kernels() { return kernels_baseline; }
 
 bool has_bf16_products() { return false; }
 
-const BlockKernels& block_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
+const GemmKernels& gemm_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
+const MlpKernels& mlp_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
+const MixingKernels& mixing_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
 #endif
 
 }  // namespace trainer

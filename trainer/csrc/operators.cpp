@@ -14,6 +14,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace trainer {
 namespace {
@@ -111,19 +112,47 @@ void check_mlp(const Tensor& x, int64_t width, const Tensor& gate_up, const Tens
               "a gated MLP of width ", width, " wants weights [2 inner, ", width, "] and [", width,
               ", inner], found ", gate_up.sizes(), " and ", down.sizes());
   TORCH_CHECK(inner % GATES == 0, "fused products want a multiple of ", GATES, " gates, found ", inner);
-  TORCH_CHECK(x.size(-1) % LANES == 0, "fused products want a multiple of ", LANES, " columns, found ", x.sizes());
+  TORCH_CHECK(x.size(-1) % CHANNELS == 0, "fused products want a multiple of ", CHANNELS, " columns, found ",
+              x.sizes());
 }
 
-// Elements of the first of the two layouts that a packed weight holds, one behind the other.
-int64_t over_channels(int64_t rows, int64_t columns) { return rows * columns; }
-int64_t over_tokens(int64_t rows, int64_t columns) { return rows * even(columns); }
+// Of a weight packed over channels: two layouts, one behind the other, of as many values as the weight has.
+ChannelWeights channel_weights(const Tensor& gate_up, const Tensor& down, const Tensor& packed_gate_up,
+                               const Tensor& packed_down) {
+  const auto *gate_up_at = data<uint32_t>(packed_gate_up), *down_at = data<uint32_t>(packed_down);
+  return {gate_up_at, gate_up_at + gate_up.numel() / 2, down_at, down_at + down.numel() / 2};
+}
 
-MlpWeights layouts(const Tensor& gate_up, const Tensor& down, const Tensor& packed_gate_up, const Tensor& packed_down,
-                   int64_t (*first)(int64_t, int64_t)) {
+// Of a weight packed over tokens: itself and its transpose, rows padded to an even length.
+TokenWeights token_weights(const Tensor& gate_up, const Tensor& down, const Tensor& packed_gate_up,
+                           const Tensor& packed_down) {
+  const auto second = [](const Tensor& weight) { return weight.size(0) * even(weight.size(1)); };
   const bf16 *gate_up_at = data<bf16>(packed_gate_up), *down_at = data<bf16>(packed_down);
-  return {gate_up_at, gate_up_at + first(gate_up.size(0), gate_up.size(1)), down_at,
-          down_at + first(down.size(0), down.size(1))};
+  return {gate_up_at, gate_up_at + second(gate_up), down_at, down_at + second(down)};
 }
+
+// Where the gradient of a weight is summed: its own where autograd would add to that in the end, which saves a tensor,
+// and passes over it, for every use of the weight.
+class WeightGradient {
+ public:
+  explicit WeightGradient(const Tensor& weight) : direct_(weight.requires_grad() && weight.is_leaf()) {
+    if (direct_) sum_ = weight.grad();
+    if (!sum_.defined()) {
+      const at::NoGradGuard guard;
+      sum_ = at::zeros(weight.sizes(), weight.options().requires_grad(false));
+      if (direct_) weight.mutable_grad() = sum_;
+    }
+    TORCH_CHECK(sum_.is_contiguous() && sum_.scalar_type() == at::kFloat, "gradients of weights are dense float32");
+  }
+
+  float* values() const { return data<float>(sum_); }
+  // What is left to autograd.
+  Variable remainder() const { return direct_ ? Variable() : sum_; }
+
+ private:
+  bool direct_;
+  Tensor sum_;
+};
 
 MlpShape mlp_shape(const Tensor& x, const Tensor& down) {
   const int64_t width = x.size(-1);
@@ -134,27 +163,32 @@ MixingShape mixing_shape(const Tensor& x, const Tensor& down) {
   return {x.size(0), x.size(1), x.size(2), down.size(1)};
 }
 
+// The MLP alone, or with its residual norm where there is an `eps`.
 struct SwiGlu : Function<SwiGlu> {
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& gate_up, const Variable& down,
-                          const Tensor& packed_gate_up, const Tensor& packed_down) {
+                          const Tensor& packed_gate_up, const Tensor& packed_down, std::optional<double> eps) {
     const MlpShape shape = mlp_shape(x, down);
     Tensor out = at::empty_like(x), kept = at::empty({shape.rows, 2 * shape.inner}, x.options());
-    mlp_forward(shape, data<bf16>(x), layouts(gate_up, down, packed_gate_up, packed_down, over_channels),
-                data<bf16>(out), data<bf16>(kept));
-    context->save_for_backward({x, kept, gate_up, down, packed_gate_up, packed_down});
+    Tensor rstd = eps ? at::empty({shape.rows}, x.options().dtype(at::kFloat)) : Tensor();
+    mlp_forward(shape, data<bf16>(x), channel_weights(gate_up, down, packed_gate_up, packed_down),
+                static_cast<float>(eps.value_or(0)), data<bf16>(out), eps ? data<float>(rstd) : nullptr,
+                data<bf16>(kept));
+    context->save_for_backward({x, kept, gate_up, down, packed_gate_up, packed_down, eps ? out : Tensor(), rstd});
     return out;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &kept = saved[1], &gate_up = saved[2], &down = saved[3];
+    const Tensor &x = saved[0], &kept = saved[1], &gate_up = saved[2], &down = saved[3], &y = saved[6],
+                 &rstd = saved[7];
     const Tensor dout = gradients[0].contiguous(), dx = at::empty_like(x);
-    const Tensor dgate_up = at::empty(gate_up.sizes(), gate_up.options().requires_grad(false));
-    const Tensor ddown = at::empty(down.sizes(), down.options().requires_grad(false));
-    mlp_backward(mlp_shape(x, down), data<bf16>(dout), data<bf16>(x), data<bf16>(kept),
-                 layouts(gate_up, down, saved[4], saved[5], over_channels), data<bf16>(dx), data<float>(dgate_up),
-                 data<float>(ddown));
-    return {dx, dgate_up, ddown, Variable(), Variable()};
+    const WeightGradient dgate_up(gate_up), ddown(down);
+    std::optional<ResidualNorm> norm;
+    if (rstd.defined()) norm = ResidualNorm{data<bf16>(y), data<float>(rstd)};
+    mlp_backward(mlp_shape(x, down), data<bf16>(dout), data<bf16>(x), norm ? &*norm : nullptr, data<bf16>(kept),
+                 channel_weights(gate_up, down, saved[4], saved[5]), data<bf16>(dx), dgate_up.values(),
+                 ddown.values());
+    return {dx, dgate_up.remainder(), ddown.remainder(), Variable(), Variable(), Variable()};
   }
 };
 
@@ -164,7 +198,7 @@ struct TokenMixing : Function<TokenMixing> {
     const MixingShape shape = mixing_shape(x, down);
     Tensor y = at::empty_like(x), rstd = at::empty({shape.batch, shape.width}, x.options().dtype(at::kFloat));
     Tensor kept = at::empty({shape.batch, 2 * shape.inner, shape.width}, x.options());
-    mixing_forward(shape, data<bf16>(x), layouts(gate_up, down, packed_gate_up, packed_down, over_tokens),
+    mixing_forward(shape, data<bf16>(x), token_weights(gate_up, down, packed_gate_up, packed_down),
                    static_cast<float>(eps), data<bf16>(y), data<float>(rstd), data<bf16>(kept));
     context->save_for_backward({x, y, rstd, kept, gate_up, down, packed_gate_up, packed_down});
     return y;
@@ -175,23 +209,24 @@ struct TokenMixing : Function<TokenMixing> {
     const Tensor &x = saved[0], &y = saved[1], &rstd = saved[2], &kept = saved[3], &gate_up = saved[4],
                  &down = saved[5];
     const Tensor dy = gradients[0].contiguous(), dx = at::empty_like(x);
-    const Tensor dgate_up = at::empty(gate_up.sizes(), gate_up.options().requires_grad(false));
-    const Tensor ddown = at::empty(down.sizes(), down.options().requires_grad(false));
+    const WeightGradient dgate_up(gate_up), ddown(down);
     mixing_backward(mixing_shape(x, down), data<bf16>(dy), data<bf16>(x), data<bf16>(y), data<float>(rstd),
-                    data<bf16>(kept), layouts(gate_up, down, saved[6], saved[7], over_tokens), data<bf16>(dx),
-                    data<float>(dgate_up), data<float>(ddown));
-    return {dx, dgate_up, ddown, Variable(), Variable(), Variable()};
+                    data<bf16>(kept), token_weights(gate_up, down, saved[6], saved[7]), data<bf16>(dx),
+                    dgate_up.values(), ddown.values());
+    return {dx, dgate_up.remainder(), ddown.remainder(), Variable(), Variable(), Variable()};
   }
 };
 
 Tensor swiglu(const Tensor& input, const Tensor& gate_up, const Tensor& down, const Tensor& packed_gate_up,
-              const Tensor& packed_down) {
+              const Tensor& packed_down, std::optional<double> eps) {
   const Tensor x = input.contiguous();
   check_mlp(x, x.size(-1), gate_up, down);
-  if (recording({&x, &gate_up, &down})) return SwiGlu::apply(x, gate_up, down, packed_gate_up, packed_down);
+  if (recording({&x, &gate_up, &down})) return SwiGlu::apply(x, gate_up, down, packed_gate_up, packed_down, eps);
+  const MlpShape shape = mlp_shape(x, down);
   Tensor out = at::empty_like(x);
-  mlp_forward(mlp_shape(x, down), data<bf16>(x), layouts(gate_up, down, packed_gate_up, packed_down, over_channels),
-              data<bf16>(out), nullptr);
+  Tensor rstd = eps ? at::empty({shape.rows}, x.options().dtype(at::kFloat)) : Tensor();
+  mlp_forward(shape, data<bf16>(x), channel_weights(gate_up, down, packed_gate_up, packed_down),
+              static_cast<float>(eps.value_or(0)), data<bf16>(out), eps ? data<float>(rstd) : nullptr, nullptr);
   return out;
 }
 
@@ -203,7 +238,7 @@ Tensor token_mixing(const Tensor& input, const Tensor& gate_up, const Tensor& do
   if (recording({&x, &gate_up, &down})) return TokenMixing::apply(x, gate_up, down, packed_gate_up, packed_down, eps);
   const MixingShape shape = mixing_shape(x, down);
   Tensor y = at::empty_like(x), rstd = at::empty({shape.batch, shape.width}, x.options().dtype(at::kFloat));
-  mixing_forward(shape, data<bf16>(x), layouts(gate_up, down, packed_gate_up, packed_down, over_tokens),
+  mixing_forward(shape, data<bf16>(x), token_weights(gate_up, down, packed_gate_up, packed_down),
                  static_cast<float>(eps), data<bf16>(y), data<float>(rstd), nullptr);
   return y;
 }
@@ -225,34 +260,32 @@ Tensor gated(const Tensor& input) {
   return recording({&gate_up}) ? SiluMul::apply(gate_up) : silu_mul(gate_up);
 }
 
-Tensor pack_over_channels(const Tensor& master) {
+// A weight [rows, columns] as second operand of products over its columns, then of those over its rows. `halves`: the
+// rows are gates, then their ups, which come to lie side by side in the first layout.
+Tensor pack_over_channels(const Tensor& master, bool halves) {
   const Tensor weight = master.detach().to(at::kBFloat16).contiguous();
   const int64_t rows = weight.size(0), columns = weight.size(1);
-  TORCH_CHECK(rows % 2 == 0 && columns % 2 == 0, "fused products want even sizes, found ", weight.sizes());
+  TORCH_CHECK(rows % (2 * GATES_OF_PANEL) == 0 || !halves, "gates come in multiples of ", GATES_OF_PANEL, ", found ",
+              weight.sizes());
+  TORCH_CHECK(rows % CHANNELS == 0 && columns % CHANNELS == 0, "fused products want multiples of ", CHANNELS,
+              ", found ", weight.sizes());
+  const Tensor side_by_side =
+      halves ? weight.view({2, -1, GATES_OF_PANEL, columns}).transpose(0, 1).contiguous() : weight;
   Tensor packed = at::empty({2 * rows * columns}, weight.options());
-  const bf16* from = data<bf16>(weight);
   auto* forward = data<uint32_t>(packed);
-  for (int64_t row = 0; row < rows; row += GATES) {
-    const int64_t block = std::min(GATES, rows - row);
-    block_kernels().transpose_words(reinterpret_cast<const uint32_t*>(from + row * columns), block, columns / 2,
-                                    forward + row * columns / 2, block);
-  }
-  uint32_t* backward = forward + rows * columns / 2;
-  for (int64_t column = 0; column < columns; column += GATES) {
-    block_kernels().pack_pairs(from + column, rows, std::min(GATES, columns - column), columns,
-                               backward + rows / 2 * column);
-  }
+  gemm_kernels().pack_transposed(data<bf16>(side_by_side), rows, columns, columns, forward);
+  gemm_kernels().pack(data<bf16>(weight), rows, columns, columns, forward + rows * columns / 2,
+                      rows / 2 * PANEL_COLUMNS);
   return packed;
 }
 
+// A weight and its transpose as first operands.
 Tensor pack_over_tokens(const Tensor& master) {
-  const Tensor weight = master.detach().to(at::kBFloat16).contiguous();
-  const int64_t rows = weight.size(0), columns = weight.size(1);
-  Tensor packed = at::zeros({rows * even(columns) + columns * even(rows)}, weight.options());
-  const bf16* from = data<bf16>(weight);
-  bf16* to = data<bf16>(packed);
-  for (int64_t row = 0; row < rows; ++row) std::copy_n(from + row * columns, columns, to + row * even(columns));
-  block_kernels().transpose(from, rows, columns, to + rows * even(columns), even(rows));
+  const Tensor weight = master.detach().to(at::kBFloat16);
+  const int64_t rows = weight.size(0), columns = weight.size(1), first = rows * even(columns);
+  Tensor packed = at::zeros({first + columns * even(rows)}, weight.options());
+  packed.narrow(0, 0, first).view({rows, even(columns)}).narrow(1, 0, columns).copy_(weight);
+  packed.narrow(0, first, columns * even(rows)).view({columns, even(rows)}).narrow(1, 0, rows).copy_(weight.t());
   return packed;
 }
 
@@ -275,8 +308,8 @@ char* trainer_silu_mul(const at::Tensor* gate_up, at::Tensor** out) noexcept {
   return guarded([&] { *out = new at::Tensor(trainer::gated(*gate_up)); });
 }
 
-char* trainer_pack_over_channels(const at::Tensor* weight, at::Tensor** out) noexcept {
-  return guarded([&] { *out = new at::Tensor(trainer::pack_over_channels(*weight)); });
+char* trainer_pack_over_channels(const at::Tensor* weight, int halves, at::Tensor** out) noexcept {
+  return guarded([&] { *out = new at::Tensor(trainer::pack_over_channels(*weight, halves != 0)); });
 }
 
 char* trainer_pack_over_tokens(const at::Tensor* weight, at::Tensor** out) noexcept {
@@ -286,7 +319,15 @@ char* trainer_pack_over_tokens(const at::Tensor* weight, at::Tensor** out) noexc
 char* trainer_swiglu(const at::Tensor* x, const at::Tensor* gate_up, const at::Tensor* down,
                      const at::Tensor* packed_gate_up, const at::Tensor* packed_down, at::Tensor** out) noexcept {
   return guarded([&] {
-    *out = new at::Tensor(trainer::swiglu(*x, *gate_up, *down, *packed_gate_up, *packed_down));
+    *out = new at::Tensor(trainer::swiglu(*x, *gate_up, *down, *packed_gate_up, *packed_down, std::nullopt));
+  });
+}
+
+char* trainer_channel_mixing(const at::Tensor* x, const at::Tensor* gate_up, const at::Tensor* down,
+                             const at::Tensor* packed_gate_up, const at::Tensor* packed_down, double eps,
+                             at::Tensor** out) noexcept {
+  return guarded([&] {
+    *out = new at::Tensor(trainer::swiglu(*x, *gate_up, *down, *packed_gate_up, *packed_down, eps));
   });
 }
 

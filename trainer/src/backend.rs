@@ -116,19 +116,19 @@ impl TchBackend {
             && kernels::has_bf16_products()
     }
 
-    /// Calls `operation` with the weights of `swiglu` as they are and as `pack` packs them, once between optimizer
-    /// steps: the operation sums gradients in float32 whatever the type of its factors.
+    /// Calls `operation` with the weights of `swiglu` as they are and as `packing` packs gate_up and down, once between
+    /// optimizer steps: the operation sums gradients in float32 whatever the type of its factors.
     fn with_packed(
         swiglu: &SwiGlu<Weight>,
-        pack: fn(&Tensor) -> Tensor,
+        packing: [fn(&Tensor) -> Tensor; 2],
         operation: impl FnOnce(&PackedMlp) -> Tensor,
     ) -> Activation {
         let (gate_up, down) = (&swiglu.gate_up.weight, &swiglu.down.weight);
         Activation(operation(&PackedMlp {
             gate_up: &gate_up.master,
             down: &down.master,
-            packed_gate_up: &gate_up.packed(pack),
-            packed_down: &down.packed(pack),
+            packed_gate_up: &gate_up.packed(packing[0]),
+            packed_down: &down.packed(packing[1]),
         }))
     }
 
@@ -146,9 +146,13 @@ impl TchBackend {
 /// Fused products take gates by this many; `models::swiglu_inner_size` rounds up to it.
 const FUSED_GATES: usize = 256;
 /// And columns by this many.
-const FUSED_COLUMNS: i64 = 16;
+const FUSED_COLUMNS: i64 = 32;
 /// Widths of heads that fused attention takes.
 const FUSED_HEADS: [usize; 4] = [32, 64, 128, 256];
+/// How weights of a gated MLP over channels are packed, and over tokens.
+const OVER_CHANNELS: [fn(&Tensor) -> Tensor; 2] =
+    [kernels::pack_gate_up_over_channels, kernels::pack_down_over_channels];
+const OVER_TOKENS: [fn(&Tensor) -> Tensor; 2] = [kernels::pack_over_tokens; 2];
 
 /// libtorch's name for a forward type.
 pub(crate) fn kind_of(dtype: ForwardDtype) -> Kind {
@@ -172,7 +176,7 @@ impl Backend for TchBackend {
 
     fn swiglu(&self, x: &Activation, swiglu: &SwiGlu<Weight>) -> Activation {
         if self.fuses_products(&x.0, swiglu) {
-            return Self::with_packed(swiglu, kernels::pack_over_channels, |mlp| kernels::swiglu(&x.0, mlp));
+            return Self::with_packed(swiglu, OVER_CHANNELS, |mlp| kernels::swiglu(&x.0, mlp));
         }
         let gate_up = self.linear(x, &swiglu.gate_up).0;
         let gated = if self.fuses(&gate_up) {
@@ -233,11 +237,18 @@ impl Backend for TchBackend {
 
     fn token_mixing(&self, x: &Activation, swiglu: &SwiGlu<Weight>, eps: f64) -> Activation {
         if self.fuses_products(&x.0, swiglu) {
-            return Self::with_packed(swiglu, kernels::pack_over_tokens, |mlp| kernels::token_mixing(&x.0, mlp, eps));
+            return Self::with_packed(swiglu, OVER_TOKENS, |mlp| kernels::token_mixing(&x.0, mlp, eps));
         }
         let columns = self.transpose(x);
         let mixed = self.residual_rms_norm(&columns, &self.swiglu(&columns, swiglu), eps);
         self.transpose(&mixed)
+    }
+
+    fn channel_mixing(&self, x: &Activation, swiglu: &SwiGlu<Weight>, eps: f64) -> Activation {
+        if self.fuses_products(&x.0, swiglu) {
+            return Self::with_packed(swiglu, OVER_CHANNELS, |mlp| kernels::channel_mixing(&x.0, mlp, eps));
+        }
+        self.residual_rms_norm(x, &self.swiglu(x, swiglu), eps)
     }
 
     fn layer_norm(&self, x: &Activation, norm: &LayerNorm<Weight>) -> Activation {

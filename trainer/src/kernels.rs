@@ -5,8 +5,8 @@ use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 
 use tch::Tensor;
 
-/// Whether this processor multiplies bfloat16 matrices natively, which [`swiglu`], [`token_mixing`] and
-/// [`residual_attention`] build on.
+/// Whether this processor multiplies bfloat16 matrices natively, which [`swiglu`], [`channel_mixing`], [`token_mixing`]
+/// and [`residual_attention`] build on.
 pub(crate) fn has_bf16_products() -> bool {
     // SAFETY: takes nothing and reads processor flags.
     #[expect(unsafe_code, reason = "FFI")]
@@ -30,7 +30,7 @@ pub(crate) fn pool_tensor_memory() {
 /// A gated MLP's weights as the fused products take them.
 #[derive(Debug)]
 pub(crate) struct PackedMlp<'a> {
-    /// `[2 · inner, width]` float32, which collects the gradient.
+    /// `[2 · inner, width]` float32, which collects the gradient: a backward pass adds to `grad()` as it goes.
     pub(crate) gate_up: &'a Tensor,
     /// `[width, inner]` float32, which collects the gradient.
     pub(crate) down: &'a Tensor,
@@ -71,11 +71,14 @@ pub(crate) fn silu_mul(gate_up: &Tensor) -> Tensor {
     call(|out| unsafe { trainer_silu_mul(handle(gate_up), out) })
 }
 
-/// A weight of [`swiglu`] in bfloat16, in the layouts of its forward and backward products.
-pub(crate) fn pack_over_channels(weight: &Tensor) -> Tensor {
-    // SAFETY: the pointer is a tensor that outlives the call.
-    #[expect(unsafe_code, reason = "FFI")]
-    call(|out| unsafe { trainer_pack_over_channels(handle(weight), out) })
+/// `gate_up` of [`swiglu`] in bfloat16, in the layouts of its forward and backward products.
+pub(crate) fn pack_gate_up_over_channels(weight: &Tensor) -> Tensor {
+    pack_over_channels(weight, true)
+}
+
+/// `down` of [`swiglu`] in bfloat16, in the layouts of its forward and backward products.
+pub(crate) fn pack_down_over_channels(weight: &Tensor) -> Tensor {
+    pack_over_channels(weight, false)
 }
 
 /// A weight of [`token_mixing`] in bfloat16, in the layouts of its forward and backward products.
@@ -96,6 +99,23 @@ pub(crate) fn swiglu(x: &Tensor, mlp: &PackedMlp) -> Tensor {
             handle(mlp.down),
             handle(mlp.packed_gate_up),
             handle(mlp.packed_down),
+            out,
+        )
+    })
+}
+
+/// [`residual_rms_norm`] of `x` and its [`swiglu`], in one pass over `x`.
+pub(crate) fn channel_mixing(x: &Tensor, mlp: &PackedMlp, eps: f64) -> Tensor {
+    // SAFETY: the pointers are tensors that outlive the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe {
+        trainer_channel_mixing(
+            handle(x),
+            handle(mlp.gate_up),
+            handle(mlp.down),
+            handle(mlp.packed_gate_up),
+            handle(mlp.packed_down),
+            eps,
             out,
         )
     })
@@ -147,6 +167,12 @@ pub(crate) fn residual_attention(x: &Tensor, attention: &PackedAttention, eps: f
     })
 }
 
+fn pack_over_channels(weight: &Tensor, halves: bool) -> Tensor {
+    // SAFETY: the pointer is a tensor that outlives the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe { trainer_pack_over_channels(handle(weight), c_int::from(halves), out) })
+}
+
 /// libtorch's `at::Tensor`, by address.
 type Handle = *const c_void;
 
@@ -180,7 +206,7 @@ unsafe extern "C" {
     fn trainer_pool_tensor_memory();
     fn trainer_residual_rms_norm(x: Handle, delta: Handle, eps: c_double, out: *mut *mut c_void) -> *mut c_char;
     fn trainer_silu_mul(gate_up: Handle, out: *mut *mut c_void) -> *mut c_char;
-    fn trainer_pack_over_channels(weight: Handle, out: *mut *mut c_void) -> *mut c_char;
+    fn trainer_pack_over_channels(weight: Handle, halves: c_int, out: *mut *mut c_void) -> *mut c_char;
     fn trainer_pack_over_tokens(weight: Handle, out: *mut *mut c_void) -> *mut c_char;
     fn trainer_swiglu(
         x: Handle,
@@ -188,6 +214,15 @@ unsafe extern "C" {
         down: Handle,
         packed_gate_up: Handle,
         packed_down: Handle,
+        out: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn trainer_channel_mixing(
+        x: Handle,
+        gate_up: Handle,
+        down: Handle,
+        packed_gate_up: Handle,
+        packed_down: Handle,
+        eps: c_double,
         out: *mut *mut c_void,
     ) -> *mut c_char;
     fn trainer_token_mixing(

@@ -286,7 +286,7 @@ impl<W> Block<W> {
             Mixer::Mlp(swiglu) => backend.token_mixing(hidden, swiglu, eps),
             Mixer::Attention(attention) => backend.residual_attention(hidden, attention, eps),
         };
-        backend.residual_rms_norm(&hidden, &backend.swiglu(&hidden, &self.mlp), eps)
+        backend.channel_mixing(&hidden, &self.mlp, eps)
     }
 }
 

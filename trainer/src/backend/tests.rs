@@ -25,6 +25,10 @@ fn swiglu(backend: &TchBackend, x: &Activation, _: &Activation, weights: &SwiGlu
     backend.swiglu(x, weights)
 }
 
+fn channel_mixing(backend: &TchBackend, x: &Activation, _: &Activation, weights: &SwiGlu<Weight>) -> Activation {
+    backend.channel_mixing(x, weights, EPS)
+}
+
 fn mixing(backend: &TchBackend, x: &Activation, _: &Activation, weights: &SwiGlu<Weight>) -> Activation {
     backend.token_mixing(x, weights, EPS)
 }
@@ -125,6 +129,13 @@ fn swiglu_is_the_plain_one() {
 }
 
 #[test]
+fn channel_mixing_is_the_plain_one() {
+    for size in SIZES {
+        check(channel_mixing, size, size[2]);
+    }
+}
+
+#[test]
 fn token_mixing_is_the_plain_one() {
     for size in SIZES {
         check(mixing, size, size[1]);
@@ -133,15 +144,20 @@ fn token_mixing_is_the_plain_one() {
 
 #[test]
 fn rows_past_a_gradient_block_count() {
-    check(swiglu, [13, 81, 32], 32);
+    for operation in [swiglu, channel_mixing] {
+        check(operation, [13, 81, 32], 32);
+    }
 }
 
 #[test]
 fn fused_operations_repeat_to_the_bit() {
-    let inputs = Inputs::new([7, 81, 128], 81, true);
     let backend = TchBackend { fused: true, ..TchBackend::plain(ForwardDtype::BFloat16) };
-    let (first, second) = (inputs.run(&backend, mixing), inputs.run(&backend, mixing));
-    assert!(first.iter().zip(&second).all(|(first, second)| first.equal(second)));
+    let cases: [(Operation, i64); 2] = [(mixing, 81), (channel_mixing, 128)];
+    for (operation, width) in cases {
+        let inputs = Inputs::new([7, 81, 128], width, true);
+        let (first, second) = (inputs.run(&backend, operation), inputs.run(&backend, operation));
+        assert!(first.iter().zip(&second).all(|(first, second)| first.equal(second)));
+    }
 }
 
 #[test]
@@ -151,7 +167,7 @@ fn no_number_stays_no_number() {
         let _ = inputs.x.get(1).fill_(f64::NAN);
         let backend = TchBackend { fused: true, ..TchBackend::plain(dtype) };
         let activation = |tensor: &Tensor| Activation(tensor.to_kind(backend.kind));
-        for operation in [norm, swiglu] {
+        for operation in [norm, swiglu, channel_mixing] {
             let weights = weights(&inputs.gate_up, &inputs.down);
             let result = operation(&backend, &activation(&inputs.x), &activation(&inputs.delta), &weights).0;
             let lost = |row: i64| result.get(row).isnan().sum(Kind::Int64).int64_value(&[]);
