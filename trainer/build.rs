@@ -6,16 +6,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// What is compiled, in the order in which the linker wants it.
-const LIBRARIES: [&str; 5] = [
+const LIBRARIES: [&str; 8] = [
     "trainer_operators",
     "trainer_block_kernels",
     "trainer_kernels_avx512",
     "trainer_kernels_avx2",
     "trainer_kernels_baseline",
+    "trainer_updates_avx512",
+    "trainer_updates_avx2",
+    "trainer_updates_baseline",
 ];
 
 /// What is compiled against libtorch, in `csrc`.
-const SOURCES: [&str; 6] = ["dispatch", "memory", "blocks", "operators", "attention", "attention_operator"];
+const SOURCES: [&str; 7] =
+    ["dispatch", "memory", "blocks", "operators", "attention", "attention_operator", "update_operators"];
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
@@ -71,6 +75,10 @@ fn compile_kernels(x86_64: bool) {
         let mut build = cpp();
         build.flag("-fopenmp-simd").define("KERNEL_VARIANT", format!("kernels_{name}").as_str());
         build.flags(*flags).file("csrc/kernels.cpp").compile(&format!("trainer_kernels_{name}"));
+        let mut build = cpp();
+        build.flag("-fopenmp-simd").define("UPDATE_VARIANT", format!("updates_{name}").as_str());
+        build.flag("-ffp-contract=off").flags(*flags).file("csrc/updates.cpp");
+        build.compile(&format!("trainer_updates_{name}"));
     }
     if x86_64 {
         let mut build = cpp();

@@ -45,7 +45,15 @@ constexpr Indices pair_indices(int first) {
   return indices;
 }
 
+// Where the upper halves of words come from when values are widened; the lower ones are zero.
+constexpr Indices wide_indices(int first) {
+  Indices indices{};
+  for (int i = 0; i < 16; ++i) indices.at[2 * i + 1] = static_cast<uint16_t>(first + i);
+  return indices;
+}
+
 constexpr Indices LOW_PAIRS = pair_indices(0), HIGH_PAIRS = pair_indices(16);
+constexpr Indices LOW_WIDE = wide_indices(0), HIGH_WIDE = wide_indices(16);
 
 inline Bits bits_of(const Indices& indices) { return _mm512_load_si512(&indices); }
 
@@ -70,10 +78,10 @@ struct Pair {
 inline Bits narrow(const Pair& values) { return (Bits)_mm512_cvtne2ps_pbh(values.high, values.low); }
 
 inline Pair widen(Bits bits) {
-  const auto half = [](__m256i values) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16));
+  const auto half = [&](const Indices& indices) {
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaau, bits_of(indices), bits));
   };
-  return {half(_mm512_castsi512_si256(bits)), half(_mm512_extracti64x4_epi64(bits, 1))};
+  return {half(LOW_WIDE), half(HIGH_WIDE)};
 }
 
 // To the precision of bfloat16 and back.

@@ -1,16 +1,20 @@
 // Chooses the kernels for the processor that the program runs on.
 
 #include "blocks.h"
+#include "updates.h"
 
 #include <stdexcept>
 
 namespace trainer {
 
 extern const RowKernels kernels_baseline;
+extern const UpdateKernels updates_baseline;
 
 #if defined(__x86_64__)
 extern const RowKernels kernels_avx2;
 extern const RowKernels kernels_avx512;
+extern const UpdateKernels updates_avx2;
+extern const UpdateKernels updates_avx512;
 extern const GemmKernels gemm_kernels_avx512_bf16;
 extern const MlpKernels mlp_kernels_avx512_bf16;
 extern const MixingKernels mixing_kernels_avx512_bf16;
@@ -25,6 +29,11 @@ bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_support
 
 const RowKernels& row_kernels() {
   static const RowKernels& chosen = has_avx512() ? kernels_avx512 : has_avx2() ? kernels_avx2 : kernels_baseline;
+  return chosen;
+}
+
+const UpdateKernels& update_kernels() {
+  static const UpdateKernels& chosen = has_avx512() ? updates_avx512 : has_avx2() ? updates_avx2 : updates_baseline;
   return chosen;
 }
 
@@ -43,6 +52,8 @@ const MlpKernels& mlp_kernels() { return if_supported(mlp_kernels_avx512_bf16); 
 const MixingKernels& mixing_kernels() { return if_supported(mixing_kernels_avx512_bf16); }
 #else
 const RowKernels& row_kernels() { return kernels_baseline; }
+
+const UpdateKernels& update_kernels() { return updates_baseline; }
 
 bool has_bf16_products() { return false; }
 

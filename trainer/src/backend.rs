@@ -116,8 +116,8 @@ impl TchBackend {
             && kernels::has_bf16_products()
     }
 
-    /// Calls `operation` with the weights of `swiglu` as they are and as `packing` packs gate_up and down, once between
-    /// optimizer steps: the operation sums gradients in float32 whatever the type of its factors.
+    /// Calls `operation` with the weights of `swiglu` as they are and as `packing` packs `gate_up` and `down`, once
+    /// between optimizer steps: the operation sums gradients in float32 whatever the type of its factors.
     fn with_packed(
         swiglu: &SwiGlu<Weight>,
         packing: [fn(&Tensor) -> Tensor; 2],

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// Whether this processor multiplies bfloat16 matrices natively, which [`swiglu`], [`channel_mixing`], [`token_mixing`]
 /// and [`residual_attention`] build on.
@@ -167,6 +167,45 @@ pub(crate) fn residual_attention(x: &Tensor, attention: &PackedAttention, eps: f
     })
 }
 
+/// Constants of one step of [`adamw`], `updates.h`'s `AdamWStep`.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct AdamWStep {
+    /// What decoupled decay leaves of a weight.
+    pub(crate) shrink: f32,
+    /// `1 - beta1`.
+    pub(crate) share1: f32,
+    /// `beta2`.
+    pub(crate) beta2: f32,
+    /// `1 - beta2`.
+    pub(crate) share2: f32,
+    /// `sqrt(1 - beta2^step)`.
+    pub(crate) correction2: f32,
+    /// Added to the deviation.
+    pub(crate) eps: f32,
+    /// `lr / (1 - beta1^step)`.
+    pub(crate) rate: f32,
+}
+
+/// Whether the updates below take a tensor.
+pub(crate) fn updates(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous()
+}
+
+/// One AdamW step of tensors of equal size in place, bit for bit as libtorch computes it operation by operation.
+pub(crate) fn adamw(step: &AdamWStep, weights: &Tensor, moments: [&Tensor; 2], gradient: &Tensor) {
+    // SAFETY: the pointers are tensors, and constants of the same layout, that outlive the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    check(unsafe { trainer_adamw(step, handle(weights), handle(moments[0]), handle(moments[1]), handle(gradient)) });
+}
+
+/// `average ← decay · average + share · weights` in place, bit for bit as libtorch computes it.
+pub(crate) fn moving_average(average: &Tensor, weights: &Tensor, decay: f32, share: f32) {
+    // SAFETY: the pointers are tensors that outlive the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    check(unsafe { trainer_moving_average(decay, share, handle(average), handle(weights)) });
+}
+
 fn pack_over_channels(weight: &Tensor, halves: bool) -> Tensor {
     // SAFETY: the pointer is a tensor that outlives the call.
     #[expect(unsafe_code, reason = "FFI")]
@@ -184,11 +223,18 @@ fn handle(tensor: &Tensor) -> Handle {
 /// model was built; like every operation of `tch` they panic where libtorch objects.
 fn call(function: impl FnOnce(*mut *mut c_void) -> *mut c_char) -> Tensor {
     let mut out = std::ptr::null_mut();
-    let error = function(&raw mut out);
+    check(function(&raw mut out));
+    // SAFETY: without an error `out` owns a new tensor.
+    #[expect(unsafe_code, reason = "FFI")]
+    unsafe {
+        Tensor::from_ptr(out.cast())
+    }
+}
+
+/// Panics with the text of an error, if there is one.
+fn check(error: *mut c_char) {
     if error.is_null() {
-        // SAFETY: without an error `out` owns a new tensor.
-        #[expect(unsafe_code, reason = "FFI")]
-        return unsafe { Tensor::from_ptr(out.cast()) };
+        return;
     }
     // SAFETY: errors are null-terminated strings from `strdup`, ours to free.
     #[expect(unsafe_code, reason = "FFI")]
@@ -247,5 +293,13 @@ unsafe extern "C" {
         eps: c_double,
         out: *mut *mut c_void,
     ) -> *mut c_char;
+    fn trainer_adamw(
+        step: *const AdamWStep,
+        weights: Handle,
+        exp_avg: Handle,
+        exp_avg_sq: Handle,
+        gradient: Handle,
+    ) -> *mut c_char;
+    fn trainer_moving_average(decay: f32, share: f32, average: Handle, weights: Handle) -> *mut c_char;
     fn free(memory: *mut c_void);
 }
