@@ -1,5 +1,5 @@
 // The updates of updates.h for one instruction set; compiled once per set, with UPDATE_VARIANT naming the table, and
-// without contraction: every rounding is one of the plain operations of trainer/src/optimizer.
+// without contraction: every rounding is one that the plain operations of trainer/src/optimizer make.
 
 #include "updates.h"
 

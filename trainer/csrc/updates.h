@@ -15,7 +15,8 @@ struct AdamWStep {
 };
 
 struct UpdateKernels {
-  // Bit for bit what the plain operations compute one by one.
+  // What the plain operations compute one by one: bit for bit, but for the square root, which is rounded to nearest
+  // here, and not always where libtorch takes it from MKL.
   void (*adamw)(const AdamWStep& step, float* weights, float* exp_avg, float* exp_avg_sq, const float* gradient,
                 int64_t count);
   // average = decay * average + share * weights.

@@ -192,7 +192,8 @@ pub(crate) fn updates(tensor: &Tensor) -> bool {
     tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous()
 }
 
-/// One AdamW step of tensors of equal size in place, bit for bit as libtorch computes it operation by operation.
+/// One AdamW step of tensors of equal size in place, rounded as libtorch rounds it operation by operation (its square
+/// root apart, which MKL does not always round to nearest).
 pub(crate) fn adamw(step: &AdamWStep, weights: &Tensor, moments: [&Tensor; 2], gradient: &Tensor) {
     // SAFETY: the pointers are tensors, and constants of the same layout, that outlive the call.
     #[expect(unsafe_code, reason = "FFI")]

@@ -1,4 +1,5 @@
-//! Updates in one pass against the plain operations, to the bit.
+//! Updates in one pass against the plain operations: to the bit, but for the square root, which libtorch takes from MKL
+//! and which does not always round to nearest there.
 
 use tch::{Device, Kind, Tensor};
 
@@ -24,7 +25,9 @@ fn adamw_in_one_pass_is_the_plain_one() {
         let lr = 1e-3 / f64::from(step);
         fused.update(&mut weights, &gradient, lr);
         plain.update_plainly(&mut plain_weights, &gradient, lr);
-        assert!(weights.equal(&plain_weights), "weights of step {step}");
+        let difference = (&weights - &plain_weights).abs().max().double_value(&[]);
+        let unit = f64::from(f32::EPSILON) * weights.abs().max().double_value(&[]);
+        assert!(difference <= unit, "weights of step {step} differ by {difference:e}, a unit is {unit:e}");
         assert!(fused.exp_avg.equal(&plain.exp_avg), "first moments of step {step}");
         assert!(fused.exp_avg_sq.equal(&plain.exp_avg_sq), "second moments of step {step}");
     }
