@@ -14,16 +14,13 @@ struct AttentionShape {
   int64_t inner() const { return heads * head_dim; }
 };
 
-// Whether heads are whole vectors in both of their halves and divide the panels of weights.
+// Whether heads are whole vectors in both of their halves.
 bool takes_heads(int64_t head_dim);
 
-// Weights as pairs, in panels: of the products forward and of those backward.
+// Weights as panels of gemm.h: [width, 3 inner], [3 inner, width], [inner, width] and [width, inner].
 struct AttentionWeights {
-  const bf16 *qkv_forward, *qkv_backward, *output_forward, *output_backward;
+  const uint32_t *qkv_forward, *qkv_backward, *output_forward, *output_backward;
 };
-
-// `weight` [outputs, inputs], both multiples of LANES, in these two layouts.
-void pack_projection(const bf16* weight, int64_t outputs, int64_t inputs, bf16* forward, bf16* backward);
 
 // Rotary angles [tokens, head_dim / 2]; null where positions are not encoded that way.
 struct Angles {
@@ -41,7 +38,7 @@ struct Attended {
 void attention_forward(const AttentionShape& shape, const bf16* x, const AttentionWeights& weights,
                        const Angles& angles, float eps, bf16* y, float* rstd, const Attended& kept);
 
-// dx [rows, width]; dqkv [3 inner, width] and doutput [width, inner] in float32.
+// dx [rows, width]; adds to dqkv [3 inner, width] and doutput [width, inner] in float32.
 void attention_backward(const AttentionShape& shape, const bf16* dy, const bf16* x, const bf16* y, const float* rstd,
                         const Attended& kept, const AttentionWeights& weights, const Angles& angles, bf16* dx,
                         float* dqkv, float* doutput);

@@ -2,6 +2,7 @@
 // Owns what is saved for the backward pass, contiguity and the checks of shapes; leaves arithmetic to attention.cpp.
 
 #include "attention.h"
+#include "blocks.h"
 #include "operators.h"
 
 #include <ATen/ops/empty.h>
@@ -27,8 +28,8 @@ struct Parameters {
     return {x.size(0), x.size(1), x.size(2), heads, output.size(1) / heads};
   }
   AttentionWeights weights() const {
-    const bf16 *qkv_at = data<bf16>(packed_qkv), *output_at = data<bf16>(packed_output);
-    return {qkv_at, qkv_at + qkv.numel(), output_at, output_at + output.numel()};
+    const auto *qkv_at = data<uint32_t>(packed_qkv), *output_at = data<uint32_t>(packed_output);
+    return {qkv_at, qkv_at + qkv.numel() / 2, output_at, output_at + output.numel() / 2};
   }
   Angles angles() const {
     return cos.defined() ? Angles{data<float>(cos), data<float>(sin)} : Angles{nullptr, nullptr};
@@ -52,11 +53,10 @@ void check(const Tensor& x, const Parameters& parameters) {
               "attention over ", width, " channels wants weights [3 inner, ", width, "] and [", width,
               ", inner], found ", qkv.sizes(), " and ", output.sizes());
   const AttentionShape shape = parameters.shape(x);
-  TORCH_CHECK(takes_heads(shape.head_dim) && shape.inner() == inner && width % LANES == 0 && x.numel() > 0,
-              "fused attention wants heads of 32, 64, 128 or 256 columns and a multiple of ", LANES,
-              " channels, found ", shape.heads, " heads over ", inner, " columns and ", width, " channels");
+  TORCH_CHECK(takes_heads(shape.head_dim) && shape.inner() == inner && width % CHANNELS == 0 && x.numel() > 0,
+              "fused attention wants heads and channels in multiples of ", CHANNELS, ", found ", shape.heads, " heads over ", inner, " columns and ", width, " channels");
   TORCH_CHECK(parameters.packed_qkv.numel() == 2 * qkv.numel() && parameters.packed_output.numel() == 2 * output.numel(),
-              "fused attention wants weights from pack_projection");
+              "fused attention wants packed weights");
   TORCH_CHECK(parameters.cos.defined() == parameters.sin.defined(), "rotary angles are a cosine and a sine");
   if (!parameters.cos.defined()) return;
   check_angles(parameters.cos, shape);
@@ -101,14 +101,11 @@ struct ResidualAttention : Function<ResidualAttention> {
                                 saved[10], saved[11],
                                 context->saved_data["heads"].toInt(), context->saved_data["eps"].toDouble()};
     const Tensor dy = gradients[0].contiguous(), dx = at::empty_like(x);
-    const auto gradient_of = [](const Tensor& weight) {
-      return at::empty(weight.sizes(), weight.options().requires_grad(false));
-    };
-    const Tensor dqkv = gradient_of(parameters.qkv), doutput = gradient_of(parameters.output);
+    const WeightGradient dqkv(parameters.qkv), doutput(parameters.output);
     attention_backward(parameters.shape(x), data<bf16>(dy), data<bf16>(x), data<bf16>(computed.y),
                        data<float>(computed.rstd), computed.attended(), parameters.weights(), parameters.angles(),
-                       data<bf16>(dx), data<float>(dqkv), data<float>(doutput));
-    return {dx, dqkv, doutput, Variable()};
+                       data<bf16>(dx), dqkv.values(), doutput.values());
+    return {dx, dqkv.remainder(), doutput.remainder(), Variable()};
   }
 };
 
@@ -121,27 +118,12 @@ Tensor residual_attention(const Tensor& input, const Parameters& parameters) {
   return compute(x, parameters).y;
 }
 
-Tensor packed_projection(const Tensor& master) {
-  const Tensor weight = master.detach().to(at::kBFloat16).contiguous();
-  const int64_t outputs = weight.size(0), inputs = weight.size(1);
-  TORCH_CHECK(outputs % LANES == 0 && inputs % LANES == 0, "fused attention wants weights in multiples of ", LANES,
-              ", found ", weight.sizes());
-  Tensor packed = at::empty({2 * weight.numel()}, weight.options());
-  pack_projection(data<bf16>(weight), outputs, inputs, data<bf16>(packed),
-                  data<bf16>(packed) + weight.numel());
-  return packed;
-}
-
 }  // namespace
 }  // namespace trainer
 
 extern "C" {
 
 using trainer::guarded;
-
-char* trainer_pack_projection(const at::Tensor* weight, at::Tensor** out) noexcept {
-  return guarded([&] { *out = new at::Tensor(trainer::packed_projection(*weight)); });
-}
 
 // Null `cos` and `sin`: positions are not encoded by rotation.
 char* trainer_residual_attention(const at::Tensor* x, const at::Tensor* qkv, const at::Tensor* output,

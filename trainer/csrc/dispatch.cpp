@@ -1,5 +1,6 @@
 // Chooses the kernels for the processor that the program runs on.
 
+#include "attention_kernels.h"
 #include "blocks.h"
 #include "updates.h"
 
@@ -18,6 +19,7 @@ extern const UpdateKernels updates_avx512;
 extern const GemmKernels gemm_kernels_avx512_bf16;
 extern const MlpKernels mlp_kernels_avx512_bf16;
 extern const MixingKernels mixing_kernels_avx512_bf16;
+extern const AttentionKernels attention_kernels_avx512_bf16;
 
 namespace {
 bool has_avx512() {
@@ -50,6 +52,7 @@ const Table& if_supported(const Table& table) {
 const GemmKernels& gemm_kernels() { return if_supported(gemm_kernels_avx512_bf16); }
 const MlpKernels& mlp_kernels() { return if_supported(mlp_kernels_avx512_bf16); }
 const MixingKernels& mixing_kernels() { return if_supported(mixing_kernels_avx512_bf16); }
+const AttentionKernels& attention_kernels() { return if_supported(attention_kernels_avx512_bf16); }
 #else
 const RowKernels& row_kernels() { return kernels_baseline; }
 
@@ -60,6 +63,7 @@ bool has_bf16_products() { return false; }
 const GemmKernels& gemm_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
 const MlpKernels& mlp_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
 const MixingKernels& mixing_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
+const AttentionKernels& attention_kernels() { throw std::runtime_error("this processor has no bfloat16 products"); }
 #endif
 
 }  // namespace trainer

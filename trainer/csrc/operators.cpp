@@ -131,29 +131,6 @@ TokenWeights token_weights(const Tensor& gate_up, const Tensor& down, const Tens
   return {gate_up_at, gate_up_at + second(gate_up), down_at, down_at + second(down)};
 }
 
-// Where the gradient of a weight is summed: its own where autograd would add to that in the end, which saves a tensor,
-// and passes over it, for every use of the weight.
-class WeightGradient {
- public:
-  explicit WeightGradient(const Tensor& weight) : direct_(weight.requires_grad() && weight.is_leaf()) {
-    if (direct_) sum_ = weight.grad();
-    if (!sum_.defined()) {
-      const at::NoGradGuard guard;
-      sum_ = at::zeros(weight.sizes(), weight.options().requires_grad(false));
-      if (direct_) weight.mutable_grad() = sum_;
-    }
-    TORCH_CHECK(sum_.is_contiguous() && sum_.scalar_type() == at::kFloat, "gradients of weights are dense float32");
-  }
-
-  float* values() const { return data<float>(sum_); }
-  // What is left to autograd.
-  Variable remainder() const { return direct_ ? Variable() : sum_; }
-
- private:
-  bool direct_;
-  Tensor sum_;
-};
-
 MlpShape mlp_shape(const Tensor& x, const Tensor& down) {
   const int64_t width = x.size(-1);
   return {x.numel() / width, width, down.size(1)};

@@ -137,7 +137,7 @@ impl TchBackend {
         self.fuses(x)
             && attention.qkv.bias.is_none()
             && attention.output.bias.is_none()
-            && FUSED_HEADS.contains(&attention.head_dim)
+            && attention.head_dim.is_multiple_of(FUSED_COLUMNS as usize)
             && x.size().last().is_some_and(|width| width % FUSED_COLUMNS == 0)
             && kernels::has_bf16_products()
     }
@@ -147,8 +147,6 @@ impl TchBackend {
 const FUSED_GATES: usize = 256;
 /// And columns by this many.
 const FUSED_COLUMNS: i64 = 32;
-/// Widths of heads that fused attention takes.
-const FUSED_HEADS: [usize; 4] = [32, 64, 128, 256];
 /// How weights of a gated MLP over channels are packed, and over tokens.
 const OVER_CHANNELS: [fn(&Tensor) -> Tensor; 2] =
     [kernels::pack_gate_up_over_channels, kernels::pack_down_over_channels];

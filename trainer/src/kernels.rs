@@ -43,7 +43,7 @@ pub(crate) struct PackedMlp<'a> {
 /// The weights of attention as the fused operation takes them.
 #[derive(Debug)]
 pub(crate) struct PackedAttention<'a> {
-    /// `[3 · num_heads · head_dim, width]` float32, which collects the gradient.
+    /// `[3 · num_heads · head_dim, width]` float32, which collects the gradient as in [`PackedMlp`].
     pub(crate) qkv: &'a Tensor,
     /// `[width, num_heads · head_dim]` float32, which collects the gradient.
     pub(crate) output: &'a Tensor,
@@ -140,9 +140,7 @@ pub(crate) fn token_mixing(x: &Tensor, mlp: &PackedMlp, eps: f64) -> Tensor {
 
 /// A weight of [`residual_attention`] in bfloat16, in the layouts of its forward and backward products.
 pub(crate) fn pack_projection(weight: &Tensor) -> Tensor {
-    // SAFETY: the pointer is a tensor that outlives the call.
-    #[expect(unsafe_code, reason = "FFI")]
-    call(|out| unsafe { trainer_pack_projection(handle(weight), out) })
+    pack_over_channels(weight, false)
 }
 
 /// Attention of a bfloat16 `x` `[batch, tokens, hidden_size]` on the CPU, both projections and the residual norm
@@ -281,7 +279,6 @@ unsafe extern "C" {
         eps: c_double,
         out: *mut *mut c_void,
     ) -> *mut c_char;
-    fn trainer_pack_projection(weight: Handle, out: *mut *mut c_void) -> *mut c_char;
     fn trainer_residual_attention(
         x: Handle,
         qkv: Handle,

@@ -22,7 +22,8 @@ const fn shape(batch: i64, tokens: i64, width: i64, heads: i64, head_dim: i64) -
     Shape { batch, tokens, width, heads, head_dim }
 }
 
-/// One token and odd ones, several blocks of queries and of keys, every width of a head, heads that are not the width.
+/// One token and odd ones, several blocks of queries and of keys, heads of several widths,
+/// together more and less than the channels.
 const SHAPES: [Shape; 8] = [
     shape(5, 1, 64, 1, 64),
     shape(3, 16, 64, 2, 32),
@@ -31,7 +32,7 @@ const SHAPES: [Shape; 8] = [
     shape(1, 129, 64, 2, 64),
     shape(2, 300, 64, 1, 128),
     shape(3, 65, 256, 1, 256),
-    shape(9, 33, 80, 3, 64),
+    shape(9, 33, 160, 2, 96),
 ];
 
 /// What attention is computed from, in float32 but representable in bfloat16.
@@ -116,9 +117,6 @@ fn fused() -> TchBackend {
 
 fn check(inputs: &Inputs) {
     let shape = inputs.shape;
-    let in_float32 = [true, false].map(|fused| inputs.run(&backend(ForwardDtype::Float32, fused)));
-    assert!(in_float32[0].iter().zip(&in_float32[1]).all(|(left, right)| left.equal(right)), "float32 is not fused");
-
     let exact = inputs.run(&TchBackend::float64());
     let [plain, fused] = [false, true].map(|fused| inputs.run(&backend(ForwardDtype::BFloat16, fused)));
     for (index, name) in ["result", "x", "qkv", "output"].into_iter().enumerate() {
@@ -145,6 +143,13 @@ fn attention_is_the_plain_one() {
 #[test]
 fn a_mazes_tokens_are_the_plain_ones() {
     check(&Inputs::new(shape(1, 916, 128, 2, 64), true, 2.0));
+}
+
+#[test]
+fn float32_is_not_fused() {
+    let inputs = Inputs::new(shape(2, 37, 96, 3, 32), true, 2.0);
+    let [plain, fused] = [false, true].map(|fused| inputs.run(&backend(ForwardDtype::Float32, fused)));
+    assert!(fused.iter().zip(&plain).all(|(fused, plain)| fused.equal(plain)));
 }
 
 #[test]
