@@ -71,8 +71,8 @@ pub async fn listen(routes: Router) -> String {
 }
 
 /// The results of `POST /solve/sudoku` for boards in the one-line form.
-pub async fn post_puzzles(routes: &Router, puzzles: &[String]) -> Vec<Value> {
-    let request = Request::post("/solve/sudoku").body(Body::from(json!({ "puzzles": puzzles }).to_string())).unwrap();
+pub async fn post_puzzles(routes: &Router, path: &str, puzzles: &[String]) -> Vec<Value> {
+    let request = Request::post(path).body(Body::from(json!({ "puzzles": puzzles }).to_string())).unwrap();
     let response = routes.clone().oneshot(request).await.unwrap();
     let status = response.status();
     let body: Value = serde_json::from_slice(&to_bytes(response.into_body(), 1 << 24).await.unwrap()).unwrap();

@@ -57,7 +57,7 @@ fn check(settings: &str) {
     assert_eq!(raw.len(), PUZZLES);
     let lines: Vec<String> = set.puzzles.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let results = runtime.block_on(post_puzzles(&routes(checkpoint.directory()), &lines));
+    let results = runtime.block_on(post_puzzles(&routes(checkpoint.directory()), "/solve/sudoku", &lines));
     assert_eq!(results.len(), PUZZLES);
     for result in results {
         assert_eq!(result["solved"], result["verified"], "{result}");

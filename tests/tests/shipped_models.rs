@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use datasets::maze::{self, MazeOptions};
 use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes};
 use models::Checkpoint;
 use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
@@ -39,8 +40,8 @@ fn checkpoints() -> Vec<PathBuf> {
 }
 
 #[test]
-fn both_board_sizes_are_shipped() {
-    for name in ["sudoku-9x9", "sudoku-4x4"] {
+fn both_board_sizes_and_mazes_are_shipped() {
+    for name in ["sudoku-9x9", "sudoku-4x4", "maze-10x10"] {
         Checkpoint::open(shipped().join(name)).unwrap();
     }
 }
@@ -89,8 +90,22 @@ fn a_puzzle_from_the_paper_is_solved_and_verified() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (size, _, _, puzzle, solution) in PROMISES {
         let routes = routes(&shipped().join(format!("sudoku-{size}x{size}")));
-        let results = runtime.block_on(post_puzzles(&routes, &[puzzle.to_owned()]));
+        let results = runtime.block_on(post_puzzles(&routes, "/solve/sudoku", &[puzzle.to_owned()]));
         assert_eq!((&results[0]["verified"], &results[0]["solved"]), (&true.into(), &true.into()), "{}", results[0]);
         assert_eq!(results[0]["solution"], solution);
     }
+}
+
+/// Of mazes with starts and goals at any distance, with the policy of the manifest.
+#[test]
+fn the_maze_model_finds_shortest_paths() {
+    const LEAST_VERIFIED: usize = 50;
+    let options = MazeOptions { size: 10, min_length: Some(3), ..MazeOptions::default() };
+    let mazes = maze::held_out(&options, HELD_OUT).unwrap();
+    let grids: Vec<String> = mazes.iter().map(|solved| solved.maze.to_grid()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let results = runtime.block_on(post_puzzles(&routes(&shipped().join("maze-10x10")), "/solve/maze", &grids));
+    let verified = results.iter().filter(|result| result["verified"] == true).count();
+    println!("maze-10x10: {verified} of {HELD_OUT} mazes");
+    assert!(verified >= LEAST_VERIFIED, "{verified} of {HELD_OUT}, promised are {LEAST_VERIFIED}");
 }

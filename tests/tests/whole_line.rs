@@ -137,7 +137,7 @@ fn solves_over_http(checkpoint: &Checkpoint, set: &PuzzleSet) {
     let lines: Vec<String> = set.puzzles.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let routes = routes(checkpoint.directory());
-    let results = runtime.block_on(post_puzzles(&routes, &lines));
+    let results = runtime.block_on(post_puzzles(&routes, "/solve/sudoku", &lines));
     assert_eq!(results.len(), HELD_OUT);
     let mut solved = 0;
     for (puzzle, result) in set.puzzles.iter().zip(&results) {

@@ -22,8 +22,8 @@ pub struct BenchmarkConfig {
 
 impl BenchmarkConfig {
     /// Every name, in the order in which they are timed.
-    pub const NAMES: [&'static str; 6] =
-        ["sudoku-4x4", "sudoku-9x9", "small", "sudoku-mlp", "sudoku-attention", "maze-attention"];
+    pub const NAMES: [&'static str; 7] =
+        ["sudoku-4x4", "sudoku-9x9", "maze-10x10", "small", "sudoku-mlp", "sudoku-attention", "maze-attention"];
 
     /// The configurations called `names`; those called `default` where none is named, and every one for `all`.
     ///
@@ -65,8 +65,11 @@ impl BenchmarkConfig {
             batch_size,
         };
         Ok(match name {
-            "sudoku-4x4" => shipped("sudoku-4x4", "the shipped 4x4 model: hidden 64, H2 L3", SHIPPED_4X4)?,
-            "sudoku-9x9" => shipped("sudoku-9x9", "the shipped 9x9 model: hidden 128, H2 L3", SHIPPED_9X9)?,
+            "sudoku-4x4" => shipped("sudoku-4x4", "the shipped 4x4 model: hidden 64, H2 L3", "sudoku", SHIPPED_4X4)?,
+            "sudoku-9x9" => shipped("sudoku-9x9", "the shipped 9x9 model: hidden 128, H2 L3", "sudoku", SHIPPED_9X9)?,
+            "maze-10x10" => {
+                shipped("maze-10x10", "the shipped maze model: hidden 128, H2 L3, attention", "maze", SHIPPED_MAZE)?
+            }
             "small" => of("small", "hidden 128, H3 L6, 81 tokens, token mixing", small, 64),
             "sudoku-mlp" => of("sudoku-mlp", "the published Sudoku model: hidden 512, H3 L6, 97 tokens", published, 16),
             "sudoku-attention" => of("sudoku-attention", "the same with attention", attention, 16),
@@ -90,15 +93,17 @@ impl BenchmarkConfig {
 
 const SHIPPED_4X4: &str = include_str!("../../shipped/sudoku-4x4/manifest.json");
 const SHIPPED_9X9: &str = include_str!("../../shipped/sudoku-9x9/manifest.json");
+const SHIPPED_MAZE: &str = include_str!("../../shipped/maze-10x10/manifest.json");
 
 fn shipped(
     name: &'static str,
     description: &'static str,
+    task: &'static str,
     manifest: &'static str,
 ) -> Result<BenchmarkConfig, ModelError> {
     let manifest: Manifest = serde_json::from_str(manifest).map_err(|error| ModelError::Format {
         path: format!("models/shipped/{name}/manifest.json").into(),
         problem: error.to_string(),
     })?;
-    Ok(BenchmarkConfig { name, description, arch: manifest.arch, dims: manifest.dims, task: "sudoku", batch_size: 64 })
+    Ok(BenchmarkConfig { name, description, arch: manifest.arch, dims: manifest.dims, task, batch_size: 64 })
 }

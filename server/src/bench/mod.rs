@@ -23,7 +23,7 @@ use crate::model;
 /// What is measured, and for how long.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// Models to time, with random weights: sudoku-4x4, sudoku-9x9, small, sudoku-mlp, sudoku-attention,
+    /// Models to time, with random weights: sudoku-4x4, sudoku-9x9, maze-10x10, small, sudoku-mlp, sudoku-attention,
     /// maze-attention, or all. Default: sudoku-9x9 and sudoku-mlp.
     #[arg(long = "config", value_delimiter = ',', value_name = "NAME")]
     pub configs: Vec<String>,

@@ -21,7 +21,8 @@ use crate::pretrain::{device, set_threads};
 /// What is measured, and for how long.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArguments {
-    /// Configurations: sudoku-4x4, sudoku-9x9, small, sudoku-mlp, sudoku-attention, maze-attention; all where none is named
+    /// Configurations: sudoku-4x4, sudoku-9x9, maze-10x10, small, sudoku-mlp, sudoku-attention, maze-attention; all where none
+    /// is named
     #[arg(long = "config", value_delimiter = ',', value_name = "NAME")]
     pub configs: Vec<String>,
     /// Checkpoint whose architecture is timed instead, with fresh weights
