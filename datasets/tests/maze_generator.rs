@@ -2,8 +2,8 @@
 
 use datasets::builder::generated::{GeneratedMazes, NumberedPuzzles};
 use datasets::maze::{
-    Cell, Maze, MazeOptions, MazeRequest, MazeScore, MazeShape, MazeSource, MazeStyle, ShortestPaths, SolvedMaze,
-    generate, held_out, score,
+    Cell, Maze, MazeOptions, MazeRequest, MazeScore, MazeShape, MazeSource, MazeStyle, MinLength, ShortestPaths,
+    SolvedMaze, generate, held_out, score,
 };
 use datasets::{IGNORE_LABEL_ID, PuzzleRng, SourcePosition, TrainingSource};
 
@@ -187,7 +187,7 @@ fn training_held_out_and_requested_mazes_are_different_ones() {
     let options = MazeOptions { size: 12, seed: 5, ..MazeOptions::default() };
     let trained = examples(&mut MazeSource::new(&options, 0, 1).unwrap(), 100);
     let held: Vec<String> = held_out(&options, 100).unwrap().iter().map(|solved| solved.maze.to_string()).collect();
-    let request = options.validate().unwrap();
+    let request = MazeRequest::hard(MazeShape::from_side(12).unwrap());
     let requested = GeneratedMazes { request, seed: 5 };
     let requested: Vec<String> = (0..100).map(|index| requested.puzzle(index).unwrap().maze.to_string()).collect();
     let mut all: Vec<&String> = trained.iter().map(|(maze, _)| maze).chain(&held).chain(&requested).collect();
@@ -208,6 +208,29 @@ fn options_are_read_from_config_files() {
         ..MazeOptions::default()
     };
     assert_eq!(parsed, expected);
-    assert_eq!(MazeOptions::default().validate().unwrap(), MazeRequest::hard(MazeShape::HARD));
+    MazeOptions::default().validate().unwrap();
+    for (text, min_length) in [("3", MinLength::Same(3)), ("[3, 21]", MinLength::Between(3, 21))] {
+        let parsed: MazeOptions = serde_json::from_str(&format!(r#"{{"min_length": {text}}}"#)).unwrap();
+        assert_eq!(parsed.min_length, Some(min_length));
+    }
     assert!(serde_json::from_str::<MazeOptions>(r#"{"sise": 6}"#).is_err());
+}
+
+#[test]
+fn least_lengths_are_drawn_for_each_maze() {
+    let of = |min_length| MazeOptions { size: 10, min_length: Some(min_length), ..MazeOptions::default() };
+    let shortest = |min_length| held_out(&of(min_length), 200).unwrap().iter().map(SolvedMaze::length).min().unwrap();
+    assert_eq!(held_out(&of(MinLength::Between(7, 7)), 20), held_out(&of(MinLength::Same(7)), 20));
+    assert!(shortest(MinLength::Between(3, 21)) < 6);
+    let long = |min_length| {
+        let mazes = held_out(&of(min_length), 200).unwrap();
+        mazes.iter().filter(|solved| solved.length() >= 21).count()
+    };
+    let (mixed, all) = (long(MinLength::Between(3, 21)), long(MinLength::Same(3)));
+    assert!(mixed > 2 * all, "{mixed} of 200 hard ones, {all} without a range");
+    let expected = |min_length| of(min_length).validate().unwrap_err().to_string();
+    assert!(
+        expected(MinLength::Between(21, 3)).contains("min_length: expected the lesser number first, found [21, 3]")
+    );
+    assert!(expected(MinLength::Between(3, 61)).contains("min_length: expected at most 60 on a 10x10 maze, found 61"));
 }

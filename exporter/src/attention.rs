@@ -11,7 +11,7 @@ use crate::parameter::Parameter;
 /// Appends `attention` over the tokens of `x`, output projection included.
 pub(crate) fn emit(emitter: &Emitter, x: &Symbol, attention: &Attention<Parameter>) -> Symbol {
     let context = match emitter.flavor {
-        Flavor::Fused => fused(emitter, x, attention),
+        Flavor::Fused | Flavor::Kernels => fused(emitter, x, attention),
         Flavor::Portable => portable(emitter, x, attention),
     };
     emitter.linear(&context, &attention.output)

@@ -8,6 +8,7 @@ use models::{Attention, Backend, LayerNorm, Linear, LstmLayer, SwiGlu};
 use crate::attention;
 use crate::graph::{GraphBuilder, MICROSOFT, Symbol, float_attribute, int_attribute, ints_attribute};
 use crate::parameter::Parameter;
+use crate::quantized::Half;
 use crate::{Flavor, Precision, quantized, recurrent};
 
 /// Runs a model symbolically.
@@ -94,7 +95,7 @@ impl Emitter {
 
     fn silu_product(&self, gate: &Symbol, up: &Symbol) -> Symbol {
         let activated = match self.flavor {
-            Flavor::Fused => {
+            Flavor::Fused | Flavor::Kernels => {
                 self.graph().node(MICROSOFT, "QuickGelu", &[&gate.name], vec![float_attribute("alpha", 1.0)])
             }
             Flavor::Portable => {
@@ -168,7 +169,7 @@ impl Backend for Emitter {
 
     fn residual_rms_norm(&self, x: &Symbol, delta: &Symbol, eps: f64) -> Symbol {
         let name = match self.flavor {
-            Flavor::Fused => {
+            Flavor::Fused | Flavor::Kernels => {
                 let width = x.width();
                 let mut graph = self.graph();
                 let gamma = graph.float_constant(format!("ones[{width}]"), &[width], || vec![1.0; width]);
@@ -194,6 +195,9 @@ impl Backend for Emitter {
     /// has a scale, which no operator takes for rows, and the norm is over the last axis again.
     fn token_mixing(&self, x: &Symbol, swiglu: &SwiGlu<Parameter>, eps: f64) -> Symbol {
         if self.precision == Precision::Int8 {
+            if let Some(mixed) = quantized::mixing(self, Half::TokenMixing, x, swiglu, eps) {
+                return mixed;
+            }
             let columns = self.transpose(x);
             let mixed = self.residual_rms_norm(&columns, &self.swiglu(&columns, swiglu), eps);
             return self.transpose(&mixed);
@@ -206,6 +210,14 @@ impl Backend for Emitter {
         Symbol { name: self.sum_rms_norm(&x.name, &delta.name, 1, eps), row_shape: x.row_shape.clone() }
     }
 
+    fn channel_mixing(&self, x: &Symbol, swiglu: &SwiGlu<Parameter>, eps: f64) -> Symbol {
+        let own = match self.precision {
+            Precision::Int8 => quantized::mixing(self, Half::ChannelMixing, x, swiglu, eps),
+            Precision::Float32 => None,
+        };
+        own.unwrap_or_else(|| self.residual_rms_norm(x, &self.swiglu(x, swiglu), eps))
+    }
+
     fn layer_norm(&self, x: &Symbol, norm: &LayerNorm<Parameter>) -> Symbol {
         let (weight, bias) = (self.stored(&norm.weight), self.stored(&norm.bias));
         let attributes = vec![int_attribute("axis", -1), float_attribute("epsilon", norm.eps as f32)];
@@ -216,7 +228,7 @@ impl Backend for Emitter {
     /// The portable form is the one that ONNX Runtime recognises and replaces by its own operator.
     fn gelu(&self, x: &Symbol) -> Symbol {
         let name = match self.flavor {
-            Flavor::Fused => self.graph().node(MICROSOFT, "Gelu", &[&x.name], Vec::new()),
+            Flavor::Fused | Flavor::Kernels => self.graph().node(MICROSOFT, "Gelu", &[&x.name], Vec::new()),
             Flavor::Portable => {
                 let scaled = self.plain("Div", &[&x.name, &self.scalar(std::f64::consts::SQRT_2)]);
                 let error_function = self.plain("Erf", &[&scaled]);

@@ -10,6 +10,7 @@ mod graph;
 pub mod import;
 pub mod metadata;
 pub mod names;
+mod operators;
 mod parameter;
 pub mod probe;
 mod proto;
@@ -64,14 +65,26 @@ pub enum Flavor {
     Fused,
     /// The standard's operators only, for any runtime.
     Portable,
+    /// As fused; in int8, the halves of a block are operators of this project (domain `kernels`), which only sessions of
+    /// [`runtime`] have, and only where [`kernels::is_supported`] says so.
+    Kernels,
 }
 
 impl Flavor {
-    /// `fused` or `portable`.
+    /// `fused`, `portable` or `kernels`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fused => "fused",
             Self::Portable => "portable",
+            Self::Kernels => "kernels",
+        }
+    }
+
+    /// What computes a graph of that precision fastest in a session of [`runtime`] on this processor.
+    pub fn fastest(precision: Precision) -> Self {
+        match precision {
+            Precision::Int8 if kernels::is_supported() => Self::Kernels,
+            _ => Self::Fused,
         }
     }
 }
@@ -265,8 +278,11 @@ fn assemble(
         *kernels.entry(name).or_insert(0) += 1;
     }
     let mut opset_import = vec![OperatorSetIdProto { domain: String::new(), version: OPSET }];
-    if metadata.flavor == Flavor::Fused {
+    if metadata.flavor != Flavor::Portable {
         opset_import.push(OperatorSetIdProto { domain: MICROSOFT.to_owned(), version: MICROSOFT_OPSET });
+    }
+    if metadata.flavor == Flavor::Kernels {
+        opset_import.push(OperatorSetIdProto { domain: operators::DOMAIN.to_owned(), version: operators::VERSION });
     }
     let mut summary = GraphSummary {
         nodes: graph.node.len(),

@@ -179,7 +179,8 @@ fn from_properties(lookup: impl Fn(&str) -> Option<String>) -> Result<GraphMetad
     let flavor = match entry("flavor")?.as_str() {
         "fused" => Flavor::Fused,
         "portable" => Flavor::Portable,
-        other => return Err(problem("flavor", format!("is `{other}`, expected `fused` or `portable`"))),
+        "kernels" => Flavor::Kernels,
+        other => return Err(problem("flavor", format!("is `{other}`, expected `fused`, `portable` or `kernels`"))),
     };
     let precision = entry("precision")?;
     let precision = Precision::ALL.into_iter().find(|known| known.name() == precision).ok_or_else(|| {

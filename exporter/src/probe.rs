@@ -8,7 +8,7 @@ use crate::emitter::Emitter;
 use crate::graph::{MICROSOFT, Symbol};
 use crate::parameter::Parameter;
 use crate::proto::{ModelProto, OperatorSetIdProto};
-use crate::{ElementType, Flavor, IR_VERSION, MICROSOFT_OPSET, OPSET, Precision, TensorInfo};
+use crate::{ElementType, Flavor, IR_VERSION, MICROSOFT_OPSET, OPSET, Precision, TensorInfo, operators};
 
 /// An ONNX file in memory that computes one operation on float32 inputs.
 #[derive(Debug, Clone)]
@@ -21,10 +21,10 @@ pub struct Probe {
     pub batch: usize,
 }
 
-/// A product as the fused graphs of that precision have it, the quantisation of its activations included.
+/// A product as the fastest graphs of that precision have it, the quantisation of its activations included.
 pub fn product(product: &Product, precision: Precision) -> Probe {
     let Product { kind, matrices, rows, inner, columns } = *product;
-    let emitter = Emitter::new(Flavor::Fused, precision);
+    let emitter = Emitter::new(Flavor::fastest(precision), precision);
     let input = |name: &str, row_shape: &[usize]| emitter.graph().input(name, ElementType::Float32, row_shape);
     // Of values that differ: what is measured shall not depend on zeros.
     let weight = |rows: usize, columns: usize| Parameter {
@@ -72,7 +72,11 @@ fn finish(emitter: Emitter, output: Symbol, batch: usize) -> Probe {
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: Some(graph.finish("probe", &[(info, output)])),
-        opset_import: vec![opset("", OPSET), opset(MICROSOFT, MICROSOFT_OPSET)],
+        opset_import: vec![
+            opset("", OPSET),
+            opset(MICROSOFT, MICROSOFT_OPSET),
+            opset(operators::DOMAIN, operators::VERSION),
+        ],
         metadata_props: Vec::new(),
     };
     Probe { bytes: file.encode_to_vec(), inputs, batch }

@@ -1,12 +1,14 @@
 //! Products in 8-bit integers: weights are quantised here, a scale for each output channel, activations by the graph when
-//! it runs, a scale for each tensor. Owns the rounding of weights and the nodes; leaves which products are quantised that
-//! way to `emitter`.
+//! it runs, a scale for each tensor or, by this project's own operators, for each token. Owns the rounding of weights and the nodes;
+//! leaves which products are quantised that way to `emitter`.
+
+use models::SwiGlu;
 
 use crate::Flavor;
 use crate::emitter::Emitter;
-use crate::graph::{MICROSOFT, Symbol, int_attribute};
+use crate::graph::{MICROSOFT, Symbol, float_attribute, int_attribute};
 use crate::parameter::Parameter;
-use crate::proto;
+use crate::{operators, proto};
 
 /// Fewest output channels of a weight that is quantised. Below lie the heads: they cost nothing, and what they get wrong
 /// no further step repairs.
@@ -32,20 +34,22 @@ pub(crate) fn project(
     start: usize,
     count: usize,
 ) -> Symbol {
-    let columns = weight.shape[1];
+    let [integers, scales] = constants(emitter, name, weight, start, count);
+    let mut row_shape = x.row_shape.clone();
+    *row_shape.last_mut().expect("a projection has an axis to project") = count;
     let mut graph = emitter.graph();
-    let integers = graph.int8_constant(format!("{name}_int8"), &[columns, count], || {
-        Quantized::of(&weight.transposed_rows(start, count), count).integers
-    });
-    let scales = graph.float_constant(format!("{name}_scale"), &[count], || {
-        Quantized::of(&weight.transposed_rows(start, count), count).scales
-    });
+    if emitter.flavor == Flavor::Kernels && x.row_shape.len() == 2 && kernels::Linear::fits(weight.shape[1], count) {
+        let inputs = [x.name.as_str(), &integers, &scales];
+        let name = graph.node(operators::DOMAIN, operators::LINEAR, &inputs, Vec::new());
+        graph.declare(&name, &row_shape);
+        return Symbol { name, row_shape };
+    }
     let x_parts = graph.node_with_outputs("", "DynamicQuantizeLinear", &[&x.name], Vec::new(), 3);
     let [x_integers, x_scale, x_zero_point] = x_parts.as_slice() else {
         unreachable!("three outputs were asked for");
     };
     let product = match emitter.flavor {
-        Flavor::Fused => {
+        Flavor::Fused | Flavor::Kernels => {
             let inputs = [x_integers.as_str(), &integers, x_scale, &scales, x_zero_point];
             graph.node(MICROSOFT, "MatMulIntegerToFloat", &inputs, Vec::new())
         }
@@ -56,9 +60,58 @@ pub(crate) fn project(
             graph.node("", "Mul", &[&sums, &scale], Vec::new())
         }
     };
-    let mut row_shape = x.row_shape.clone();
-    *row_shape.last_mut().expect("a projection has an axis to project") = count;
     Symbol { name: product, row_shape }
+}
+
+/// Names of the integers and of the scales of rows `start..start + count`.
+fn constants(emitter: &Emitter, name: &str, weight: &Parameter, start: usize, count: usize) -> [String; 2] {
+    let mut graph = emitter.graph();
+    let quantized = || Quantized::of(&weight.transposed_rows(start, count), count);
+    [
+        graph.int8_constant(format!("{name}_int8"), &[weight.shape[1], count], || quantized().integers),
+        graph.float_constant(format!("{name}_scale"), &[count], || quantized().scales),
+    ]
+}
+
+/// Which half of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// Over the tokens.
+    TokenMixing,
+    /// Over the channels.
+    ChannelMixing,
+}
+
+/// Half a block of `x` as one operator of this project, with the constants that its products would have by themselves;
+/// `None` where graphs of the flavor have no such operator or it does not take the sizes.
+pub(crate) fn mixing(
+    emitter: &Emitter,
+    half: Half,
+    x: &Symbol,
+    swiglu: &SwiGlu<Parameter>,
+    eps: f64,
+) -> Option<Symbol> {
+    let (gate_up, down) = (&swiglu.gate_up.weight, &swiglu.down);
+    let (inner, hidden_size) = (down.in_features, x.width());
+    let operator = match half {
+        Half::TokenMixing => operators::TOKEN_MIXING,
+        Half::ChannelMixing => operators::CHANNEL_MIXING,
+    };
+    let has_bias = swiglu.gate_up.bias.is_some() || down.bias.is_some();
+    if emitter.flavor != Flavor::Kernels || !kernels::SwiGlu::fits(hidden_size, inner) || has_bias {
+        return None;
+    }
+    let gate = constants(emitter, &format!("{}_gate_T", gate_up.name), gate_up, 0, inner);
+    let up = constants(emitter, &format!("{}_up_T", gate_up.name), gate_up, inner, inner);
+    let down = constants(emitter, &format!("{}_T", down.weight.name), &down.weight, 0, down.out_features);
+    let inputs: Vec<&str> =
+        std::iter::once(&x.name).chain(gate.iter().chain(&up).chain(&down)).map(String::as_str).collect();
+    let attributes = vec![float_attribute(operators::EPSILON, eps as f32)];
+    let mut graph = emitter.graph();
+    let name = graph.node(operators::DOMAIN, operator, &inputs, attributes);
+    // ONNX Runtime infers no shapes through operators that are not its own.
+    graph.declare(&name, &x.row_shape);
+    Some(Symbol { name, row_shape: x.row_shape.clone() })
 }
 
 /// A matrix in integers.

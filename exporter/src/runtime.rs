@@ -9,8 +9,8 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use crate::RuntimeError;
 use crate::providers::{CUDA_PROVIDER, RECORD_ASSIGNMENT, assigned_nodes};
+use crate::{RuntimeError, operators};
 
 /// Where set-up lays the library out, below the workspace.
 const NATIVE_FOLDER: &str = ".native/onnxruntime/lib";
@@ -72,6 +72,16 @@ impl Default for SessionOptions {
             provider: Provider::Cpu,
             spinning: true,
         }
+    }
+}
+
+impl SessionOptions {
+    /// How many threads share an operation, as far as is known before the session exists.
+    fn threads_at_work(&self) -> usize {
+        if self.threads > 0 && !self.shared_pool {
+            return self.threads;
+        }
+        std::thread::available_parallelism().map_or(1, usize::from)
     }
 }
 
@@ -160,6 +170,8 @@ fn builder(options: &SessionOptions) -> Result<SessionBuilder, RuntimeError> {
         .with_config_entry(RECORD_ASSIGNMENT, "1")
         .map_err(RuntimeError::session("record execution providers"))?;
     let builder = if options.shared_pool { builder } else { with_own_threads(builder, options)? };
+    let operators = operators::domain(options.threads_at_work()).map_err(RuntimeError::session("create operators"))?;
+    let builder = builder.with_operators(operators).map_err(RuntimeError::session("register operators"))?;
     match options.provider {
         Provider::Cpu => Ok(builder),
         Provider::Cuda { device } => with_cuda(builder, device),

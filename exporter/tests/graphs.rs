@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use common::{Case, case_names, slice_step};
 use exporter::runtime::{self, Optimization, SessionOptions};
@@ -223,6 +224,39 @@ fn quantised_graphs_multiply_integers_and_say_so() {
 }
 
 #[test]
+fn halves_of_blocks_are_operators_of_this_project_where_they_fit() {
+    let shipped = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped").join(name);
+    let mixes = [("ChannelMixing", 16), ("TokenMixing", 16)];
+    let attends = [("ChannelMixing", 16), ("Linear", 64)];
+    for (name, expected) in [("sudoku-9x9", mixes), ("maze-10x10", attends)] {
+        let checkpoint = Checkpoint::open(shipped(name)).unwrap();
+        let options = ExportOptions { flavor: Flavor::Kernels, precision: Precision::Int8, ..STEP };
+        let exported = export(&checkpoint, &options).unwrap();
+        let found: BTreeMap<_, _> = exported
+            .summary
+            .kernels
+            .iter()
+            .filter_map(|(kernel, &count)| Some((kernel.strip_prefix("kernels.")?, count)))
+            .collect();
+        assert_eq!(found, BTreeMap::from(expected), "{name}: {:?}", exported.summary.kernels);
+        assert!(!exported.summary.kernels.contains_key("com.microsoft.MatMulIntegerToFloat"), "{name}");
+        if Flavor::fastest(Precision::Int8) == Flavor::Kernels {
+            let mut session = runtime::open_bytes(&exported.bytes, &one_thread(Optimization::All)).unwrap();
+            assert_eq!(check::run_once(&mut session).unwrap().flavor, Flavor::Kernels);
+        } else {
+            let error = runtime::open_bytes(&exported.bytes, &one_thread(Optimization::All)).unwrap_err().to_string();
+            assert!(error.contains("AVX-512"), "{error}");
+        }
+    }
+    // Sizes that the kernels do not take stay with ONNX Runtime's own operator.
+    let small = Case::load("trm_att_rope_noemb");
+    let options = ExportOptions { flavor: Flavor::Kernels, precision: Precision::Int8, ..STEP };
+    let kernels = export(&small.checkpoint, &options).unwrap().summary.kernels;
+    assert!(kernels.contains_key("com.microsoft.MatMulIntegerToFloat"), "{kernels:?}");
+    assert!(!kernels.contains_key("kernels.ChannelMixing"), "{kernels:?}");
+}
+
+#[test]
 fn unfit_step_counts_are_refused() {
     let checkpoint = Case::load("trm_att_rope_noemb").checkpoint;
     for halt_steps in [0, 1025, usize::MAX] {
@@ -276,7 +310,7 @@ fn unfit_graphs_are_refused() {
     let options = one_thread(Optimization::None);
     let error = runtime::open_bytes(b"no graph at all", &options).unwrap_err().to_string();
     assert!(error.contains("cannot load the graph"), "{error}");
-    let error = runtime::open(std::path::Path::new("absent.onnx"), &options).unwrap_err().to_string();
+    let error = runtime::open(Path::new("absent.onnx"), &options).unwrap_err().to_string();
     assert!(error.contains("absent.onnx"), "{error}");
 
     let bytes = export(&Case::load("trm_att_rope_noemb").checkpoint, &STEP).unwrap().bytes;

@@ -87,7 +87,7 @@ pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions)
         vocab_size: manifest.dims.vocab_size,
     })?;
     let card = card(&checkpoint, precision)?;
-    let export = ExportOptions { graph: GraphKind::Step, flavor: Flavor::Fused, precision, logits: false };
+    let export = ExportOptions { graph: GraphKind::Step, flavor: Flavor::fastest(precision), precision, logits: false };
     let graph = exporter::export(&checkpoint, &export)?;
     let session = runtime::open_bytes(&graph.bytes, options)?;
     let metadata = metadata::read(&session)?;

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use datasets::maze::{self, MazeOptions};
+use datasets::maze::{self, MazeOptions, MinLength};
 use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes};
 use models::Checkpoint;
 use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
@@ -100,7 +100,7 @@ fn a_puzzle_from_the_paper_is_solved_and_verified() {
 #[test]
 fn the_maze_model_finds_shortest_paths() {
     const LEAST_VERIFIED: usize = 50;
-    let options = MazeOptions { size: 10, min_length: Some(3), ..MazeOptions::default() };
+    let options = MazeOptions { size: 10, min_length: Some(MinLength::Same(3)), ..MazeOptions::default() };
     let mazes = maze::held_out(&options, HELD_OUT).unwrap();
     let grids: Vec<String> = mazes.iter().map(|solved| solved.maze.to_grid()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

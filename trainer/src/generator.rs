@@ -82,7 +82,7 @@ impl Generator {
     pub fn validate(&self) -> Result<(), DatasetError> {
         match self {
             Self::Sudoku(options) => options.validate().map(|_| ()).map_err(DatasetError::from),
-            Self::Maze(options) => options.validate().map(|_| ()).map_err(DatasetError::from),
+            Self::Maze(options) => options.validate().map_err(DatasetError::from),
         }
     }
 
@@ -132,8 +132,7 @@ impl Generator {
             Self::Sudoku(options) => describe_sudoku(options),
             Self::Maze(MazeOptions { size, style, min_length, shortest_paths, seed }) => {
                 let style = style.map_or("mixed".to_owned(), |style| style.to_string());
-                let length =
-                    min_length.map_or("as hard as Maze-Hard".to_owned(), |length| format!("length {length} on"));
+                let length = min_length.map_or("as hard as Maze-Hard".to_owned(), |length| length.to_string());
                 format!("generated {size}x{size} mazes, {style}, {length}, {shortest_paths}, seed {seed}")
             }
         }

@@ -75,7 +75,7 @@ impl MazeRequest {
         }
     }
 
-    /// Least length of a hard maze: 111 on 30×30 (more than 110, as in Maze-Hard), growing with the side's 1.25th power.
+    /// Least length of a hard maze: 111 on 30×30 (more than 110, as in Maze-Hard), growing with the side's power of 1.5.
     pub fn hard_length(shape: MazeShape) -> usize {
         let scale = shape.side() as f64 / MazeShape::HARD.side() as f64;
         (HARD_LENGTH * scale.powf(LENGTH_EXPONENT)).round() as usize

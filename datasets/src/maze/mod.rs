@@ -17,4 +17,4 @@ pub use grid::{Cell, Maze, parse_cells};
 pub use layout::MazeStyle;
 pub use score::{MazeScore, score};
 pub use shape::MazeShape;
-pub use source::{MazeExamples, MazeOptions, MazeSource, generate, held_out, held_out_at};
+pub use source::{MazeExamples, MazeOptions, MazeSource, MinLength, generate, held_out, held_out_at};

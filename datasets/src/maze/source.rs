@@ -2,6 +2,8 @@
 //! Owns the options and which stream is for what; leaves numbering of batches to [`crate::endless`] and drawing to
 //! [`super::generator`].
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::generator::draw_maze;
@@ -23,11 +25,38 @@ pub struct MazeOptions {
     pub seed: u64,
     /// How walls are drawn; none draws a style for each maze.
     pub style: Option<MazeStyle>,
-    /// Least length of a shortest path, in cells between start and goal; none takes
-    /// [`MazeRequest::hard_length`].
-    pub min_length: Option<usize>,
+    /// Least length of a shortest path; none takes [`MazeRequest::hard_length`].
+    pub min_length: Option<MinLength>,
     /// How many shortest paths each maze shall have. Where there are several, the label is one of them.
     pub shortest_paths: ShortestPaths,
+}
+
+/// Least length of a shortest path, in cells between start and goal: `3`, or `[3, 21]` as configurations write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MinLength {
+    /// The same for all mazes.
+    Same(usize),
+    /// Drawn anew for each maze between the two, both included: a share of long paths among paths of all lengths.
+    Between(usize, usize),
+}
+
+impl MinLength {
+    fn bounds(self) -> (usize, usize) {
+        match self {
+            Self::Same(length) => (length, length),
+            Self::Between(least, most) => (least, most),
+        }
+    }
+}
+
+impl fmt::Display for MinLength {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Same(length) => write!(formatter, "length {length} on"),
+            Self::Between(least, most) => write!(formatter, "lengths {least} to {most} on"),
+        }
+    }
 }
 
 impl Default for MazeOptions {
@@ -44,28 +73,44 @@ impl Default for MazeOptions {
 }
 
 impl MazeOptions {
-    /// Checks every option and gives what each maze has to fulfil.
+    /// Checks every option.
     ///
     /// # Errors
     /// When no such maze can exist.
-    pub fn validate(&self) -> Result<MazeRequest, MazeError> {
+    pub fn validate(&self) -> Result<(), MazeError> {
+        self.request_of(self.min_lengths()?.1)?.validate()
+    }
+
+    /// Least and greatest of the least lengths.
+    fn min_lengths(&self) -> Result<(usize, usize), MazeError> {
+        let hard_length = MazeRequest::hard_length(MazeShape::from_side(self.size)?);
+        let (least, most) = self.min_length.map_or((hard_length, hard_length), MinLength::bounds);
+        if least > most {
+            let expected = "the lesser number first".to_owned();
+            return Err(MazeError::Option { name: "min_length", expected, found: format!("[{least}, {most}]") });
+        }
+        Ok((least, most))
+    }
+
+    fn request_of(&self, min_length: usize) -> Result<MazeRequest, MazeError> {
         let hard = MazeRequest::hard(MazeShape::from_side(self.size)?);
-        let request = MazeRequest {
-            style: self.style,
-            min_length: self.min_length.unwrap_or(hard.min_length),
-            shortest_paths: self.shortest_paths,
-            ..hard
-        };
-        request.validate()?;
-        Ok(request)
+        Ok(MazeRequest { style: self.style, min_length, shortest_paths: self.shortest_paths, ..hard })
+    }
+
+    fn draw(&self, purpose: Purpose, index: u64) -> Result<SolvedMaze, MazeError> {
+        let (least, most) = self.min_lengths()?;
+        let mut rng = purpose.stream(self.seed, self.size, index);
+        // A single length draws nothing: runs and held-out sets of earlier versions keep their mazes.
+        let min_length = if least == most { least } else { least + rng.below((most - least + 1) as u32) as usize };
+        draw_maze(&self.request_of(min_length)?, &mut rng)
     }
 }
 
 /// Draws training examples by number.
 #[derive(Debug, Clone)]
 pub struct MazeExamples {
-    request: MazeRequest,
-    seed: u64,
+    options: MazeOptions,
+    shape: MazeShape,
 }
 
 impl MazeSource {
@@ -74,14 +119,15 @@ impl MazeSource {
     /// # Errors
     /// When the options are invalid or `rank` is not below `world_size`.
     pub fn new(options: &MazeOptions, rank: usize, world_size: usize) -> Result<Self, DatasetError> {
-        let request = options.validate()?;
-        Self::of(MazeExamples { request, seed: options.seed }, rank, world_size)
+        options.validate()?;
+        let shape = MazeShape::from_side(options.size)?;
+        Self::of(MazeExamples { options: options.clone(), shape }, rank, world_size)
     }
 }
 
 impl DrawExample for MazeExamples {
     fn seq_len(&self) -> usize {
-        self.request.shape.cells()
+        self.shape.cells()
     }
 
     fn vocab_size(&self) -> usize {
@@ -89,7 +135,7 @@ impl DrawExample for MazeExamples {
     }
 
     fn draw(&mut self, index: u64) -> Result<DrawnExample, DatasetError> {
-        let solved = Purpose::Training.draw(&self.request, self.seed, index)?;
+        let solved = self.options.draw(Purpose::Training, index)?;
         let tokens = |cells: &[Cell]| cells.iter().map(|&cell| cell as u8).collect();
         Ok(DrawnExample { inputs: tokens(solved.maze.cells()), labels: tokens(&solved.answer()) })
     }
@@ -112,7 +158,8 @@ pub fn held_out(options: &MazeOptions, count: usize) -> Result<Vec<SolvedMaze>, 
 /// # Errors
 /// When the options are invalid.
 pub fn held_out_at(options: &MazeOptions, index: u64) -> Result<SolvedMaze, MazeError> {
-    Purpose::HeldOut.draw(&options.validate()?, options.seed, index)
+    options.validate()?;
+    options.draw(Purpose::HeldOut, index)
 }
 
 /// Maze number `index` of a seed: a pure function of its arguments, so that ranges can be drawn in parallel.
@@ -120,7 +167,7 @@ pub fn held_out_at(options: &MazeOptions, index: u64) -> Result<SolvedMaze, Maze
 /// # Errors
 /// When the request is impossible or `max_attempts` grids held no such maze.
 pub fn generate(request: &MazeRequest, seed: u64, index: u64) -> Result<SolvedMaze, MazeError> {
-    Purpose::Request.draw(request, seed, index)
+    draw_maze(request, &mut Purpose::Request.stream(seed, request.shape.side(), index))
 }
 
 /// What a stream is drawn for; streams of different purposes never meet, whatever their seeds.
@@ -135,12 +182,12 @@ enum Purpose {
 }
 
 impl Purpose {
-    fn draw(self, request: &MazeRequest, seed: u64, index: u64) -> Result<SolvedMaze, MazeError> {
+    fn stream(self, seed: u64, side: usize, index: u64) -> PuzzleRng {
         let tag = match self {
             Self::Training => b"training maze   ",
             Self::HeldOut => b"held-out maze   ",
             Self::Request => b"requested maze  ",
         };
-        draw_maze(request, &mut PuzzleRng::stream(tag, seed, request.shape.side(), index))
+        PuzzleRng::stream(tag, seed, side, index)
     }
 }

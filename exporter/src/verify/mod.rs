@@ -66,7 +66,8 @@ impl Backend {
         for (unrolled, precision) in [(false, Precision::Float32), (true, Precision::Float32), (false, Precision::Int8)]
         {
             // Portable first: it is the reference where libtorch is not there.
-            for flavor in [Flavor::Portable, Flavor::Fused] {
+            let own = (Flavor::fastest(precision) == Flavor::Kernels).then_some(Flavor::Kernels);
+            for flavor in [Flavor::Portable, Flavor::Fused].into_iter().chain(own) {
                 backends.push(Self::Onnx { unrolled, flavor, precision });
             }
         }

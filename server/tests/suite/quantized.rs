@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use datasets::sudoku::{GeneratorOptions, SudokuShape, held_out};
-use exporter::Precision;
 use exporter::runtime::{Provider, SessionOptions};
+use exporter::{Flavor, Precision};
 use serde_json::Value;
 use server::config::session_options;
 use server::engine::{Answer, Request};
@@ -35,6 +35,31 @@ fn the_shipped_model_gives_the_same_answers() {
     assert!(differing <= 1, "{differing} answers differ");
     // Equal to the last bit they would be those of the same graph.
     assert!(float.iter().zip(&quantised).any(|(float, quantised)| float.q.to_bits() != quantised.q.to_bits()));
+}
+
+#[test]
+fn neighbours_in_a_batch_and_threads_change_nothing() {
+    if Flavor::fastest(Precision::Int8) != Flavor::Kernels {
+        eprintln!("THIS TEST DID NOT RUN: without AVX-512 and VNNI a batch shares one scale of its activations");
+        return;
+    }
+    let directory = shipped_directory(None).unwrap().join("sudoku-9x9");
+    let options = GeneratorOptions::default();
+    let puzzles: Vec<Vec<i64>> =
+        held_out(&options, 9).unwrap().iter().map(|held_out| tokens_of(&held_out.puzzle)).collect();
+    let answers = |slots: usize, threads: usize| -> Vec<Answer> {
+        let session = SessionOptions { spinning: false, ..session_options(threads, None) };
+        let limits = EngineLimits::plain(slots, 64, 16);
+        let model = ServedModel::load_warm(&directory, Precision::Int8, &session, limits).unwrap();
+        let requests = puzzles.iter().map(|tokens| Request::new(tokens.clone())).collect();
+        model.engine.submit_all(requests).unwrap().into_iter().map(|pending| pending.wait().unwrap()).collect()
+    };
+    let alone = answers(1, 1);
+    for (slots, threads) in [(4, 1), (1, 2), (8, 2)] {
+        for (index, (alone, other)) in alone.iter().zip(answers(slots, threads)).enumerate() {
+            assert_eq!((&alone.tokens, alone.steps), (&other.tokens, other.steps), "{index}, {slots} slots");
+        }
+    }
 }
 
 #[test]
