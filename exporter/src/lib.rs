@@ -117,7 +117,8 @@ impl Precision {
 /// What the weights of a graph may be quantised to: the choices of `--quantize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Quantization {
-    /// 8-bit integers: twice as fast and a quarter of the size on processors with instructions for them (VNNI on x86).
+    /// 8-bit integers: a quarter of the size, and two to five times as fast on processors with instructions for them
+    /// (VNNI on x86).
     Int8,
 }
 
