@@ -72,7 +72,9 @@ trait Weights: Sized + Send + Sync + 'static {
     fn pack(matrices: &[Matrix<'_>]) -> Result<Self, ShapeError>;
 
     /// Channels of the result for so many of `x`.
-    fn outputs_for(&self, inputs: usize) -> usize;
+    fn outputs_for(&self, inputs: usize) -> usize {
+        inputs
+    }
 
     /// Computes `out`, `[batch, tokens, outputs]`.
     fn run(&self, call: &Call<'_>, out: &mut [f32]) -> ort::Result<()>;
@@ -111,10 +113,6 @@ impl Weights for ChannelMixing {
         Self::new(&swiglu(matrices))
     }
 
-    fn outputs_for(&self, inputs: usize) -> usize {
-        inputs
-    }
-
     fn run(&self, call: &Call<'_>, out: &mut [f32]) -> ort::Result<()> {
         check("hidden_size", self.width(), call.shape[2])?;
         let epsilon = call.epsilon;
@@ -129,10 +127,6 @@ impl Weights for TokenMixing {
 
     fn pack(matrices: &[Matrix<'_>]) -> Result<Self, ShapeError> {
         Self::new(&swiglu(matrices))
-    }
-
-    fn outputs_for(&self, inputs: usize) -> usize {
-        inputs
     }
 
     fn run(&self, call: &Call<'_>, out: &mut [f32]) -> ort::Result<()> {

@@ -96,7 +96,7 @@ fn a_puzzle_from_the_paper_is_solved_and_verified() {
     }
 }
 
-/// Of mazes with starts and goals at any distance, with the policy of the manifest.
+/// Of mazes with starts and goals at any distance, by the first chain of thought alone.
 #[test]
 fn the_maze_model_finds_shortest_paths() {
     const LEAST_VERIFIED: usize = 50;
