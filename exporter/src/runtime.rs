@@ -126,7 +126,7 @@ pub fn check(options: &SessionOptions) -> Result<(), RuntimeError> {
 /// # Errors
 /// When ONNX Runtime is missing, lacks the provider, or rejects the graph.
 pub fn open(path: &Path, options: &SessionOptions) -> Result<Session, RuntimeError> {
-    let session = builder(options)?.commit_from_file(path);
+    let session = commit(builder(options)?, |builder| builder.commit_from_file(path));
     in_place(session.map_err(RuntimeError::session(format!("load {}", path.display())))?, options)
 }
 
@@ -135,8 +135,27 @@ pub fn open(path: &Path, options: &SessionOptions) -> Result<Session, RuntimeErr
 /// # Errors
 /// When ONNX Runtime is missing, lacks the provider, or rejects the graph.
 pub fn open_bytes(bytes: &[u8], options: &SessionOptions) -> Result<Session, RuntimeError> {
-    let session = builder(options)?.commit_from_memory(bytes).map_err(RuntimeError::session("load the graph"))?;
-    in_place(session, options)
+    let session = commit(builder(options)?, |builder| builder.commit_from_memory(bytes));
+    in_place(session.map_err(RuntimeError::session("load the graph"))?, options)
+}
+
+/// Whether a session of this process has been opened.
+static DOMAIN_IS_KNOWN: Mutex<bool> = Mutex::new(false);
+
+/// Opens a session, the first one alone: it enters the operators' domain in ONNX Runtime's table of the process, which
+/// looks whether the domain is there and adds it in two steps, so that of two first sessions at a time one fails.
+fn commit(
+    mut builder: SessionBuilder,
+    open: impl FnOnce(&mut SessionBuilder) -> ort::Result<Session>,
+) -> ort::Result<Session> {
+    let mut known = DOMAIN_IS_KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if *known {
+        drop(known);
+        return open(&mut builder);
+    }
+    let session = open(&mut builder)?;
+    *known = true;
+    Ok(session)
 }
 
 /// The session, if it computes where it was told to. ONNX Runtime gives the processor whatever its other providers have
