@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -37,4 +37,9 @@ async fn exchange(address: SocketAddr, request: Request<impl Into<Bytes>>) -> Re
     let body = body.collect().await.context("the body broke off")?.to_bytes();
     driver.abort();
     Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
+}
+
+/// Whether a connection was refused or broke, in contrast to a wrong answer.
+pub(crate) fn is_transport(error: &Error) -> bool {
+    error.chain().any(|cause| cause.is::<std::io::Error>() || cause.is::<hyper::Error>())
 }

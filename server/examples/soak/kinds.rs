@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use datasets::maze::Maze;
 use datasets::sudoku::{Board, GeneratorOptions, held_out};
 use hyper::{Request, header};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{self, Reply};
+use crate::mazes;
 
 /// A kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,6 +32,10 @@ pub(crate) enum Kind {
     Animation,
     /// More steps, copies and noise than the default.
     Deep,
+    /// A maze as text.
+    Maze,
+    /// A maze as a picture.
+    MazePicture,
     /// Goes away before the answer.
     Vanishing,
     /// Goes away in the middle of a stream.
@@ -59,6 +65,10 @@ pub(crate) enum Outcome {
     Refused,
     /// It went away or was cut off, as it should be.
     Gone,
+    /// Its connection was refused or broke, which is right while a server is dead and at no other time.
+    CutOff(String),
+    /// 503 of a server that is still loading, which is right after a server died and at no other time.
+    Loading,
     /// A promise was broken.
     Broken(String),
 }
@@ -66,17 +76,20 @@ pub(crate) enum Outcome {
 /// An endless supply of puzzles, no two alike within hours.
 pub(crate) struct Puzzles {
     boards: Vec<Board>,
+    mazes: Vec<Maze>,
     next: AtomicUsize,
 }
 
 /// Share of each kind in a thousand requests, and puzzles that it means to have solved.
-const MIX: [(Kind, u64, usize); 14] = [
-    (Kind::Puzzle, 520, 1),
+const MIX: [(Kind, u64, usize); 16] = [
+    (Kind::Puzzle, 440, 1),
     (Kind::Batch, 60, BATCH),
     (Kind::Stream, 80, 1),
     (Kind::Picture, 30, 1),
     (Kind::Animation, 20, 1),
     (Kind::Deep, 20, 1),
+    (Kind::Maze, 50, 1),
+    (Kind::MazePicture, 30, 1),
     (Kind::Vanishing, 80, 1),
     (Kind::VanishingStream, 20, 1),
     (Kind::Hurried, 30, 1),
@@ -88,16 +101,21 @@ const MIX: [(Kind, u64, usize); 14] = [
 ];
 const BATCH: usize = 8;
 const PUZZLES: usize = 20_000;
+const MAZES: usize = 2_000;
 
 impl Puzzles {
     pub(crate) fn new(seed: u64) -> Result<Self> {
         let options = GeneratorOptions { seed, extra_clues: (0, 20), ..GeneratorOptions::default() };
         let boards = held_out(&options, PUZZLES)?.into_iter().map(|drawn| drawn.puzzle).collect();
-        Ok(Self { boards, next: AtomicUsize::new(0) })
+        Ok(Self { boards, mazes: mazes::held_out_mazes(seed, MAZES)?, next: AtomicUsize::new(0) })
     }
 
     fn take(&self) -> &Board {
         &self.boards[self.next.fetch_add(1, Ordering::Relaxed) % self.boards.len()]
+    }
+
+    fn take_maze(&self) -> &Maze {
+        &self.mazes[self.next.fetch_add(1, Ordering::Relaxed) % self.mazes.len()]
     }
 }
 
@@ -129,7 +147,10 @@ pub(crate) fn mean_puzzles() -> f64 {
 
 /// Plays one client to its end.
 pub(crate) async fn run(kind: Kind, address: SocketAddr, puzzles: &Puzzles) -> Outcome {
-    play(kind, address, puzzles).await.unwrap_or_else(|error| Outcome::Broken(format!("{kind:?}: {error:#}")))
+    play(kind, address, puzzles).await.unwrap_or_else(|error| {
+        let what = format!("{kind:?}: {error:#}");
+        if client::is_transport(&error) { Outcome::CutOff(what) } else { Outcome::Broken(what) }
+    })
 }
 
 async fn play(kind: Kind, address: SocketAddr, puzzles: &Puzzles) -> Result<Outcome> {
@@ -139,6 +160,8 @@ async fn play(kind: Kind, address: SocketAddr, puzzles: &Puzzles) -> Result<Outc
             let options = json!({ "max_steps": 32, "augmentations": 4, "rollouts": 2, "sigma": 0.2, "depth": 48 });
             solve(address, puzzles.take(), options).await
         }
+        Kind::Maze => mazes::as_text(address, puzzles.take_maze()).await,
+        Kind::MazePicture => mazes::as_picture(address, puzzles.take_maze()).await,
         Kind::Hurried => hurried(address, puzzles.take()).await,
         Kind::Batch => batch(address, puzzles).await,
         Kind::Stream => stream(address, puzzles.take()).await,
@@ -174,7 +197,7 @@ async fn solve(address: SocketAddr, puzzle: &Board, mut body: Value) -> Result<O
 async fn hurried(address: SocketAddr, puzzle: &Board) -> Result<Outcome> {
     let reply = client::send(address, post(&json!({ "puzzle": puzzle.to_string(), "deadline_ms": 100 }))?).await?;
     if reply.status == 504 {
-        let problem: Value = serde_json::from_slice(&reply.body)?;
+        let problem = problem(&reply)?;
         ensure!(problem["type"].as_str().is_some_and(|kind| kind.ends_with(":timeout")), "504 with {problem}");
         return Ok(Outcome::Refused);
     }
@@ -250,7 +273,7 @@ async fn refused(address: SocketAddr, body: &str, expected: u16) -> Result<Outco
         return Ok(outcome);
     }
     ensure!(reply.status == expected, "status {} where {expected} was due", reply.status);
-    is_problem(&reply)?;
+    problem(&reply)?;
     Ok(Outcome::Refused)
 }
 
@@ -278,6 +301,9 @@ async fn slow(address: SocketAddr, begin: &str, more: &str) -> Result<Outcome> {
             read = socket.read(&mut buffer) => {
                 let read = read.unwrap_or(0);
                 let head = String::from_utf8_lossy(&buffer[..read]);
+                if head.starts_with("HTTP/1.1 503") {
+                    return Ok(Outcome::Loading);
+                }
                 let is_fine = read == 0 || ["408", "429"].iter().any(|status| head.contains(status));
                 ensure!(is_fine, "a slow client got {head:?}");
                 return Ok(Outcome::Gone);
@@ -305,8 +331,8 @@ fn check(puzzle: &Board, answer: &Value) -> Result<bool> {
     Ok(true)
 }
 
-/// `None` for 200; 429 with `Retry-After` is an outcome, everything else a broken promise.
-fn overloaded(reply: &Reply) -> Result<Option<Outcome>> {
+/// `None` for 200; 429 and 503 `loading`, both with `Retry-After`, are outcomes, everything else is a broken promise.
+pub(crate) fn overloaded(reply: &Reply) -> Result<Option<Outcome>> {
     match overloaded_status(reply)? {
         None if reply.status == 200 => Ok(None),
         None => bail!("status {}: {}", reply.status, String::from_utf8_lossy(&reply.body)),
@@ -315,19 +341,23 @@ fn overloaded(reply: &Reply) -> Result<Option<Outcome>> {
 }
 
 fn overloaded_status(reply: &Reply) -> Result<Option<Outcome>> {
-    if reply.status != 429 {
+    if ![429, 503].contains(&reply.status) {
         return Ok(None);
     }
-    let seconds = reply.headers.get(header::RETRY_AFTER).context("429 without Retry-After")?.to_str()?;
+    let problem = problem(reply)?;
+    if reply.status == 503 {
+        ensure!(problem["type"].as_str().is_some_and(|kind| kind.ends_with(":loading")), "503 with {problem}");
+    }
+    let seconds = reply.headers.get(header::RETRY_AFTER).context("no Retry-After")?.to_str()?;
     ensure!(seconds.parse::<u64>().is_ok_and(|seconds| seconds >= 1), "Retry-After: {seconds}");
-    is_problem(reply)?;
-    Ok(Some(Outcome::Overloaded))
+    Ok(Some(if reply.status == 429 { Outcome::Overloaded } else { Outcome::Loading }))
 }
 
-fn is_problem(reply: &Reply) -> Result<()> {
+/// The body of an answer that is an error.
+fn problem(reply: &Reply) -> Result<Value> {
     let content_type = reply.headers.get(header::CONTENT_TYPE).context("no content type")?;
     ensure!(content_type == "application/problem+json", "{content_type:?}");
     let problem: Value = serde_json::from_slice(&reply.body)?;
     ensure!(problem["status"] == reply.status, "{problem}");
-    Ok(())
+    Ok(problem)
 }

@@ -2,13 +2,18 @@
 //! `cargo run --release -p server --example soak -- --minutes 30 [--overload 2] [--report soak.json] [-- SERVER FLAGS]`.
 //!
 //! Starts the release build of `server` on a free port, measures its capacity with well-behaved clients, then sends
-//! valid puzzles, batches, streams, pictures, malformed and huge bodies, slow and vanishing clients at random moments.
-//! Ends with an error when a status was not the one to expect, an answer was lost, doubled or another puzzle's, or
-//! memory grew. Owns the phases and the verdict; `client` speaks HTTP, `kinds` knows what to send and to expect.
+//! valid puzzles, batches, streams, pictures, malformed and huge bodies, slow and vanishing clients at random moments; then
+//! the same load again to servers that are replaced as a rolling update does it and killed with SIGKILL, in turns.
+//! Ends with an error when a status was not the one to expect, an answer was lost, doubled or another puzzle's, a
+//! connection broke while no server was dead, or memory grew. Owns the phases and the verdict; `client` speaks HTTP,
+//! `kinds` and `mazes` know what to send and to expect, `load` when, `restarts` replaces servers.
 
 mod client;
 mod kinds;
+mod load;
+mod mazes;
 mod report;
+mod restarts;
 mod target;
 
 use std::path::PathBuf;
@@ -18,14 +23,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-use rand_distr::{Distribution, Exp};
-use tokio::sync::Semaphore;
 
 use kinds::{Kind, Outcome, Puzzles};
+use load::{Load, Service};
 use report::{Report, Tally};
-use target::Target;
+use target::{ANY_PORT, Target};
 
 /// Soaks the server in mixed load.
 #[derive(Debug, Parser)]
@@ -33,6 +35,9 @@ struct Args {
     /// Length of the mixed phase.
     #[arg(long, default_value_t = 30.0)]
     minutes: f64,
+    /// Length of the phase in which servers are replaced and killed; 0 leaves it out.
+    #[arg(long, default_value_t = 5.0)]
+    restart_minutes: f64,
     /// Arriving puzzles per second, as a multiple of the measured capacity.
     #[arg(long, default_value_t = 2.0)]
     overload: f64,
@@ -55,8 +60,6 @@ struct Args {
 
 /// Clients of the capacity phase.
 const CLIENTS: usize = 64;
-/// Requests in flight beyond which none is sent: this machine's sockets, not the server's limit.
-const MOST_IN_FLIGHT: usize = 4000;
 /// Between two looks at the server's memory.
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 /// Growth of memory after minute 5 that is still called flat.
@@ -65,25 +68,42 @@ const FLAT: f64 = 1.1;
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let target = Target::start(args.server.clone(), &args.flags).await?;
+    let target = Target::start(args.server.clone(), ANY_PORT, &args.flags).await?;
     let puzzles = Arc::new(Puzzles::new(args.seed)?);
     println!("server   pid {} on {}", target.pid(), target.address);
 
     let capacity = capacity(&target, &puzzles, Duration::from_secs(args.capacity_seconds)).await?;
     println!("capacity {capacity:.1} puzzles/s with {CLIENTS} clients that wait for their answers");
+    let load = |minutes: f64| Load {
+        puzzles: puzzles.clone(),
+        seed: args.seed,
+        puzzles_per_second: args.overload * capacity,
+        length: Duration::from_secs_f64(minutes * 60.0),
+    };
     let tally = Arc::new(Tally::default());
-    let started = Instant::now();
-    let length = Duration::from_secs_f64(args.minutes * 60.0);
     let done = Arc::new(AtomicBool::new(false));
-    let memory = tokio::spawn(watch_memory(target.pid(), done.clone(), started));
-    let skipped = mixed_load(&args, &target, &puzzles, &tally, capacity, started, length).await?;
+    let memory = tokio::spawn(watch_memory(target.pid(), done.clone(), Instant::now()));
+    let not_sent = load(args.minutes).send(&Arc::new(Service::new(target.address)), &tally).await?;
     done.store(true, Ordering::Relaxed);
     let memory = memory.await.context("the memory's watcher broke")?;
 
-    let counters = target.counters().await?;
-    let drained = target.stop().await?;
-    let report = Report::new(&args_line(), capacity, args.overload, &tally, skipped, memory, counters, drained);
+    let mut report = Report {
+        arguments: args_line(),
+        capacity,
+        overload: args.overload,
+        not_sent,
+        kinds: tally.by_kind(),
+        memory,
+        counters: target.counters().await?,
+        drain_seconds: target.stop().await?.as_secs_f64(),
+        restarts: None,
+    };
     println!("{}", report.to_table());
+    if args.restart_minutes > 0.0 {
+        let restarts = restarts::run(args.server.clone(), &args.flags, load(args.restart_minutes)).await?;
+        println!("{}", report::restarts_table(&restarts));
+        report.restarts = Some(restarts);
+    }
     if let Some(path) = &args.report {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?).with_context(|| path.display().to_string())?;
     }
@@ -113,45 +133,6 @@ async fn capacity(target: &Target, puzzles: &Arc<Puzzles>, time: Duration) -> Re
         client.await.context("a client broke")??;
     }
     Ok(answered.load(Ordering::Relaxed) as f64 / time.as_secs_f64())
-}
-
-/// Sends until `length` is over and waits for whatever is in flight. Gives how many requests were not sent because too
-/// many were in flight.
-async fn mixed_load(
-    args: &Args,
-    target: &Target,
-    puzzles: &Arc<Puzzles>,
-    tally: &Arc<Tally>,
-    capacity: f64,
-    started: Instant,
-    length: Duration,
-) -> Result<usize> {
-    let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
-    let rate = args.overload * capacity / kinds::mean_puzzles();
-    println!("load     {rate:.1} requests/s, {:.1} puzzles/s, for {:.1} min", args.overload * capacity, args.minutes);
-    let between = Exp::new(rate).context("the server has answered nothing")?;
-    let in_flight = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
-    let (mut next, mut skipped) = (started, 0);
-    while started.elapsed() < length {
-        next += Duration::from_secs_f64(between.sample(&mut rng));
-        tokio::time::sleep_until(next.into()).await;
-        let kind = Kind::draw(rng.next_u64());
-        let Ok(permit) = in_flight.clone().try_acquire_owned() else {
-            skipped += 1;
-            continue;
-        };
-        let (address, puzzles, tally) = (target.address, puzzles.clone(), tally.clone());
-        tokio::spawn(async move {
-            let sent = Instant::now();
-            let outcome = kinds::run(kind, address, &puzzles).await;
-            tally.add(kind, outcome, sent.elapsed());
-            drop(permit);
-        });
-    }
-    let all = u32::try_from(MOST_IN_FLIGHT)?;
-    let waited = tokio::time::timeout(Duration::from_mins(2), in_flight.acquire_many(all)).await;
-    waited.context("requests were still open two minutes after the last was sent")??.forget();
-    Ok(skipped)
 }
 
 /// Resident bytes of the server at every look.

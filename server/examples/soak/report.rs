@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::kinds::{Kind, Outcome};
+use crate::restarts::Restarts;
 
 /// Outcomes by kind, filled by all clients.
 #[derive(Default)]
@@ -24,6 +25,8 @@ struct Counts {
     overloaded: usize,
     refused: usize,
     gone: usize,
+    cut_off: usize,
+    loading: usize,
     broken: Vec<String>,
     #[serde(skip)]
     answer_ms: Vec<f64>,
@@ -39,21 +42,24 @@ pub(crate) struct MemorySample {
 /// Everything.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    arguments: String,
+    pub(crate) arguments: String,
     /// Puzzles per second.
-    capacity: f64,
-    overload: f64,
-    not_sent: usize,
-    kinds: Vec<KindReport>,
-    memory: Vec<MemorySample>,
+    pub(crate) capacity: f64,
+    pub(crate) overload: f64,
+    pub(crate) not_sent: usize,
+    pub(crate) kinds: Vec<KindReport>,
+    pub(crate) memory: Vec<MemorySample>,
     /// Counters of every engine at the end.
-    counters: Value,
+    pub(crate) counters: Value,
     /// From SIGTERM to the end.
-    drain_seconds: f64,
+    pub(crate) drain_seconds: f64,
+    /// The second phase.
+    pub(crate) restarts: Option<Restarts>,
 }
 
+/// How the clients of one kind fared.
 #[derive(Debug, Serialize)]
-struct KindReport {
+pub(crate) struct KindReport {
     kind: Kind,
     #[serde(flatten)]
     counts: Counts,
@@ -76,66 +82,37 @@ impl Tally {
             Outcome::Overloaded => counts.overloaded += 1,
             Outcome::Refused => counts.refused += 1,
             Outcome::Gone => counts.gone += 1,
+            Outcome::CutOff(_) => counts.cut_off += 1,
+            Outcome::Loading => counts.loading += 1,
             Outcome::Broken(what) => counts.broken.push(what),
         }
     }
-}
 
-impl Report {
-    #[expect(clippy::too_many_arguments, reason = "one field each")]
-    pub(crate) fn new(
-        arguments: &str,
-        capacity: f64,
-        overload: f64,
-        tally: &Tally,
-        not_sent: usize,
-        memory: Vec<MemorySample>,
-        counters: Value,
-        drained: Duration,
-    ) -> Self {
-        let all = tally.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn by_kind(&self) -> Vec<KindReport> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kinds = Kind::all().map(|kind| {
             let mut counts = all.get(&kind).cloned().unwrap_or_default();
             counts.answer_ms.sort_by(f64::total_cmp);
             let (p50_ms, p99_ms) = (percentile(&counts.answer_ms, 0.5), percentile(&counts.answer_ms, 0.99));
             KindReport { kind, counts, p50_ms, p99_ms }
         });
-        Self {
-            arguments: arguments.to_owned(),
-            capacity,
-            overload,
-            not_sent,
-            kinds: kinds.collect(),
-            memory,
-            counters,
-            drain_seconds: drained.as_secs_f64(),
-        }
+        kinds.collect()
     }
+}
 
+impl Report {
     pub(crate) fn to_table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN);
-        table.set_header([
-            "client", "sent", "answered", "puzzles", "verified", "429", "refused", "gone", "broken", "p50 ms", "p99 ms",
-        ]);
-        for KindReport { kind, counts, p50_ms, p99_ms } in &self.kinds {
-            let counted = [counts.sent, counts.answered, counts.puzzles, counts.verified, counts.overloaded];
-            let ended = [counts.refused, counts.gone, counts.broken.len()];
-            let mut row = vec![format!("{kind:?}")];
-            row.extend(counted.iter().chain(&ended).map(ToString::to_string));
-            row.extend([p50_ms, p99_ms].map(|ms| if counts.answered > 0 { format!("{ms:.0}") } else { "–".into() }));
-            table.add_row(row);
-        }
         let megabytes =
             |sample: &MemorySample| format!("{:.0} MB at {:.0} s", sample.bytes as f64 / 1e6, sample.seconds);
         let memory: Vec<String> = self.memory.iter().step_by(30).chain(self.memory.last()).map(megabytes).collect();
-        format!("{table}\nmemory   {}\ndrained  in {:.1} s", memory.join(", "), self.drain_seconds)
+        format!("{}\nmemory   {}\ndrained  in {:.1} s", table(&self.kinds), memory.join(", "), self.drain_seconds)
     }
 
     /// What did not hold, in words.
     pub(crate) fn broken_promises(&self, flat: f64) -> Vec<String> {
-        let mut broken: Vec<String> =
-            self.kinds.iter().flat_map(|kind| kind.counts.broken.iter().take(5).cloned()).collect();
+        let restarted = self.restarts.iter().flat_map(|restarts| &restarts.kinds);
+        let kinds = self.kinds.iter().chain(restarted);
+        let mut broken: Vec<String> = kinds.flat_map(|kind| kind.counts.broken.iter().take(5).cloned()).collect();
         if let Some((early, late)) = self.memory_growth()
             && late as f64 > flat * early as f64
         {
@@ -159,6 +136,37 @@ impl Report {
         let early = self.memory.iter().find(|sample| sample.seconds >= 300.0)?;
         Some((early.bytes, self.memory.last()?.bytes))
     }
+}
+
+/// The second phase in a table.
+pub(crate) fn restarts_table(restarts: &Restarts) -> String {
+    let seconds = |all: &[f64]| all.iter().map(|one| format!("{one:.1}")).collect::<Vec<_>>().join(", ");
+    format!(
+        "{}\nreplaced {} servers; drained in {} s\nkilled   {} servers; the next one was ready after {} s",
+        table(&restarts.kinds),
+        restarts.drain_seconds.len(),
+        seconds(&restarts.drain_seconds),
+        restarts.outage_seconds.len(),
+        seconds(&restarts.outage_seconds),
+    )
+}
+
+fn table(kinds: &[KindReport]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header([
+        "client", "sent", "answered", "puzzles", "verified", "429", "refused", "gone", "cut off", "loading", "broken",
+        "p50 ms", "p99 ms",
+    ]);
+    for KindReport { kind, counts, p50_ms, p99_ms } in kinds {
+        let counted = [counts.sent, counts.answered, counts.puzzles, counts.verified, counts.overloaded];
+        let ended = [counts.refused, counts.gone, counts.cut_off, counts.loading, counts.broken.len()];
+        let mut row = vec![format!("{kind:?}")];
+        row.extend(counted.iter().chain(&ended).map(ToString::to_string));
+        row.extend([p50_ms, p99_ms].map(|ms| if counts.answered > 0 { format!("{ms:.0}") } else { "–".into() }));
+        table.add_row(row);
+    }
+    table
 }
 
 fn percentile(sorted: &[f64], quantile: f64) -> f64 {

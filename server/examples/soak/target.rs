@@ -1,6 +1,6 @@
-//! The server under load: started on a free port, watched, stopped by SIGTERM.
+//! The server under load: started on a port, watched, stopped by SIGTERM or killed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use hyper::Request;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::client;
 
@@ -18,17 +19,22 @@ pub(crate) struct Target {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     child: Child,
+    /// Ends with the log: whether it said that every accepted request has its answer.
+    log: JoinHandle<bool>,
 }
+
+/// Any free port.
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Target {
     /// Starts the server and returns when it is ready.
-    pub(crate) async fn start(program: Option<PathBuf>, flags: &[String]) -> Result<Self> {
+    pub(crate) async fn start(program: Option<PathBuf>, bind: SocketAddr, flags: &[String]) -> Result<Self> {
         let program = match program {
             Some(program) => program,
             None => beside_this_program()?,
         };
         let mut child = Command::new(&program)
-            .args(["--bind", "127.0.0.1:0"])
+            .args(["--bind", &bind.to_string()])
             .args(flags)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -43,9 +49,15 @@ impl Target {
                 break address.parse().with_context(|| format!("no address in {line:?}"))?;
             }
         };
-        // Nobody reads the log on; a full pipe would stop the server.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let target = Self { address, child };
+        // Read to its end in any case: a full pipe would stop the server.
+        let log = tokio::spawn(async move {
+            let mut all_answered = false;
+            while let Ok(Some(line)) = lines.next_line().await {
+                all_answered |= line.contains("every accepted request has its answer");
+            }
+            all_answered
+        });
+        let target = Self { address, child, log };
         target.wait_until_ready().await?;
         Ok(target)
     }
@@ -63,7 +75,12 @@ impl Target {
         Ok(Value::Object(named.collect()))
     }
 
-    /// Sends SIGTERM and waits for the end: how long it took.
+    /// Kills it with SIGKILL.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        self.child.kill().await.context("SIGKILL could not be sent")
+    }
+
+    /// Sends SIGTERM and waits for the end: how long it took. An error when accepted requests were cut off.
     pub(crate) async fn stop(mut self) -> Result<Duration> {
         let started = std::time::Instant::now();
         let status = Command::new("kill").arg(self.pid().to_string()).status().await.context("kill")?;
@@ -71,6 +88,7 @@ impl Target {
         let ended = tokio::time::timeout(Duration::from_mins(1), self.child.wait()).await;
         let status = ended.context("the server did not end within a minute of SIGTERM")??;
         ensure!(status.success(), "the server ended with {status}");
+        ensure!(self.log.await.context("the log's reader broke")?, "the server cut off requests that it had accepted");
         Ok(started.elapsed())
     }
 

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Policy, Restarts};
 
-/// Verified accuracy that the cheapest candidate may fall short of the best one by.
-pub const TOLERANCE: f64 = 0.001;
+/// What a puzzle that stays unsolved costs, in steps. A twentieth of a point of accuracy is then worth half a step more
+/// on average: further chains run only where the earlier ones have failed, so accuracy is cheap, but not at any price.
+pub const UNSOLVED_STEPS: f64 = 1000.0;
 /// The rule in words.
-pub const RULE: &str = "fewest mean steps among the candidates within 0.1 points of the best verified accuracy";
-/// Steps of the last resort, on the puzzle as it is, unless the model is not safe so deep.
-const DEPTH: usize = 64;
-/// Steps of a chain that is tried alone.
-const DEPTH_ALONE: usize = 128;
+pub const RULE: &str = "fewest mean steps, a puzzle that stays unsolved counted as 1000 steps";
+/// Steps of a chain that is tried alone, and of the last resort on the puzzle as it is, unless the model is not safe so
+/// deep.
+const DEPTH: usize = 128;
 
 /// A policy and what it was measured to be worth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,13 @@ pub struct Candidate {
     pub verified: Share,
     /// Supervision steps per puzzle, of all chains.
     pub mean_steps: f64,
+}
+
+impl Candidate {
+    /// Steps per puzzle, [`UNSOLVED_STEPS`] more for each that stays unsolved.
+    fn cost(&self) -> f64 {
+        self.mean_steps + UNSOLVED_STEPS * (1.0 - self.verified.accuracy)
+    }
 }
 
 /// The outcome of a choice.
@@ -39,25 +46,24 @@ pub struct Choice {
 }
 
 /// Policies worth measuring for a model that was trained with `halt_max_steps` and can think for `safe_max_steps`: the
-/// first chain alone, copies with and without noise, rollouts, in two, three, four and all eighths of the
-/// steps.
+/// first chain alone, copies with and without noise, rollouts, in two, four and all eighths of the steps.
 pub fn candidates(halt_max_steps: usize, safe_max_steps: usize) -> Vec<Policy> {
     let none = Restarts::NONE;
     let copies = |augmentations, sigma, noise| Restarts { augmentations, sigma, noise, ..none };
     let rollouts = |rollouts, sigma, noise| Restarts { rollouts, sigma, noise, ..none };
     let further = [
         copies(8, 0.0, NoiseTarget::Latent),
-        copies(16, 0.0, NoiseTarget::Latent),
-        copies(8, 0.1, NoiseTarget::Latent),
-        copies(8, 0.25, NoiseTarget::Latent),
+        copies(32, 0.0, NoiseTarget::Latent),
+        copies(32, 0.1, NoiseTarget::Latent),
         copies(8, 0.25, NoiseTarget::Answer),
         copies(16, 0.25, NoiseTarget::Answer),
+        copies(32, 0.25, NoiseTarget::Answer),
         rollouts(8, 0.25, NoiseTarget::Latent),
         rollouts(8, 0.25, NoiseTarget::All),
     ];
     let mut policies =
-        vec![Policy::plain(halt_max_steps), Policy::plain(DEPTH_ALONE.min(safe_max_steps).max(halt_max_steps))];
-    for eighths in [2, 3, 4, 8] {
+        vec![Policy::plain(halt_max_steps), Policy::plain(DEPTH.min(safe_max_steps).max(halt_max_steps))];
+    for eighths in [2, 4, 8] {
         let max_steps = (halt_max_steps * eighths).div_ceil(8);
         let depth = DEPTH.min(safe_max_steps).max(max_steps);
         policies.extend(
@@ -74,14 +80,10 @@ pub fn candidates(halt_max_steps: usize, safe_max_steps: usize) -> Vec<Policy> {
     distinct
 }
 
-/// The candidate with the fewest mean steps among those within [`TOLERANCE`] of the best verified accuracy; of equal
-/// ones the first. `None` without candidates.
+/// The candidate that [`RULE`] prefers; of equal ones the first. `None` without candidates.
 pub fn choose(candidates: &[Candidate]) -> Option<usize> {
-    let best = candidates.iter().map(|candidate| candidate.verified.accuracy).fold(0.0, f64::max);
-    // A hair more, so that 0.1 points are not lost to rounding.
-    let good = |candidate: &Candidate| candidate.verified.accuracy + TOLERANCE + 1e-9 >= best;
-    let good = candidates.iter().enumerate().filter(|(_, candidate)| good(candidate));
-    good.min_by(|left, right| left.1.mean_steps.total_cmp(&right.1.mean_steps)).map(|(index, _)| index)
+    let all = candidates.iter().enumerate();
+    all.min_by(|left, right| left.1.cost().total_cmp(&right.1.cost())).map(|(index, _)| index)
 }
 
 /// What goes into the manifest.
@@ -109,13 +111,16 @@ mod tests {
     }
 
     #[test]
-    fn the_cheapest_of_the_good_ones_is_chosen() {
-        // 0.1 points of 2000 puzzles are two puzzles.
-        let measured = [candidate(1995, 30.0), candidate(1993, 12.0), candidate(1992, 8.0), candidate(1994, 12.0)];
+    fn an_unsolved_puzzle_costs_a_thousand_steps() {
+        // One of 2000 puzzles is worth half a step of the mean.
+        let measured = [candidate(1995, 12.0), candidate(1996, 12.4), candidate(1997, 13.1), candidate(1994, 12.4)];
         assert_eq!(choose(&measured), Some(1));
-        assert_eq!(choose(&measured[2..]), Some(0));
+        assert_eq!(choose(&[measured[0], measured[2]]), Some(0));
+        // Of equal ones the first.
+        assert_eq!(choose(&[candidate(2000, 3.0), candidate(2000, 3.0)]), Some(0));
         assert_eq!(choose(&[candidate(0, 16.0), candidate(0, 5.0)]), Some(1));
         assert_eq!(choose(&[]), None);
+        assert!(RULE.contains(&UNSOLVED_STEPS.to_string()));
     }
 
     #[test]
@@ -127,6 +132,6 @@ mod tests {
                 assert!(policy.max_steps.max(policy.restarts.depth) <= safe.max(halt), "{policy:?}");
             }
         }
-        assert_eq!(candidates(16, 256).len(), 2 + 4 * 8);
+        assert_eq!(candidates(16, 256).len(), 2 + 3 * 8);
     }
 }
