@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 use datasets::Task;
-use datasets::maze::{Maze, MazeOptions, held_out, parse_cells};
+use datasets::maze::{Cell, Maze, MazeOptions, held_out, parse_cells};
 use datasets::picture::Scene;
 use hyper::body::Bytes;
 use hyper::{Request, header};
@@ -58,7 +58,7 @@ fn check(maze: &Maze, answer: &Value) -> Result<bool> {
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
         other => bail!("the solution is {other}"),
     };
-    let tokens: Vec<i32> = parse_cells(&lines)?.1.into_iter().map(|cell| cell.token()).collect();
+    let tokens: Vec<i32> = parse_cells(&lines)?.1.into_iter().map(Cell::token).collect();
     let length = maze.check_path(&tokens)?;
     ensure!(Some(length) == maze.path_length(), "{lines}\nis no shortest path");
     Ok(true)
