@@ -12,6 +12,7 @@ use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
 use server::RuntimeFacts;
 use server::config::session_options;
+use server::default_policy::RestartWishes;
 use server::engine::{self, Policy};
 use server::evaluation::puzzle_set::PuzzleSet;
 use server::http::{self, Access, HttpLimits, KeySource, ServerParts};
@@ -37,29 +38,35 @@ pub fn routes(checkpoint: &Path) -> Router {
 
 /// The server's routes over the models in `checkpoints`.
 pub fn routes_of(checkpoints: &[&Path]) -> Router {
-    http::routes(parts(checkpoints, &[]))
+    http::routes(parts(checkpoints, &[], engine_limits()))
+}
+
+/// The server's routes over the model in `checkpoint`, which thinks on as its manifest says, like in a server without flags.
+pub fn routes_with_restarts(checkpoint: &Path) -> Router {
+    let limits = EngineLimits { restarts: RestartWishes::default(), ..engine_limits() };
+    http::routes(parts(&[checkpoint], &[], limits))
 }
 
 /// The server's routes over the ARC model in `checkpoint`, which was trained on the data set in `data`.
 pub fn arc_routes(checkpoint: &Path, data: &Path) -> Router {
-    http::routes(parts(&[checkpoint], &[data.to_owned()]))
+    http::routes(parts(&[checkpoint], &[data.to_owned()], engine_limits()))
 }
 
 /// The server's routes over the model in `checkpoint`, for whoever has `key`.
 pub fn guarded_routes(checkpoint: &Path, key: &str) -> Router {
     let access = Access::open(KeySource { variable: Some(key.to_owned()), ..KeySource::default() }).unwrap();
-    http::routes(ServerParts { access: Arc::new(access), ..parts(&[checkpoint], &[]) })
+    http::routes(ServerParts { access: Arc::new(access), ..parts(&[checkpoint], &[], engine_limits()) })
 }
 
-fn parts(checkpoints: &[&Path], arc_data: &[PathBuf]) -> ServerParts {
+fn parts(checkpoints: &[&Path], arc_data: &[PathBuf], limits: EngineLimits) -> ServerParts {
     let options = one_thread();
     let facts = RuntimeFacts::new(&runtime::load().unwrap(), &options);
-    let load = |checkpoint: &&Path| ServedModel::load(checkpoint, &options, engine_limits()).unwrap();
+    let load = |checkpoint: &&Path| ServedModel::load(checkpoint, &options, limits).unwrap();
     let mut models: Vec<ServedModel> = checkpoints.iter().map(load).collect();
     server::arc::attach(&mut models, arc_data).unwrap();
     let models = Models::new(Registry::new(models).unwrap());
-    let limits = HttpLimits { max_body_bytes: 1 << 20, max_puzzles: 256, request_timeout: Duration::from_mins(5) };
-    ServerParts::open(Arc::new(models), limits, facts)
+    let http_limits = HttpLimits { max_body_bytes: 1 << 20, max_puzzles: 256, request_timeout: Duration::from_mins(5) };
+    ServerParts::open(Arc::new(models), http_limits, facts)
 }
 
 /// Serves `routes` on a port of the loopback address for as long as the runtime lives; the address to go to.

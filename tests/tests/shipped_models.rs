@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use datasets::maze::{self, MazeOptions, MinLength};
-use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes};
+use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes, routes_with_restarts};
 use models::Checkpoint;
 use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
 use server::evaluation::puzzle_set;
@@ -96,15 +96,16 @@ fn a_puzzle_from_the_paper_is_solved_and_verified() {
     }
 }
 
-/// Of mazes with starts and goals at any distance, by the first chain of thought alone.
+/// Mazes with starts and goals at any distance, as a server answers them that was told nothing.
 #[test]
 fn the_maze_model_finds_shortest_paths() {
-    const LEAST_VERIFIED: usize = 50;
+    const LEAST_VERIFIED: usize = 60;
     let options = MazeOptions { size: 10, min_length: Some(MinLength::Same(3)), ..MazeOptions::default() };
     let mazes = maze::held_out(&options, HELD_OUT).unwrap();
     let grids: Vec<String> = mazes.iter().map(|solved| solved.maze.to_grid()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let results = runtime.block_on(post_puzzles(&routes(&shipped().join("maze-10x10")), "/solve/maze", &grids));
+    let routes = routes_with_restarts(&shipped().join("maze-10x10"));
+    let results = runtime.block_on(post_puzzles(&routes, "/solve/maze", &grids));
     let verified = results.iter().filter(|result| result["verified"] == true).count();
     println!("maze-10x10: {verified} of {HELD_OUT} mazes");
     assert!(verified >= LEAST_VERIFIED, "{verified} of {HELD_OUT}, promised are {LEAST_VERIFIED}");
