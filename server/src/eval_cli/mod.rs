@@ -73,7 +73,8 @@ pub struct BoardArgs {
     #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=128))]
     pub curve_chains: u32,
     /// Measure candidates for the model's default policy, choose the one with the fewest mean steps (a puzzle that stays
-    /// unsolved counts as 1000), and write it into the checkpoint's manifest, where servers find it.
+    /// unsolved counts as 1000; of equal ones the one with the most chains), and write it into the checkpoint's manifest,
+    /// where servers find it.
     #[arg(long)]
     pub write_policy: bool,
     /// Evaluate only part i of n, such as 1/4; `server eval merge` makes one report of all parts.

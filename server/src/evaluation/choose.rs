@@ -1,6 +1,8 @@
 //! Which policy a model's puzzles are worth: candidates, and the rule that chooses among measured ones.
 //! Owns both; leaves measuring to the program.
 
+use std::cmp::Ordering;
+
 use datasets::scoring::Share;
 use models::checkpoint::{InferenceDefaults, Measured, NoiseTarget};
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,8 @@ use crate::engine::{Policy, Restarts};
 /// on average: further chains run only where the earlier ones have failed, so accuracy is cheap, but not at any price.
 pub const UNSOLVED_STEPS: f64 = 1000.0;
 /// The rule in words.
-pub const RULE: &str = "fewest mean steps, a puzzle that stays unsolved counted as 1000 steps";
+pub const RULE: &str =
+    "fewest mean steps, a puzzle that stays unsolved counted as 1000 steps; of equal ones the one with the most chains";
 /// Steps of a chain that is tried alone, and of the last resort on the puzzle as it is, unless the model is not safe so
 /// deep.
 const DEPTH: usize = 128;
@@ -31,6 +34,12 @@ impl Candidate {
     /// Steps per puzzle, [`UNSOLVED_STEPS`] more for each that stays unsolved.
     fn cost(&self) -> f64 {
         self.mean_steps + UNSOLVED_STEPS * (1.0 - self.verified.accuracy)
+    }
+
+    /// Whether it goes before `other`. Chains that none of the puzzles needed cost nothing, and the next may need them.
+    fn order(&self, other: &Self) -> Ordering {
+        let chains = |candidate: &Self| candidate.policy.restarts.augmentations + candidate.policy.restarts.rollouts;
+        self.cost().total_cmp(&other.cost()).then_with(|| chains(other).cmp(&chains(self)))
     }
 }
 
@@ -80,10 +89,10 @@ pub fn candidates(halt_max_steps: usize, safe_max_steps: usize) -> Vec<Policy> {
     distinct
 }
 
-/// The candidate that [`RULE`] prefers; of equal ones the first. `None` without candidates.
+/// The candidate that [`RULE`] prefers. `None` without candidates.
 pub fn choose(candidates: &[Candidate]) -> Option<usize> {
     let all = candidates.iter().enumerate();
-    all.min_by(|left, right| left.1.cost().total_cmp(&right.1.cost())).map(|(index, _)| index)
+    all.min_by(|left, right| left.1.order(right.1)).map(|(index, _)| index)
 }
 
 /// What goes into the manifest.
@@ -116,8 +125,10 @@ mod tests {
         let measured = [candidate(1995, 12.0), candidate(1996, 12.4), candidate(1997, 13.1), candidate(1994, 12.4)];
         assert_eq!(choose(&measured), Some(1));
         assert_eq!(choose(&[measured[0], measured[2]]), Some(0));
-        // Of equal ones the first.
         assert_eq!(choose(&[candidate(2000, 3.0), candidate(2000, 3.0)]), Some(0));
+        let mut more_chains = candidate(2000, 3.0);
+        more_chains.policy.restarts.augmentations = 32;
+        assert_eq!(choose(&[candidate(2000, 3.0), more_chains]), Some(1));
         assert_eq!(choose(&[candidate(0, 16.0), candidate(0, 5.0)]), Some(1));
         assert_eq!(choose(&[]), None);
         assert!(RULE.contains(&UNSOLVED_STEPS.to_string()));

@@ -22,7 +22,7 @@ fn learned() -> PathBuf {
 /// A model that has much to think about: the shipped one for 9×9 boards, in few steps.
 fn eval_hard(out: &Path, arguments: &[&str]) -> Command {
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
-    let dials = ["--block", "4", "--steps", "4", "--augmentations", "2", "--depth", "6"];
+    let dials = ["--block", "4", "--steps", "3", "--augmentations", "2", "--depth", "6"];
     let mut command =
         command(env!("CARGO_BIN_EXE_server"), &["eval", "--checkpoint", text(&checkpoint), "--out", text(out)]);
     command.args(dials).args(arguments);
