@@ -1,5 +1,5 @@
-//! Where the process stands between its start and its end. Probes, routes and the listener ask here; only the program
-//! and the loader move it on.
+//! Where the process stands between its first connection and its end. Probes, routes and connections ask here; only
+//! serving moves it on.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -9,9 +9,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Listening, but the models are still being loaded and warmed up.
-    Loading,
-    /// Every model has run every batch size.
+    /// Every model has run every batch size: before that nobody listens.
     Ready,
     /// Told to stop: what is accepted is finished, balancers should send nothing new.
     Draining,
@@ -30,13 +28,12 @@ impl Lifecycle {
     /// Where the process stands.
     pub fn phase(&self) -> Phase {
         match self.0.load(Ordering::Acquire) {
-            0 => Phase::Loading,
-            1 => Phase::Ready,
+            0 => Phase::Ready,
             _ => Phase::Draining,
         }
     }
 
-    /// Moves on to `phase`; without effect when that lies behind, as when loading ends in a process that drains.
+    /// Moves on to `phase`; without effect when that lies behind.
     pub fn advance(&self, phase: Phase) {
         self.0.fetch_max(phase as u8, Ordering::AcqRel);
     }
@@ -48,8 +45,7 @@ mod tests {
 
     #[test]
     fn a_draining_process_never_becomes_ready_again() {
-        let lifecycle = Lifecycle::new(Phase::Loading);
-        lifecycle.advance(Phase::Ready);
+        let lifecycle = Lifecycle::new(Phase::Ready);
         assert_eq!(lifecycle.phase(), Phase::Ready);
         lifecycle.advance(Phase::Draining);
         lifecycle.advance(Phase::Ready);

@@ -1,4 +1,4 @@
-//! The program `server`: listens, loads models, answers HTTP until it is told to stop, drains, ends.
+//! The program `server`: loads models, listens, answers HTTP until it is told to stop, drains, ends.
 //! Leaves the meaning of its flags to `server::config` and everything it serves to the library.
 
 mod signals;
@@ -18,9 +18,8 @@ use server::http::{Access, ServerParts, routes};
 use server::lifecycle::{Lifecycle, Phase};
 use server::registry::{Models, Registry, ServedModel};
 use server::reload::Reloader;
-use server::serving::{self, Drained};
+use server::serving::{self, Drained, ReservedAddress};
 use server::{RuntimeFacts, ServerError, telemetry};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -80,16 +79,26 @@ fn run() -> Result<()> {
 /// Serves until a signal or an error ends it.
 async fn serve(config: &ServerConfig, models: Arc<Models>, access: Arc<Access>, facts: RuntimeFacts) -> Result<()> {
     let mut signals = Signals::listen().context("cannot wait for signals")?;
-    let listener = TcpListener::bind(config.bind).await.with_context(|| {
-        format!("cannot listen on {}; choose another address with --bind, or stop what listens there", config.bind)
-    })?;
-    let address = listener.local_addr().context("the socket has no address")?;
-    info!("listening on http://{address}; the models are being loaded");
+    let taken =
+        || format!("cannot listen on {}; choose another address with --bind, or stop what listens there", config.bind);
+    let reserved = ReservedAddress::reserve(config.bind).with_context(taken)?;
+    let address = reserved.address().context("the socket has no address")?;
+    info!("loading the models; until they are ready {address} refuses connections");
 
-    let lifecycle = Arc::new(Lifecycle::new(Phase::Loading));
+    let started = Instant::now();
     let loader = config.clone();
     let load = move || load_models(&loader);
-    let reloader = Arc::new(Reloader::new(models.clone(), access.clone(), Box::new(load.clone())));
+    tokio::select! {
+        loaded = tokio::task::spawn_blocking(load.clone()) => {
+            models.swap(loaded.context("loading the models broke off")??);
+        }
+        signal = signals.stop() => {
+            info!("{signal}: nothing had been accepted");
+            return Ok(());
+        }
+    }
+    let lifecycle = Arc::new(Lifecycle::new(Phase::Ready));
+    let reloader = Arc::new(Reloader::new(models.clone(), access.clone(), Box::new(load)));
     let router = routes(ServerParts {
         models: models.clone(),
         lifecycle: lifecycle.clone(),
@@ -98,23 +107,17 @@ async fn serve(config: &ServerConfig, models: Arc<Models>, access: Arc<Access>, 
         runtime: facts,
         options: config.http.clone(),
     });
+    let listener = reserved.listen().with_context(taken)?;
+    let seconds = started.elapsed().as_secs_f64();
+    info!(seconds, "listening on http://{address}; try: curl http://{address}/info");
+
     let (stop, on_stop) = oneshot::channel::<()>();
     // An error means that the sender is gone, which is a reason to stop, too.
     let on_stop = async { _ = on_stop.await };
-    let serving = serving::serve(listener, router, config.connections, config.drain, lifecycle.clone(), on_stop);
+    let serving = serving::serve(listener, router, config.connections, config.drain, lifecycle, on_stop);
     let mut serving = tokio::spawn(serving);
 
-    let started = Instant::now();
-    let stopped_by = tokio::select! {
-        loaded = tokio::task::spawn_blocking(load) => {
-            models.swap(loaded.context("loading the models broke off")??);
-            lifecycle.advance(Phase::Ready);
-            let seconds = started.elapsed().as_secs_f64();
-            info!(seconds, "ready; try: curl http://{address}/info");
-            signals.stop_or_reload(&reloader).await
-        }
-        signal = signals.stop() => signal,
-    };
+    let stopped_by = signals.stop_or_reload(&reloader).await;
     info!("{stopped_by}: finishing what was accepted");
     drop(stop);
     tokio::select! {

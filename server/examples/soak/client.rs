@@ -39,6 +39,12 @@ async fn exchange(address: SocketAddr, request: Request<impl Into<Bytes>>) -> Re
     Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
 }
 
+/// Whether nobody listened.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|cause| cause.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
 /// Whether a connection was refused or broke, in contrast to a wrong answer.
 pub(crate) fn is_transport(error: &Error) -> bool {
     error.chain().any(|cause| cause.is::<std::io::Error>() || cause.is::<hyper::Error>())

@@ -65,10 +65,10 @@ pub(crate) enum Outcome {
     Refused,
     /// It went away or was cut off, as it should be.
     Gone,
-    /// Its connection was refused or broke, which is right while a server is dead and at no other time.
+    /// Nobody listened, which is right while a server is dead and at no other time.
+    NobodyListened(String),
+    /// Its connection broke, which is right when a server died that had it and at no other time.
     CutOff(String),
-    /// 503 of a server that is still loading, which is right after a server died and at no other time.
-    Loading,
     /// A promise was broken.
     Broken(String),
 }
@@ -149,7 +149,13 @@ pub(crate) fn mean_puzzles() -> f64 {
 pub(crate) async fn run(kind: Kind, address: SocketAddr, puzzles: &Puzzles) -> Outcome {
     play(kind, address, puzzles).await.unwrap_or_else(|error| {
         let what = format!("{kind:?}: {error:#}");
-        if client::is_transport(&error) { Outcome::CutOff(what) } else { Outcome::Broken(what) }
+        if client::is_refused(&error) {
+            Outcome::NobodyListened(what)
+        } else if client::is_transport(&error) {
+            Outcome::CutOff(what)
+        } else {
+            Outcome::Broken(what)
+        }
     })
 }
 
@@ -286,6 +292,7 @@ async fn huge(address: SocketAddr) -> Result<Outcome> {
             None if reply.status == 413 => Ok(Outcome::Refused),
             None => bail!("status {} where 413 was due", reply.status),
         },
+        Err(error) if client::is_refused(&error) => Err(error),
         Err(_) => Ok(Outcome::Gone),
     }
 }
@@ -301,9 +308,6 @@ async fn slow(address: SocketAddr, begin: &str, more: &str) -> Result<Outcome> {
             read = socket.read(&mut buffer) => {
                 let read = read.unwrap_or(0);
                 let head = String::from_utf8_lossy(&buffer[..read]);
-                if head.starts_with("HTTP/1.1 503") {
-                    return Ok(Outcome::Loading);
-                }
                 let is_fine = read == 0 || ["408", "429"].iter().any(|status| head.contains(status));
                 ensure!(is_fine, "a slow client got {head:?}");
                 return Ok(Outcome::Gone);
@@ -331,7 +335,7 @@ fn check(puzzle: &Board, answer: &Value) -> Result<bool> {
     Ok(true)
 }
 
-/// `None` for 200; 429 and 503 `loading`, both with `Retry-After`, are outcomes, everything else is a broken promise.
+/// `None` for 200; 429 with `Retry-After` is an outcome, everything else is a broken promise.
 pub(crate) fn overloaded(reply: &Reply) -> Result<Option<Outcome>> {
     match overloaded_status(reply)? {
         None if reply.status == 200 => Ok(None),
@@ -341,16 +345,13 @@ pub(crate) fn overloaded(reply: &Reply) -> Result<Option<Outcome>> {
 }
 
 fn overloaded_status(reply: &Reply) -> Result<Option<Outcome>> {
-    if ![429, 503].contains(&reply.status) {
+    if reply.status != 429 {
         return Ok(None);
     }
-    let problem = problem(reply)?;
-    if reply.status == 503 {
-        ensure!(problem["type"].as_str().is_some_and(|kind| kind.ends_with(":loading")), "503 with {problem}");
-    }
+    problem(reply)?;
     let seconds = reply.headers.get(header::RETRY_AFTER).context("no Retry-After")?.to_str()?;
     ensure!(seconds.parse::<u64>().is_ok_and(|seconds| seconds >= 1), "Retry-After: {seconds}");
-    Ok(Some(if reply.status == 429 { Outcome::Overloaded } else { Outcome::Loading }))
+    Ok(Some(Outcome::Overloaded))
 }
 
 /// The body of an answer that is an error.

@@ -1,7 +1,7 @@
 //! Clients of all kinds at random moments, and how each fared.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -19,8 +19,15 @@ const MOST_IN_FLIGHT: usize = 4000;
 /// Where clients go: what a balancer knows of a server.
 pub(crate) struct Service {
     address: RwLock<SocketAddr>,
-    /// When a server died, and when one answered again.
-    outages: Mutex<Vec<(Instant, Option<Instant>)>>,
+    outages: Mutex<Vec<Outage>>,
+}
+
+/// A server is killed, and another one takes its place.
+struct Outage {
+    /// From here on the old one cannot have taken anything.
+    dead: Option<Instant>,
+    /// From here on the new one answers.
+    end: Option<Instant>,
 }
 
 impl Service {
@@ -39,21 +46,35 @@ impl Service {
 
     /// A server is about to be killed.
     pub(crate) fn dies(&self) {
-        self.outages.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), None));
+        self.outages().push(Outage { dead: None, end: None });
+    }
+
+    /// It was killed.
+    pub(crate) fn is_dead(&self) {
+        if let Some(outage) = self.outages().last_mut() {
+            outage.dead = Some(Instant::now());
+        }
     }
 
     /// The next one is ready.
     pub(crate) fn lives(&self) {
-        let mut outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, end)) = outages.last_mut() {
-            *end = Some(Instant::now());
+        if let Some(outage) = self.outages().last_mut() {
+            outage.end = Some(Instant::now());
         }
     }
 
-    /// Whether some of the time from `sent` until now fell into an outage.
-    fn was_dead_since(&self, sent: Instant) -> bool {
-        let outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
-        outages.iter().any(|(_, end)| end.is_none_or(|end| end > sent))
+    /// Whether nobody may have listened when a request was sent.
+    fn was_down_at(&self, sent: Instant) -> bool {
+        self.outages().iter().any(|outage| outage.end.is_none_or(|end| end > sent))
+    }
+
+    /// Whether a server died between the moment when a request was sent and now.
+    fn has_died_since(&self, sent: Instant) -> bool {
+        self.outages().iter().any(|outage| outage.dead.is_none_or(|dead| dead > sent))
+    }
+
+    fn outages(&self) -> MutexGuard<'_, Vec<Outage>> {
+        self.outages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,10 +111,8 @@ impl Load {
             tokio::spawn(async move {
                 let sent = Instant::now();
                 let outcome = match kinds::run(kind, service.address(), &puzzles).await {
-                    Outcome::CutOff(what) if !service.was_dead_since(sent) => Outcome::Broken(what),
-                    Outcome::Loading if !service.was_dead_since(sent) => {
-                        Outcome::Broken(format!("{kind:?}: 503 from a server that was ready"))
-                    }
+                    Outcome::NobodyListened(what) if !service.was_down_at(sent) => Outcome::Broken(what),
+                    Outcome::CutOff(what) if !service.has_died_since(sent) => Outcome::Broken(what),
                     other => other,
                 };
                 tally.add(kind, outcome, sent.elapsed());

@@ -90,6 +90,7 @@ async fn main() -> Result<()> {
     let mut report = Report {
         arguments: args_line(),
         capacity,
+        load_seconds: args.minutes * 60.0,
         overload: args.overload,
         not_sent,
         kinds: tally.by_kind(),

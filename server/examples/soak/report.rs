@@ -25,8 +25,8 @@ struct Counts {
     overloaded: usize,
     refused: usize,
     gone: usize,
+    nobody_listened: usize,
     cut_off: usize,
-    loading: usize,
     broken: Vec<String>,
     #[serde(skip)]
     answer_ms: Vec<f64>,
@@ -45,6 +45,8 @@ pub(crate) struct Report {
     pub(crate) arguments: String,
     /// Puzzles per second.
     pub(crate) capacity: f64,
+    /// For which new clients came; the last answers took longer.
+    pub(crate) load_seconds: f64,
     pub(crate) overload: f64,
     pub(crate) not_sent: usize,
     pub(crate) kinds: Vec<KindReport>,
@@ -82,8 +84,8 @@ impl Tally {
             Outcome::Overloaded => counts.overloaded += 1,
             Outcome::Refused => counts.refused += 1,
             Outcome::Gone => counts.gone += 1,
+            Outcome::NobodyListened(_) => counts.nobody_listened += 1,
             Outcome::CutOff(_) => counts.cut_off += 1,
-            Outcome::Loading => counts.loading += 1,
             Outcome::Broken(what) => counts.broken.push(what),
         }
     }
@@ -131,10 +133,11 @@ impl Report {
         broken
     }
 
-    /// Memory at minute 5 and at the end; `None` for shorter runs.
+    /// Memory at minute 5 and when the last client came; `None` for shorter runs.
     fn memory_growth(&self) -> Option<(u64, u64)> {
         let early = self.memory.iter().find(|sample| sample.seconds >= 300.0)?;
-        Some((early.bytes, self.memory.last()?.bytes))
+        let late = self.memory.iter().rfind(|sample| sample.seconds <= self.load_seconds)?;
+        Some((early.bytes, late.bytes))
     }
 }
 
@@ -155,12 +158,23 @@ fn table(kinds: &[KindReport]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     table.set_header([
-        "client", "sent", "answered", "puzzles", "verified", "429", "refused", "gone", "cut off", "loading", "broken",
-        "p50 ms", "p99 ms",
+        "client",
+        "sent",
+        "answered",
+        "puzzles",
+        "verified",
+        "429",
+        "refused",
+        "gone",
+        "not there",
+        "cut off",
+        "broken",
+        "p50 ms",
+        "p99 ms",
     ]);
     for KindReport { kind, counts, p50_ms, p99_ms } in kinds {
         let counted = [counts.sent, counts.answered, counts.puzzles, counts.verified, counts.overloaded];
-        let ended = [counts.refused, counts.gone, counts.cut_off, counts.loading, counts.broken.len()];
+        let ended = [counts.refused, counts.gone, counts.nobody_listened, counts.cut_off, counts.broken.len()];
         let mut row = vec![format!("{kind:?}")];
         row.extend(counted.iter().chain(&ended).map(ToString::to_string));
         row.extend([p50_ms, p99_ms].map(|ms| if counts.answered > 0 { format!("{ms:.0}") } else { "–".into() }));

@@ -55,6 +55,7 @@ pub(crate) async fn run(program: Option<PathBuf>, flags: &[String], load: Load) 
             let (address, died) = (target.address, Instant::now());
             service.dies();
             target.kill().await?;
+            service.is_dead();
             tokio::time::sleep(DOWN).await;
             target = Target::start(program.clone(), address, &flags).await?;
             service.lives();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use hyper::Request;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -27,7 +27,7 @@ pub(crate) struct Target {
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Target {
-    /// Starts the server and returns when it is ready.
+    /// Starts the server and returns when it listens, which is when its models are ready.
     pub(crate) async fn start(program: Option<PathBuf>, bind: SocketAddr, flags: &[String]) -> Result<Self> {
         let program = match program {
             Some(program) => program,
@@ -57,9 +57,7 @@ impl Target {
             }
             all_answered
         });
-        let target = Self { address, child, log };
-        target.wait_until_ready().await?;
-        Ok(target)
+        Ok(Self { address, child, log })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -90,17 +88,6 @@ impl Target {
         ensure!(status.success(), "the server ended with {status}");
         ensure!(self.log.await.context("the log's reader broke")?, "the server cut off requests that it had accepted");
         Ok(started.elapsed())
-    }
-
-    async fn wait_until_ready(&self) -> Result<()> {
-        for _ in 0..600 {
-            let reply = client::send(self.address, Request::get("/readyz").body(String::new())?).await;
-            if reply.is_ok_and(|reply| reply.status == 200) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        bail!("the server was not ready within a minute")
     }
 }
 

@@ -1,7 +1,6 @@
-//! Whether a request is taken up now: not before the models are there, and never more than so many at a time.
+//! Whether a request is taken up now: never more than so many at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -10,10 +9,6 @@ use axum::response::Response;
 
 use super::{Problem, ServerState};
 use crate::guarded_body::GuardedBody;
-use crate::lifecycle::Phase;
-
-/// A guess at how long models take to load; nothing is measured before the first.
-const LOADING_RETRY: Duration = Duration::from_secs(5);
 
 /// Holds a place from the request's arrival to the last byte of its response, and turns away who finds none free.
 pub(super) async fn take_place(
@@ -21,9 +16,6 @@ pub(super) async fn take_place(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if state.lifecycle.phase() == Phase::Loading {
-        return Err(Problem::Loading { retry_after: LOADING_RETRY });
-    }
     let Ok(place) = state.places.clone().try_acquire_owned() else {
         return Err(Problem::Overloaded { limit: state.max_in_flight, retry_after: state.retry_after() });
     };

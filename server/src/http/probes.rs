@@ -1,7 +1,6 @@
 //! What machines ask to decide over this process: does it live, is it ready, how is it. None of it needs a key.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,21 +10,17 @@ use super::{Problem, ServerState};
 use crate::lifecycle::Phase;
 use crate::registry::Registry;
 
-/// How soon to ask again whether the models are there.
-const LOADING_RETRY: Duration = Duration::from_secs(1);
-
 /// 200 while the process answers and no engine has died: if not, only a restart helps.
 pub(super) async fn livez(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
     all_alive(&state.models.current())?;
     Ok(Json(json!({ "status": "alive" })))
 }
 
-/// 200 while requests are welcome: every model is loaded and warm, and the process is not about to end.
+/// 200 while requests are welcome. Every model is warm before anybody can ask, so what is left is an engine that died and
+/// a process that is about to end.
 pub(super) async fn readyz(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
-    match state.lifecycle.phase() {
-        Phase::Loading => return Err(Problem::Loading { retry_after: LOADING_RETRY }),
-        Phase::Draining => return Err(Problem::Stopping("the server finishes what it has accepted and ends".into())),
-        Phase::Ready => {}
+    if state.lifecycle.phase() == Phase::Draining {
+        return Err(Problem::Stopping("the server finishes what it has accepted and ends".into()));
     }
     all_alive(&state.models.current())?;
     Ok(Json(json!({ "status": "ready" })))

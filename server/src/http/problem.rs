@@ -119,12 +119,6 @@ pub enum Problem {
     /// The server shuts down.
     #[error("{0}")]
     Stopping(String),
-    /// The models are not there yet.
-    #[error("the models are being loaded; GET /readyz says when they are there")]
-    Loading {
-        /// When to try again.
-        retry_after: Duration,
-    },
     /// More requests at a time than the server works on.
     #[error("{limit} requests are being worked on, as many as this server takes at a time; try again later")]
     Overloaded {
@@ -212,7 +206,6 @@ impl Problem {
             Self::Stopping(_) => ProblemKind::Stopping,
             Self::DeadlinePassed { .. } => ProblemKind::DeadlinePassed,
             Self::Timeout(_) => ProblemKind::Timeout,
-            Self::Loading { .. } => ProblemKind::Loading,
             Self::Overloaded { .. } => ProblemKind::Overloaded,
             Self::Unauthorized { .. } => ProblemKind::Unauthorized,
             Self::Forbidden(_) => ProblemKind::Forbidden,
@@ -270,8 +263,7 @@ impl Problem {
         match self {
             Self::QueueFull { retry_after, .. }
             | Self::DeadlinePassed { retry_after, .. }
-            | Self::Overloaded { retry_after, .. }
-            | Self::Loading { retry_after } => Some(*retry_after),
+            | Self::Overloaded { retry_after, .. } => Some(*retry_after),
             Self::InPuzzle { problem, .. } => problem.retry_after(),
             _ => None,
         }

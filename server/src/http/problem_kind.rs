@@ -101,8 +101,6 @@ kinds! {
         "The new models cannot be served; the old ones stay.",
     Internal = INTERNAL_SERVER_ERROR "internal":
         "A defect of the server; its log says more.",
-    Loading = SERVICE_UNAVAILABLE "loading":
-        "The models are not there yet; `Retry-After` says when to come again.",
     Stopping = SERVICE_UNAVAILABLE "stopping":
         "The server shuts down.",
     Timeout = GATEWAY_TIMEOUT "timeout":
@@ -112,6 +110,6 @@ kinds! {
 impl ProblemKind {
     /// Whether responses of this kind say when to try again.
     pub const fn has_retry_after(self) -> bool {
-        matches!(self, Self::QueueFull | Self::DeadlinePassed | Self::Overloaded | Self::Loading)
+        matches!(self, Self::QueueFull | Self::DeadlinePassed | Self::Overloaded)
     }
 }

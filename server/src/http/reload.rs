@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 
 use super::{Problem, ServerState};
-use crate::lifecycle::Phase;
 use crate::reload::{ReloadError, Reloaded};
 
 /// Loads every model afresh and answers when the new ones serve.
@@ -14,9 +13,6 @@ pub(super) async fn reload(State(state): State<Arc<ServerState>>) -> Result<Json
     let Some(reloader) = &state.reloader else {
         return Err(Problem::Forbidden("this server was started with models that it cannot load again".into()));
     };
-    if state.lifecycle.phase() == Phase::Loading {
-        return Err(Problem::ReloadRunning(ReloadError::Running.to_string()));
-    }
     let result = reloader.reload().await;
     result.map(Json).map_err(|error| match error {
         ReloadError::Running => Problem::ReloadRunning(error.to_string()),

@@ -1,7 +1,8 @@
 //! From a listening socket to requests: accepts connections up to a bound, and at the end lets accepted requests finish.
-//! Leaves one connection's life to `connection` and what a request means to the router.
+//! Leaves the time before to `address`, one connection's life to `connection` and what a request means to the router.
 
 mod activity;
+mod address;
 mod connection;
 
 use std::future::Future;
@@ -17,6 +18,8 @@ use tracing::{error, info, warn};
 
 use crate::lifecycle::{Lifecycle, Phase};
 use connection::Connection;
+
+pub use address::ReservedAddress;
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use clap::CommandFactory;
 use datasets::sudoku::SudokuShape;
@@ -143,11 +144,35 @@ fn after_kill_9_clients_are_refused_until_the_next_start_on_the_same_port() {
         assert!(request.join().unwrap().is_err());
     });
     assert!(!server.wait().0.success());
-    let error = server.try_request("GET /livez", "").err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-    let server = Running::start(folder.path(), &["--bind", &address]);
+    // From now on every client meets nobody, until one is answered: not even a word that models are being loaded.
+    let (refusals, server) = std::thread::scope(|scope| {
+        let clients = scope.spawn(|| {
+            let mut refusals = 0;
+            loop {
+                match server.try_request("POST /solve/sudoku", PUZZLE) {
+                    Ok(reply) if reply.status == 200 => return refusals,
+                    Ok(reply) => panic!("{}: {}", reply.status, reply.body),
+                    Err(error) if error.kind() == ErrorKind::ConnectionRefused => refusals += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let next = Running::start(folder.path(), &["--bind", &address]);
+        (clients.join().unwrap(), next)
+    });
+    assert!(refusals > 0);
     assert_eq!(server.address, address);
-    assert_eq!(server.request("POST /solve/sudoku", PUZZLE).status, 200);
+}
+
+#[test]
+fn an_address_in_use_is_told_before_the_models_are_loaded() {
+    let folder = folder();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (status, log) = Running::start(folder.path(), &["--bind", &address]).wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.starts_with(&format!("error: cannot listen on {address}; choose another")), "{log}");
 }
 
 #[test]
@@ -183,9 +208,10 @@ fn sighup_brings_the_new_model_and_a_damaged_one_changes_nothing() {
 fn a_model_that_cannot_be_loaded_ends_the_program_with_a_sentence() {
     let folder = folder();
     std::fs::write(folder.path().join("small/model.safetensors"), b"no weights").unwrap();
-    let mut server = Running::start_loading(folder.path(), &[], &[]);
+    let mut server = Running::start(folder.path(), &[]);
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(1), "{log}");
+    assert!(!log.contains("listening"), "{log}");
     let last = log.lines().last().unwrap();
     assert!(last.starts_with("error: ") && last.contains("model.safetensors"), "{log}");
 }
@@ -194,8 +220,7 @@ fn a_model_that_cannot_be_loaded_ends_the_program_with_a_sentence() {
 fn json_logs_tell_of_every_request_and_of_no_key() {
     let folder = folder();
     let environment = [("TRM_API_KEYS", "a-very-secret-key"), ("TRM_LOG_FORMAT", "json")];
-    let mut server = Running::start_loading(folder.path(), &["--log", "debug"], &environment);
-    server.wait_until_ready();
+    let mut server = Running::start_with(folder.path(), &["--log", "debug"], &environment);
     let key = "authorization: Bearer a-very-secret-key";
     let reply = server.request(
         &format!("POST /solve/sudoku\n{key}\nx-request-id: job-7"),

@@ -20,25 +20,18 @@ fn with_header(path: &str, name: &str, value: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn readiness_follows_the_life_of_the_process_and_liveness_does_not() {
-    let lifecycle = Arc::new(Lifecycle::new(Phase::Loading));
+    let lifecycle = Arc::new(Lifecycle::new(Phase::Ready));
     let app = routes(ServerParts { lifecycle: lifecycle.clone(), ..parts(oracle()) });
-    let reply = get(&app, "/readyz").await;
-    assert_eq!(reply.problem(), (503, "loading".into()));
-    assert_eq!(reply.headers["retry-after"], "1");
-    let reply = solve(&app, PUZZLE).await;
-    assert_eq!(reply.problem(), (503, "loading".into()));
-    assert!(reply.headers.contains_key("retry-after"));
-    assert_eq!(get(&app, "/livez").await.json(), json!({ "status": "alive" }));
-    assert_eq!(get(&app, "/health").await.json()["phase"], "loading");
-    assert!(get(&app, "/metrics").await.text.contains("\ntrm_ready 0\n"));
-
-    lifecycle.advance(Phase::Ready);
     assert_eq!(get(&app, "/readyz").await.json(), json!({ "status": "ready" }));
+    assert_eq!(get(&app, "/livez").await.json(), json!({ "status": "alive" }));
+    assert_eq!(get(&app, "/health").await.json()["phase"], "ready");
     assert_eq!(solve(&app, PUZZLE).await.status, 200);
     assert!(get(&app, "/metrics").await.text.contains("\ntrm_ready 1\n"));
 
     lifecycle.advance(Phase::Draining);
     assert_eq!(get(&app, "/readyz").await.problem(), (503, "stopping".into()));
+    assert_eq!(get(&app, "/health").await.json()["phase"], "draining");
+    assert!(get(&app, "/metrics").await.text.contains("\ntrm_ready 0\n"));
     assert_eq!(get(&app, "/livez").await.status, 200);
     // Whoever has a connection is still served.
     assert_eq!(solve(&app, PUZZLE).await.status, 200);

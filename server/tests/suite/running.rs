@@ -52,15 +52,13 @@ impl Reply {
 }
 
 impl Running {
-    /// Starts the program and waits until its models are there.
+    /// Starts the program and waits until it listens.
     pub(crate) fn start(models_dir: &Path, arguments: &[&str]) -> Self {
-        let server = Self::start_loading(models_dir, arguments, &[]);
-        server.wait_until_ready();
-        server
+        Self::start_with(models_dir, arguments, &[])
     }
 
-    /// Starts the program and waits until it listens.
-    pub(crate) fn start_loading(models_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// Starts the program with more in its environment and waits until it listens or has ended.
+    pub(crate) fn start_with(models_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_server"))
             .env("TRM_MODELS_DIR", models_dir)
             .envs(environment.iter().copied())
@@ -75,7 +73,9 @@ impl Running {
         let mut line = String::new();
         let address = loop {
             line.clear();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the server ended before it listened: {log:?}");
+            if lines.read_line(&mut line).unwrap() == 0 {
+                break "nowhere: the server ended before it listened".to_owned();
+            }
             log.lock().unwrap().push_str(&line);
             if let Some((_, rest)) = line.split_once("listening on http://") {
                 break rest.split(';').next().unwrap().to_owned();
@@ -90,10 +90,6 @@ impl Running {
             }
         });
         Self { process, address, log, reader: Some(reader) }
-    }
-
-    pub(crate) fn wait_until_ready(&self) {
-        self.wait_for("the server to be ready", || self.get("/readyz").status == 200);
     }
 
     /// Waits until `holds`, for a minute at most.

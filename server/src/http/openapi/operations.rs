@@ -131,9 +131,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         path: "/readyz",
         id: "ready",
-        summary: "Whether requests are welcome: every model is loaded and warm, and the process is not about to end.",
+        summary: "Whether requests are welcome: no engine has died, and the process is not about to end.",
         responses: || ok("Ready.", &json!({ "type": "object" })),
-        problems: || vec![Kind::Loading, Kind::Stopping],
+        problems: || vec![Kind::Stopping],
         ..PROBE
     },
     Operation {
@@ -247,7 +247,6 @@ fn solve_problems(own: &[Kind]) -> Vec<Kind> {
         Kind::QueueFull,
         Kind::DeadlinePassed,
         Kind::Overloaded,
-        Kind::Loading,
         Kind::Engine,
         Kind::Stopping,
         Kind::Timeout,
@@ -256,15 +255,8 @@ fn solve_problems(own: &[Kind]) -> Vec<Kind> {
 }
 
 fn sample_problems(own: &[Kind]) -> Vec<Kind> {
-    let common = [
-        Kind::Malformed,
-        Kind::InvalidOption,
-        Kind::Unauthorized,
-        Kind::Overloaded,
-        Kind::Loading,
-        Kind::Engine,
-        Kind::Timeout,
-    ];
+    let common =
+        [Kind::Malformed, Kind::InvalidOption, Kind::Unauthorized, Kind::Overloaded, Kind::Engine, Kind::Timeout];
     common.into_iter().chain(own.iter().copied()).collect()
 }
 
