@@ -112,12 +112,17 @@ fn pools_are_read_with_their_line_in_mind() {
 #[test]
 fn shipped_held_out_pools_are_proper_rare_and_found_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("held-out");
-    for (name, kind, count) in [("hard.txt.gz", PoolKind::Hard, 1006), ("few-clues.txt.gz", PoolKind::FewClues, 230)] {
+    for (name, kind, count, most_givens) in [
+        ("hard.txt.gz", PoolKind::Hard, 1006, 81),
+        ("few-clues.txt.gz", PoolKind::FewClues, 230, 18),
+        ("seventeen.txt.gz", PoolKind::FewClues, 56, 17),
+    ] {
         let pool = PuzzlePool::read(&folder.join(name), None).unwrap();
         assert_eq!(pool.len(), count, "{name}");
         for index in (0..count).step_by(count / 12) {
             let Puzzle { puzzle, solution } = pool.puzzle(index);
             assert_eq!(solve(&puzzle).unique(), Some(&solution), "{name}: {puzzle}");
+            assert!(puzzle.givens() <= most_givens, "{name}: {puzzle}");
             assert!(
                 is_minimal(&puzzle) && kind.admits(puzzle.givens(), &hardness(&puzzle).unwrap()),
                 "{name}: {puzzle}"
