@@ -116,6 +116,7 @@ fn shipped_held_out_pools_are_proper_rare_and_found_again() {
         ("hard.txt.gz", PoolKind::Hard, 1006, 81),
         ("few-clues.txt.gz", PoolKind::FewClues, 230, 18),
         ("seventeen.txt.gz", PoolKind::FewClues, 56, 17),
+        ("hardest.txt.gz", PoolKind::Hardest, 14, 81),
     ] {
         let pool = PuzzlePool::read(&folder.join(name), None).unwrap();
         assert_eq!(pool.len(), count, "{name}");
