@@ -18,6 +18,9 @@ pub(crate) struct Running {
     reader: Option<JoinHandle<()>>,
 }
 
+/// The address of a server that ended before it listened.
+const NOWHERE: &str = "nowhere";
+
 /// A response.
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -54,7 +57,9 @@ impl Reply {
 impl Running {
     /// Starts the program and waits until it listens.
     pub(crate) fn start(models_dir: &Path, arguments: &[&str]) -> Self {
-        Self::start_with(models_dir, arguments, &[])
+        let server = Self::start_with(models_dir, arguments, &[]);
+        assert!(server.address != NOWHERE, "the server ended before it listened: {}", server.log());
+        server
     }
 
     /// Starts the program with more in its environment and waits until it listens or has ended.
@@ -74,7 +79,7 @@ impl Running {
         let address = loop {
             line.clear();
             if lines.read_line(&mut line).unwrap() == 0 {
-                break "nowhere: the server ended before it listened".to_owned();
+                break NOWHERE.to_owned();
             }
             log.lock().unwrap().push_str(&line);
             if let Some((_, rest)) = line.split_once("listening on http://") {
