@@ -5,9 +5,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-/// What is compiled, in the order in which the linker wants it.
-const LIBRARIES: [&str; 8] = [
-    "trainer_operators",
+/// Kernels that know nothing of libtorch, in the order in which the linker wants them.
+const KERNELS: [&str; 10] = [
     "trainer_block_kernels",
     "trainer_kernels_avx512",
     "trainer_kernels_avx2",
@@ -15,11 +14,22 @@ const LIBRARIES: [&str; 8] = [
     "trainer_updates_avx512",
     "trainer_updates_avx2",
     "trainer_updates_baseline",
+    "trainer_sites_avx512",
+    "trainer_sites_avx2",
+    "trainer_sites_baseline",
 ];
 
-/// What is compiled against libtorch, in `csrc`.
-const SOURCES: [&str; 7] =
-    ["dispatch", "memory", "blocks", "operators", "attention", "attention_operator", "update_operators"];
+/// What is compiled against libtorch, in `csrc`, a library each; what others call comes last.
+const SOURCES: [&str; 8] = [
+    "operators",
+    "attention_operator",
+    "site_operators",
+    "update_operators",
+    "attention",
+    "blocks",
+    "memory",
+    "dispatch",
+];
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
@@ -31,24 +41,41 @@ fn main() {
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
     let x86_64 = std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64");
 
-    // This script also runs after every commit; the C++ is compiled when it has changed.
-    let (stamp, digest) = (out.join("compiled"), digest(&libtorch));
-    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(digest.as_str()) {
-        compile_kernels(x86_64);
-        compile_operators(&libtorch);
-        std::fs::write(&stamp, digest).unwrap_or_else(|error| panic!("cannot write {}: {error}", stamp.display()));
-    }
+    // This script also runs after every commit: only what has changed is compiled. A file against libtorch takes most of
+    // a minute.
+    let is_operator = |file: &str| file.strip_suffix(".cpp").is_some_and(|name| SOURCES.contains(&name));
+    when_changed(&out, "kernels", &digest(&libtorch, |file| !is_operator(file)), || compile_kernels(x86_64));
+    std::thread::scope(|threads| {
+        for name in SOURCES {
+            let (out, libtorch) = (&out, &libtorch);
+            threads.spawn(move || {
+                let own = format!("{name}.cpp");
+                let digest = digest(libtorch, |file| file == own || file.ends_with(".h") || file == "build.rs");
+                when_changed(out, name, &digest, || compile_operators(libtorch, name));
+            });
+        }
+    });
     link(&libtorch, &out, x86_64);
     record_commit();
 }
 
-/// Of everything that the objects depend on.
-fn digest(libtorch: &Path) -> String {
+/// Calls `compile` where the last time was for another `digest`.
+fn when_changed(out: &Path, name: &str, digest: &str, compile: impl FnOnce()) {
+    let stamp = out.join(format!("{name}.compiled"));
+    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(digest) {
+        compile();
+        std::fs::write(&stamp, digest).unwrap_or_else(|error| panic!("cannot write {}: {error}", stamp.display()));
+    }
+}
+
+/// Of the files of `csrc` and of this script that `matters`, by name, and of how they are compiled.
+fn digest(libtorch: &Path, matters: impl Fn(&str) -> bool) -> String {
     let mut files: Vec<PathBuf> = std::fs::read_dir("csrc")
         .unwrap_or_else(|error| panic!("cannot list trainer/csrc: {error}"))
         .map(|entry| entry.unwrap_or_else(|error| panic!("cannot list trainer/csrc: {error}")).path())
+        .chain(["build.rs".into()])
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&matters))
         .collect();
-    files.push("build.rs".into());
     files.sort();
     let mut hasher = DefaultHasher::new();
     libtorch.hash(&mut hasher);
@@ -79,6 +106,9 @@ fn compile_kernels(x86_64: bool) {
         build.flag("-fopenmp-simd").define("UPDATE_VARIANT", format!("updates_{name}").as_str());
         build.flag("-ffp-contract=off").flags(*flags).file("csrc/updates.cpp");
         build.compile(&format!("trainer_updates_{name}"));
+        let mut build = cpp();
+        build.flag("-Wno-psabi").define("SITE_VARIANT", format!("sites_{name}").as_str());
+        build.flags(*flags).file("csrc/site_kernels.cpp").compile(&format!("trainer_sites_{name}"));
     }
     if x86_64 {
         let mut build = cpp();
@@ -90,7 +120,7 @@ fn compile_kernels(x86_64: bool) {
     }
 }
 
-fn compile_operators(libtorch: &Path) {
+fn compile_operators(libtorch: &Path, name: &str) {
     cpp()
         .flag("-fopenmp")
         .flag("-isystem")
@@ -100,8 +130,8 @@ fn compile_operators(libtorch: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         // A third of libtorch's headers, and of the time to compile them.
         .define("AT_PER_OPERATOR_HEADERS", None)
-        .files(SOURCES.map(|name| format!("csrc/{name}.cpp")))
-        .compile("trainer_operators");
+        .file(format!("csrc/{name}.cpp"))
+        .compile(&format!("trainer_{name}"));
 }
 
 /// Optimised whatever the profile: these are the loops that training spends its time in.
@@ -125,7 +155,10 @@ fn cpp() -> cc::Build {
 
 fn link(libtorch: &Path, out: &Path, x86_64: bool) {
     println!("cargo:rustc-link-search=native={}", out.display());
-    for library in LIBRARIES.iter().filter(|name| x86_64 || name.ends_with("operators") || name.ends_with("baseline")) {
+    for library in SOURCES {
+        println!("cargo:rustc-link-lib=static=trainer_{library}");
+    }
+    for library in KERNELS.iter().filter(|name| x86_64 || name.ends_with("baseline")) {
         println!("cargo:rustc-link-lib=static={library}");
     }
     println!("cargo:rustc-link-search=native={}", libtorch.join("lib").display());

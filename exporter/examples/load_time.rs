@@ -65,7 +65,7 @@ fn cpu_seconds() -> Result<f64> {
 }
 
 fn random_checkpoint(folder: &Path, config: TrmConfig) -> Result<Checkpoint> {
-    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 };
+    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1, sizes: None };
     let arch = ArchitectureConfig::Trm(config);
     let initializer = Initializer::new(0);
     let tensors = arch

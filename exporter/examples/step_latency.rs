@@ -69,7 +69,7 @@ fn models_to_measure() -> [(&'static str, TrmConfig); 3] {
 }
 
 fn random_checkpoint(folder: &std::path::Path, config: TrmConfig) -> Result<Checkpoint> {
-    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 };
+    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1, sizes: None };
     let arch = ArchitectureConfig::Trm(config);
     let initializer = Initializer::new(0);
     let tensors: BTreeMap<String, HostTensor> = arch

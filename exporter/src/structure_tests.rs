@@ -46,7 +46,7 @@ fn architectures() -> Vec<ArchitectureConfig> {
 }
 
 fn checkpoint(folder: &std::path::Path, arch: ArchitectureConfig) -> Checkpoint {
-    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 3 };
+    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 3, sizes: None };
     let tensors: BTreeMap<String, HostTensor> = arch
         .parameter_specs(&dims)
         .unwrap()

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use torch_save::StateDict;
 
-const DIMS: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 };
+const DIMS: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1, sizes: None };
 
 /// Weights drawn at random, as `torch.save` writes them.
 fn published(arch: &Value, file: &str) -> (ArchitectureConfig, Vec<u8>) {

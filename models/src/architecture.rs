@@ -14,8 +14,8 @@ use crate::trm::{Trm, TrmConfig};
 use crate::trm_hier6::{self, TrmHier6};
 use crate::trm_singlez::TrmSinglez;
 use crate::{
-    Backend, ForwardDtype, HaltingRule, ModelDims, ModelError, ParameterSource, ParameterSpec, SpecRecorder,
-    StepInputs, StepOutput,
+    Backend, ForwardDtype, HaltingRule, Mixer, ModelDims, ModelError, ParameterSource, ParameterSpec, SizeRange,
+    SpecRecorder, StepInputs, StepOutput,
 };
 
 /// Config of any architecture, tagged by `name`.
@@ -155,6 +155,27 @@ impl ArchitectureConfig {
     /// Positions that the puzzle embedding takes before the tokens.
     pub fn puzzle_emb_len(&self) -> usize {
         self.outline().puzzle_positions()
+    }
+
+    /// How blocks mix tokens.
+    pub fn mixer(&self) -> Mixer {
+        self.outline().mixing.mixer
+    }
+
+    /// Positions of an activation for puzzles of `seq_len` tokens, which is the middle axis of a state:
+    /// `puzzle_emb_len + seq_len`, and under [`Mixer::Units`] one for each candidate.
+    pub fn state_tokens(&self, seq_len: usize) -> usize {
+        match self.mixer() {
+            Mixer::Units => seq_len * seq_len.isqrt(),
+            Mixer::Attention | Mixer::Mlp | Mixer::Local => self.puzzle_emb_len() + seq_len,
+        }
+    }
+
+    /// `dims` on boards of `side` cells a side, for a model that takes any.
+    pub fn dims_at(&self, dims: &ModelDims, side: usize) -> ModelDims {
+        let vocab_size = if self.mixer() == Mixer::Units { side + 2 } else { dims.vocab_size };
+        let sizes = Some(SizeRange { least: side, greatest: side });
+        ModelDims { vocab_size, seq_len: side * side, sizes, ..*dims }
     }
 
     /// Names of the recursion state, in order.

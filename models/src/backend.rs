@@ -1,7 +1,7 @@
 //! The contract between architectures and whoever computes them, at the grain at which backends differ in speed.
 //! Owns the list of operations and their shapes; leaves kernels, dtypes and autograd to the implementors.
 
-use crate::layers::{Attention, LayerNorm, Linear, LstmLayer, SwiGlu};
+use crate::layers::{Attention, LayerNorm, Linear, LocalMixing, LstmLayer, SwiGlu, UnitsMixing};
 
 /// The operations that a recursive reasoner is made of.
 ///
@@ -14,6 +14,8 @@ pub trait Backend {
     type Weight;
     /// An activation.
     type Tensor: Clone;
+    /// The sites of a batch of boards: where the states of a structured mixer live, and which of them take part.
+    type Sites;
 
     /// `[rows, hidden_size]` table, `[batch, seq_len]` integer tokens → `[batch, seq_len, hidden_size]`.
     fn embedding(&self, table: &Self::Weight, tokens: &Self::Tensor) -> Self::Tensor;
@@ -86,6 +88,66 @@ pub trait Backend {
 
     /// Rows of `state` where `reset` (`[batch]` bool) is false, the `[hidden_size]` initial state elsewhere.
     fn reset_rows(&self, reset: &Self::Tensor, init: &Self::Weight, state: &Self::Tensor) -> Self::Tensor;
+
+    /// The candidates of exact-cover boards, from their `[batch, seq_len]` tokens (0: padding, 1: blank, `d + 1`: digit
+    /// `d`) on square boards of `size` digits, whose boxes have `⌊√size⌋` rows.
+    ///
+    /// Site `cell · size + digit` is live where the cell is blank and no given in its row, column or box has the digit;
+    /// `seq_len · size` sites in all. What is given or excluded holds no state: the live candidates and their units
+    /// are the whole of the puzzle that is left.
+    fn candidates(&self, tokens: &Self::Tensor) -> Self::Sites;
+
+    /// The cells of square boards, from their `[batch, seq_len]` tokens: live where the token is none of `blocked`;
+    /// `seq_len` sites in all.
+    fn cells(&self, tokens: &Self::Tensor, blocked: &[usize]) -> Self::Sites;
+
+    /// A carried state `[batch, sites, hidden_size]` as the operations on `sites` take it. A backend may leave out what
+    /// is not live: between this and [`leave_sites`](Self::leave_sites) shapes of activations are its own.
+    fn enter_sites(&self, state: &Self::Tensor, sites: &Self::Sites) -> Self::Tensor;
+
+    /// Back to `[batch, sites, hidden_size]`, with zeros where nothing lives.
+    fn leave_sites(&self, x: &Self::Tensor, sites: &Self::Sites) -> Self::Tensor;
+
+    /// The rows of `table` for the live sites: row 0 for candidates, the row of its token for a cell.
+    fn embed_sites(&self, table: &Self::Weight, sites: &Self::Sites) -> Self::Tensor;
+
+    /// [`UnitsMixing`] with its residual norm: sums (times [`UNIT_SUM_SCALE`](crate::UNIT_SUM_SCALE)) and maxima over
+    /// the live candidates of each unit.
+    fn units_mixing(
+        &self,
+        x: &Self::Tensor,
+        mixing: &UnitsMixing<Self::Weight>,
+        sites: &Self::Sites,
+        eps: f64,
+    ) -> Self::Tensor;
+
+    /// [`LocalMixing`] with its residual norm; cells that are not live, or outside of the board, count as zero.
+    fn local_mixing(
+        &self,
+        x: &Self::Tensor,
+        mixing: &LocalMixing<Self::Weight>,
+        sites: &Self::Sites,
+        eps: f64,
+    ) -> Self::Tensor;
+
+    /// [`channel_mixing`](Self::channel_mixing) of the live sites.
+    fn site_channel_mixing(
+        &self,
+        x: &Self::Tensor,
+        swiglu: &SwiGlu<Self::Weight>,
+        sites: &Self::Sites,
+        eps: f64,
+    ) -> Self::Tensor {
+        let _ = sites;
+        self.channel_mixing(x, swiglu, eps)
+    }
+
+    /// `[batch, seq_len, vocab_size]` logits: `head` of the live sites, and of a cell without any what its token says,
+    /// [`CERTAIN`](crate::CERTAIN) for it and `-CERTAIN` for the others.
+    fn site_logits(&self, x: &Self::Tensor, head: &Linear<Self::Weight>, sites: &Self::Sites) -> Self::Tensor;
+
+    /// Mean over the live sites: `[batch, hidden_size]`, zero for a board without any.
+    fn mean_site(&self, x: &Self::Tensor, sites: &Self::Sites) -> Self::Tensor;
 
     /// Runs `scope` without recording gradients.
     fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R;

@@ -2,7 +2,7 @@
 //! Follows `_input_embeddings` and the heads of the reference, which are the same in all its models. Leaves what
 //! happens in between to the architectures' files.
 
-use crate::config::{PosEncodings, QHeadInput};
+use crate::config::{Mixer, PosEncodings, QHeadInput};
 use crate::layers::Linear;
 use crate::outline::Outline;
 use crate::{
@@ -19,6 +19,18 @@ pub(crate) struct Frame<W> {
     q_head_input: QHeadInput,
     hidden_size: usize,
     puzzle_positions: usize,
+    mixer: Mixer,
+    blocked_tokens: Vec<usize>,
+}
+
+/// Where a supervision step begins.
+pub(crate) struct Start<B: Backend> {
+    /// The embedded question.
+    pub(crate) x: B::Tensor,
+    /// The recursion state, in order.
+    pub(crate) state: Vec<B::Tensor>,
+    /// The sites of the boards, under structured mixers.
+    pub(crate) sites: Option<B::Sites>,
 }
 
 impl<W> Frame<W> {
@@ -29,13 +41,16 @@ impl<W> Frame<W> {
     ) -> Result<Self, ModelError> {
         let hidden_size = outline.hidden_size;
         let embed_init = Init::TruncNormal { std: 1.0 / embed_scale(hidden_size) };
+        let mixer = outline.mixing.mixer;
+        // A live candidate is like any other: what tells it apart is the units that it belongs to.
+        let vocab_size = if mixer == Mixer::Units { 1 } else { dims.vocab_size };
         let embed_tokens = source.parameter(ParameterSpec {
             name: "inner.embed_tokens.embedding_weight".into(),
-            shape: vec![dims.vocab_size, hidden_size],
+            shape: vec![vocab_size, hidden_size],
             init: embed_init,
             kind: ParameterKind::Weight,
         })?;
-        let lm_head = Linear::new(source, "inner.lm_head", hidden_size, dims.vocab_size)?;
+        let lm_head = Linear::new(source, "inner.lm_head", hidden_size, vocab_size)?;
         let q_head = Linear::q_head(source, "inner.q_head", hidden_size)?;
         if outline.puzzle_emb_ndim > 0 {
             source.parameter(ParameterSpec {
@@ -62,7 +77,28 @@ impl<W> Frame<W> {
             q_head_input: outline.q_head_input,
             hidden_size,
             puzzle_positions: outline.puzzle_positions(),
+            mixer,
+            blocked_tokens: outline.mixing.blocked_tokens.clone(),
         })
+    }
+
+    /// The question and the carried `state` as the blocks take them.
+    pub(crate) fn start<B: Backend<Weight = W>>(
+        &self,
+        backend: &B,
+        inputs: &StepInputs<B::Tensor>,
+        state: &[B::Tensor],
+    ) -> Start<B> {
+        let sites = match self.mixer {
+            Mixer::Attention | Mixer::Mlp => {
+                return Start { x: self.embed(backend, inputs), state: state.to_vec(), sites: None };
+            }
+            Mixer::Units => backend.candidates(&inputs.tokens),
+            Mixer::Local => backend.cells(&inputs.tokens, &self.blocked_tokens),
+        };
+        let x = backend.scale(&backend.embed_sites(&self.embed_tokens, &sites), embed_scale(self.hidden_size));
+        let state = state.iter().map(|z| backend.enter_sites(z, &sites)).collect();
+        Start { x, state, sites: Some(sites) }
     }
 
     /// `[batch, tokens, hidden_size]`: puzzle embedding and tokens, with positions where they are learned, scaled to
@@ -84,7 +120,17 @@ impl<W> Frame<W> {
         backend: &B,
         answer: &B::Tensor,
         state: &[B::Tensor],
+        sites: Option<&B::Sites>,
     ) -> StepOutput<B::Tensor> {
+        if let Some(sites) = sites {
+            let q = backend.linear(&backend.mean_site(answer, sites), &self.q_head);
+            return StepOutput {
+                state: state.iter().map(|z| backend.leave_sites(&backend.detach(z), sites)).collect(),
+                logits: backend.site_logits(answer, &self.lm_head, sites),
+                q_halt: backend.column(&q, 0),
+                q_continue: backend.column(&q, 1),
+            };
+        }
         let logits = backend.linear(&backend.tokens_from(answer, self.puzzle_positions), &self.lm_head);
         let q_input = match self.q_head_input {
             QHeadInput::First => backend.first_token(answer),
@@ -113,6 +159,10 @@ pub(crate) fn initial_state<W>(
         kind: ParameterKind::Buffer,
     })
 }
+
+/// Logit of a token that the question gives, under structured mixers: large beside any other, and small enough for
+/// half-precision floats.
+pub const CERTAIN: f64 = 1e4;
 
 /// 1/sqrt(2) with the nine digits that the reference writes: keeps the variance of token plus position.
 #[expect(clippy::approx_constant, reason = "parity with the reference to the last bit")]

@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ForwardDtype, PosEncodings, QHeadInput};
+use crate::config::{ForwardDtype, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
-use crate::outline::{AttentionOutline, HaltingOutline, Outline, check_depths};
+use crate::outline::{AttentionOutline, HaltingOutline, MixingOutline, Outline, check_depths};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput};
 
 /// Hierarchical Reasoning Model.
@@ -87,6 +87,7 @@ impl HrmConfig {
             pos_encodings: self.pos_encodings,
             forward_dtype: self.forward_dtype,
             q_head_input: self.q_head_input,
+            mixing: MixingOutline::of(Mixer::chosen(None, self.mlp_t)),
             attention: (!self.mlp_t).then_some(attention),
             expansion: Some(self.expansion),
             rms_norm_eps: self.rms_norm_eps,
@@ -152,14 +153,14 @@ impl<W> Hrm<W> {
             let start = (state[0].clone(), state[1].clone());
             let (z_H, z_L) = (1..self.H_cycles).fold(start, |(z_H, z_L), _| {
                 let z_L = self.think(backend, &x, &z_H, z_L, self.L_cycles);
-                (self.H_level.forward(backend, &z_H, &z_L), z_L)
+                (self.H_level.forward(backend, &z_H, &z_L, None), z_L)
             });
             let z_L = self.think(backend, &x, &z_H, z_L, self.L_cycles - 1);
             (z_H, z_L)
         });
         let z_L = self.think(backend, &x, &z_H, z_L, 1);
-        let z_H = self.H_level.forward(backend, &z_H, &z_L);
-        self.frame.output(backend, &z_H, &[z_H.clone(), z_L])
+        let z_H = self.H_level.forward(backend, &z_H, &z_L, None);
+        self.frame.output(backend, &z_H, &[z_H.clone(), z_L], None)
     }
 
     /// `z_L ← L(z_L + z_H + x)`, `cycles` times.
@@ -173,6 +174,6 @@ impl<W> Hrm<W> {
         cycles: usize,
     ) -> B::Tensor {
         let injection = backend.add(z_H, x);
-        (0..cycles).fold(z_L, |z_L, _| self.L_level.forward(backend, &z_L, &injection))
+        (0..cycles).fold(z_L, |z_L, _| self.L_level.forward(backend, &z_L, &injection, None))
     }
 }

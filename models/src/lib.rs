@@ -27,10 +27,14 @@ mod trm_singlez;
 pub use architecture::{ArchitectureConfig, Model};
 pub use backend::Backend;
 pub use checkpoint::{Checkpoint, Manifest};
-pub use config::{ForwardDtype, HaltingRule, ModelDims, PosEncodings, QHeadInput};
+pub use config::{ForwardDtype, HaltingRule, Mixer, ModelDims, PosEncodings, QHeadInput, SizeRange};
 pub use error::ModelError;
+pub use frame::CERTAIN;
 pub use hrm::HrmConfig;
-pub use layers::{Attention, LayerNorm, Linear, LstmDirection, LstmLayer, Rope, SwiGlu, swiglu_inner_size};
+pub use layers::{
+    Attention, LayerNorm, Linear, LocalMixing, LstmDirection, LstmLayer, PART_OF_KIND, Rope, STENCIL, SwiGlu,
+    UNIT_KINDS, UNIT_PARTS, UNIT_SUM_SCALE, UnitsMixing, structured_inner_size, swiglu_inner_size,
+};
 pub use lstm::LstmConfig;
 pub use parameters::{Init, Initializer, ParameterKind, ParameterSource, ParameterSpec, SpecRecorder};
 pub use transformer::TransformerConfig;
@@ -51,7 +55,7 @@ pub struct StepInputs<T> {
 #[derive(Debug, Clone)]
 pub struct StepOutput<T> {
     /// Next recursion state, in the order of [`Model::state_names`], detached from the gradient;
-    /// each `[batch, seq_len + puzzle_emb_len, hidden_size]`.
+    /// each `[batch, tokens, hidden_size]` (see [`ArchitectureConfig::state_tokens`]).
     pub state: Vec<T>,
     /// `[batch, seq_len, vocab_size]` in the forward dtype.
     pub logits: T,

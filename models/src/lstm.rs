@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ForwardDtype, PosEncodings, QHeadInput};
+use crate::config::{ForwardDtype, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, initial_state};
 use crate::layers::{LayerNorm, Linear, LstmLayer};
-use crate::outline::{HaltingOutline, Outline, check_depths, check_widths};
+use crate::outline::{HaltingOutline, MixingOutline, Outline, check_depths, check_widths};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput};
 
 /// LSTM baselines.
@@ -78,6 +78,7 @@ impl LstmConfig {
             pos_encodings: self.pos_encodings,
             forward_dtype: self.forward_dtype,
             q_head_input: self.q_head_input,
+            mixing: MixingOutline::of(Mixer::Attention),
             attention: None,
             expansion: None,
             rms_norm_eps: self.rms_norm_eps,
@@ -168,7 +169,7 @@ impl<W> Lstm<W> {
                 .iter()
                 .fold(hidden, |x, (layer, norm)| backend.layer_norm(&backend.add(&x, &backend.lstm(&x, layer)), norm)),
         });
-        self.frame.output(backend, &z_H, std::slice::from_ref(&z_H))
+        self.frame.output(backend, &z_H, std::slice::from_ref(&z_H), None)
     }
 }
 

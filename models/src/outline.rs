@@ -2,7 +2,7 @@
 //! Owns the checks that configs share; leaves fields, defaults and further checks to the architectures' files.
 
 use crate::ModelError;
-use crate::config::{ForwardDtype, HaltingRule, ModelDims, PosEncodings, QHeadInput};
+use crate::config::{ForwardDtype, HaltingRule, Mixer, ModelDims, PosEncodings, QHeadInput, SizeRange};
 
 /// The view of a config that does not depend on its architecture.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub(crate) struct Outline {
     pub(crate) forward_dtype: ForwardDtype,
     /// What the Q head reads.
     pub(crate) q_head_input: QHeadInput,
+    /// How blocks mix tokens.
+    pub(crate) mixing: MixingOutline,
     /// Attention, for the architectures and settings that have it.
     pub(crate) attention: Option<AttentionOutline>,
     /// SwiGLU expansion, where there is one.
@@ -29,6 +31,24 @@ pub(crate) struct Outline {
     pub(crate) rms_norm_eps: f64,
     /// Halting.
     pub(crate) halting: HaltingOutline,
+}
+
+/// How blocks mix tokens, and what the structured mixers need to know.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MixingOutline {
+    /// The mixer.
+    pub(crate) mixer: Mixer,
+    /// Channels that each kind of unit pools under [`Mixer::Units`].
+    pub(crate) pool_size: usize,
+    /// Tokens of cells that take no part under [`Mixer::Local`]: padding and walls.
+    pub(crate) blocked_tokens: Vec<usize>,
+}
+
+impl MixingOutline {
+    /// A mixer that needs to know nothing else.
+    pub(crate) fn of(mixer: Mixer) -> Self {
+        Self { mixer, pool_size: 0, blocked_tokens: Vec::new() }
+    }
 }
 
 /// Heads and rotary positions.
@@ -119,6 +139,7 @@ impl Outline {
         if let Some(attention) = &self.attention {
             self.validate_attention(attention, dims)?;
         }
+        self.validate_mixer(dims)?;
         let capacity = self.puzzle_positions() * self.hidden_size;
         if self.puzzle_emb_ndim > capacity {
             return Err(ModelError::config(
@@ -128,6 +149,62 @@ impl Outline {
                     self.puzzle_emb_ndim, self.puzzle_emb_len, self.hidden_size
                 ),
             ));
+        }
+        Ok(())
+    }
+
+    /// What a size-free mixer leaves no choice about, and what only it has.
+    fn validate_mixer(&self, dims: &ModelDims) -> Result<(), ModelError> {
+        let MixingOutline { mixer, pool_size, blocked_tokens } = &self.mixing;
+        let name = match (mixer, dims.sizes) {
+            (Mixer::Attention | Mixer::Mlp, None) => return Ok(()),
+            (Mixer::Attention | Mixer::Mlp, Some(_)) => {
+                let problem =
+                    "has weights for one board size, but the model names several; set mixer to units or local";
+                return Err(ModelError::config("mixer", problem));
+            }
+            (Mixer::Units | Mixer::Local, None) => {
+                let problem =
+                    "takes boards of any size, but the model names one seq_len; name the sizes that it is for";
+                return Err(ModelError::config("mixer", problem));
+            }
+            (Mixer::Units, Some(_)) => "units",
+            (Mixer::Local, Some(_)) => "local",
+        };
+        let only = |field: &'static str, holds: bool, value: &str| {
+            let problem = || ModelError::config(field, format!("must be {value} under mixer={name}"));
+            holds.then_some(()).ok_or_else(problem)
+        };
+        only("puzzle_emb_ndim", self.puzzle_emb_ndim == 0, "0")?;
+        only("pos_encodings", self.pos_encodings == PosEncodings::None, "none")?;
+        only("q_head_input", self.q_head_input == QHeadInput::Mean, "mean")?;
+        if *mixer == Mixer::Units {
+            check_range("pool_size", *pool_size, 2, WIDEST)?;
+        }
+        if !pool_size.is_multiple_of(2) {
+            let problem =
+                format!("is {pool_size}, must be even: half of the channels are summed, half give their maximum");
+            return Err(ModelError::config("pool_size", problem));
+        }
+        if let Some(token) = blocked_tokens.iter().find(|&&token| token >= dims.vocab_size) {
+            let problem = format!("has {token}, which is none of the tokens 0 to {}", dims.vocab_size - 1);
+            return Err(ModelError::config("blocked_tokens", problem));
+        }
+        let side = dims.seq_len.isqrt();
+        if side * side != dims.seq_len || side > SizeRange::MAX_SIDE {
+            let problem = format!(
+                "is {name}, which takes square boards of at most {0} x {0} cells, found {1} tokens",
+                SizeRange::MAX_SIDE,
+                dims.seq_len
+            );
+            return Err(ModelError::config("mixer", problem));
+        }
+        if *mixer == Mixer::Units && dims.vocab_size != side + 2 {
+            let problem = format!(
+                "is units, which takes {side} digits, blank and padding on a board of {side} x {side}, found {} tokens",
+                dims.vocab_size
+            );
+            return Err(ModelError::config("mixer", problem));
         }
         Ok(())
     }

@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ForwardDtype, PosEncodings, QHeadInput};
+use crate::config::{ForwardDtype, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, initial_state};
 use crate::layers::{Attention, LayerNorm, Linear, Rope};
-use crate::outline::{AttentionOutline, HaltingOutline, Outline, check_depths, check_widths};
+use crate::outline::{AttentionOutline, HaltingOutline, MixingOutline, Outline, check_depths, check_widths};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput};
 
 /// Transformer encoder.
@@ -77,6 +77,7 @@ impl TransformerConfig {
             pos_encodings: self.pos_encodings,
             forward_dtype: self.forward_dtype,
             q_head_input: self.q_head_input,
+            mixing: MixingOutline::of(Mixer::Attention),
             attention: Some(AttentionOutline { num_heads: self.num_heads, rope_theta: self.rope_theta }),
             expansion: None,
             rms_norm_eps: self.rms_norm_eps,
@@ -142,7 +143,7 @@ impl<W> Transformer<W> {
     ) -> StepOutput<B::Tensor> {
         let start = backend.add(&state[0], &self.frame.embed(backend, inputs));
         let z_H = self.blocks.iter().fold(start, |hidden, block| block.forward(backend, &hidden));
-        self.frame.output(backend, &z_H, std::slice::from_ref(&z_H))
+        self.frame.output(backend, &z_H, std::slice::from_ref(&z_H), None)
     }
 }
 

@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ForwardDtype, HaltingRule, PosEncodings, QHeadInput};
+use crate::config::{ForwardDtype, HaltingRule, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
-use crate::outline::{AttentionOutline, HaltingOutline, Outline, check_depths};
+use crate::outline::{AttentionOutline, HaltingOutline, MixingOutline, Outline, check_depths};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput};
 
 /// Recursive transformer.
@@ -80,6 +80,7 @@ impl TransformersBaselineConfig {
             pos_encodings: self.pos_encodings,
             forward_dtype: self.forward_dtype,
             q_head_input: self.q_head_input,
+            mixing: MixingOutline::of(Mixer::Attention),
             attention: Some(AttentionOutline { num_heads: self.num_heads, rope_theta: self.rope_theta }),
             expansion: Some(self.expansion),
             rms_norm_eps: self.rms_norm_eps,
@@ -143,7 +144,7 @@ impl<W> TransformersBaseline<W> {
         state: &[B::Tensor],
     ) -> StepOutput<B::Tensor> {
         let x = self.frame.embed(backend, inputs);
-        let z_H = self.H_level.forward(backend, &state[0], &x);
-        self.frame.output(backend, &z_H, std::slice::from_ref(&z_H))
+        let z_H = self.H_level.forward(backend, &state[0], &x, None);
+        self.frame.output(backend, &z_H, std::slice::from_ref(&z_H), None)
     }
 }

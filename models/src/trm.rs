@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ForwardDtype, PosEncodings, QHeadInput};
-use crate::frame::{Frame, initial_state};
+use crate::config::{ForwardDtype, Mixer, PosEncodings, QHeadInput};
+use crate::frame::{Frame, Start, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
-use crate::outline::{AttentionOutline, HaltingOutline, Outline, check_depths};
+use crate::outline::{AttentionOutline, HaltingOutline, MixingOutline, Outline, check_depths};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput};
 
 /// Tiny Recursive Model and its variants with one and with seven states, whose fields are the same.
@@ -41,8 +41,14 @@ pub struct TrmConfig {
     pub pos_encodings: PosEncodings,
     /// Type of the activations.
     pub forward_dtype: ForwardDtype,
-    /// Mix tokens with an MLP in place of attention.
+    /// The reference's `mixer=mlp`; of no effect where `mixer` is set.
     pub mlp_t: bool,
+    /// How blocks mix tokens; `None`: with an MLP under `mlp_t`, else with attention.
+    pub mixer: Option<Mixer>,
+    /// Channels that each kind of unit pools under `mixer=units`; even.
+    pub pool_size: usize,
+    /// Tokens of cells that hold no state under `mixer=local`: by default padding and walls of mazes.
+    pub blocked_tokens: Vec<usize>,
     /// Halt on the sign of `q_halt` alone (the paper's choice); otherwise `q_continue` is learned and compared with.
     pub no_ACT_continue: bool,
     /// Epsilon of the RMS norms.
@@ -71,6 +77,9 @@ impl Default for TrmConfig {
             pos_encodings: PosEncodings::Rope,
             forward_dtype: ForwardDtype::BFloat16,
             mlp_t: false,
+            mixer: None,
+            pool_size: 24,
+            blocked_tokens: vec![0, 1],
             no_ACT_continue: true,
             rms_norm_eps: 1e-5,
             rope_theta: 10_000.0,
@@ -88,6 +97,8 @@ impl TrmConfig {
 
     pub(crate) fn outline(&self, state_names: &'static [&'static str]) -> Outline {
         let attention = AttentionOutline { num_heads: self.num_heads, rope_theta: self.rope_theta };
+        let mixer = Mixer::chosen(self.mixer, self.mlp_t);
+        let blocked_tokens = if mixer == Mixer::Local { self.blocked_tokens.clone() } else { Vec::new() };
         Outline {
             state_names,
             hidden_size: self.hidden_size,
@@ -96,7 +107,8 @@ impl TrmConfig {
             pos_encodings: self.pos_encodings,
             forward_dtype: self.forward_dtype,
             q_head_input: self.q_head_input,
-            attention: (!self.mlp_t).then_some(attention),
+            mixing: MixingOutline { mixer, pool_size: self.pool_size, blocked_tokens },
+            attention: (mixer == Mixer::Attention).then_some(attention),
             expansion: Some(self.expansion),
             rms_norm_eps: self.rms_norm_eps,
             halting: HaltingOutline::new(self.halt_max_steps, self.halt_exploration_prob, self.no_ACT_continue),
@@ -153,13 +165,14 @@ impl<W> Trm<W> {
         inputs: &StepInputs<B::Tensor>,
         state: &[B::Tensor],
     ) -> StepOutput<B::Tensor> {
-        let x = self.frame.embed(backend, inputs);
-        let mut z = (state[0].clone(), state[1].clone());
+        let start = self.frame.start(backend, inputs, state);
+        let mut z = (start.state[0].clone(), start.state[1].clone());
         if self.H_cycles > 1 {
-            z = backend.no_grad(|| (1..self.H_cycles).fold(z, |(z_H, z_L), _| self.recursion(backend, &x, &z_H, z_L)));
+            z = backend
+                .no_grad(|| (1..self.H_cycles).fold(z, |(z_H, z_L), _| self.recursion(backend, &start, &z_H, z_L)));
         }
-        let (z_H, z_L) = self.recursion(backend, &x, &z.0, z.1);
-        self.frame.output(backend, &z_H, &[z_H.clone(), z_L])
+        let (z_H, z_L) = self.recursion(backend, &start, &z.0, z.1);
+        self.frame.output(backend, &z_H, &[z_H.clone(), z_L], start.sites.as_ref())
     }
 
     /// The paper's `latent_recursion`: `z_L ← f(z_L + z_H + x)` `L_cycles` times, then `z_H ← f(z_H + z_L)`.
@@ -167,13 +180,13 @@ impl<W> Trm<W> {
     fn recursion<B: Backend<Weight = W>>(
         &self,
         backend: &B,
-        x: &B::Tensor,
+        start: &Start<B>,
         z_H: &B::Tensor,
         z_L: B::Tensor,
     ) -> (B::Tensor, B::Tensor) {
-        let injection = backend.add(z_H, x);
-        let z_L = (0..self.L_cycles).fold(z_L, |z_L, _| self.L_level.forward(backend, &z_L, &injection));
-        let z_H = self.L_level.forward(backend, z_H, &z_L);
+        let (injection, sites) = (backend.add(z_H, &start.x), start.sites.as_ref());
+        let z_L = (0..self.L_cycles).fold(z_L, |z_L, _| self.L_level.forward(backend, &z_L, &injection, sites));
+        let z_H = self.L_level.forward(backend, z_H, &z_L, sites);
         (z_H, z_L)
     }
 }

@@ -2,7 +2,7 @@
 //! `models/recursive_reasoning/trm_hier6.py` of the reference. Leaves halting and carried state to whoever runs the
 //! steps.
 
-use crate::frame::{Frame, initial_state};
+use crate::frame::{Frame, Start, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput, TrmConfig};
 
@@ -72,27 +72,33 @@ impl<W> TrmHier6<W> {
         inputs: &StepInputs<B::Tensor>,
         state: &[B::Tensor],
     ) -> StepOutput<B::Tensor> {
-        let x = self.frame.embed(backend, inputs);
-        let mut z = state.to_vec();
+        let start = self.frame.start(backend, inputs, state);
+        let mut z = start.state.clone();
         if self.H_cycles > 1 {
-            z = backend.no_grad(|| (1..self.H_cycles).fold(z, |z, _| self.recursion(backend, &x, z)));
+            z = backend.no_grad(|| (1..self.H_cycles).fold(z, |z, _| self.recursion(backend, &start, z)));
         }
-        let z = self.recursion(backend, &x, z);
-        self.frame.output(backend, &z[0], &z)
+        let z = self.recursion(backend, &start, z);
+        self.frame.output(backend, &z[0], &z, start.sites.as_ref())
     }
 
     /// The first `L_cycles` latents in turn, each `z_Li ← f(Σ z_L + z_H + x)`, then `z_H ← f(z_H + Σ z_L)`.
     #[expect(non_snake_case, reason = "the reference's letters")]
-    fn recursion<B: Backend<Weight = W>>(&self, backend: &B, x: &B::Tensor, mut z: Vec<B::Tensor>) -> Vec<B::Tensor> {
+    fn recursion<B: Backend<Weight = W>>(
+        &self,
+        backend: &B,
+        start: &Start<B>,
+        mut z: Vec<B::Tensor>,
+    ) -> Vec<B::Tensor> {
+        let sites = start.sites.as_ref();
         let sum = |latents: &[B::Tensor]| {
             let (first, rest) = latents.split_first().expect("the hierarchy has six latents");
             rest.iter().fold(first.clone(), |sum, z_L| backend.add(&sum, z_L))
         };
-        let injection = backend.add(&z[0], x);
+        let injection = backend.add(&z[0], &start.x);
         for latent in 1..=self.L_cycles {
-            z[latent] = self.L_level.forward(backend, &sum(&z[1..]), &injection);
+            z[latent] = self.L_level.forward(backend, &sum(&z[1..]), &injection, sites);
         }
-        z[0] = self.L_level.forward(backend, &z[0], &sum(&z[1..]));
+        z[0] = self.L_level.forward(backend, &z[0], &sum(&z[1..]), sites);
         z
     }
 }

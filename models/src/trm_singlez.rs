@@ -2,7 +2,7 @@
 //! the reference (the ablation "single z" of arXiv 2510.04871). Leaves halting and carried state to whoever runs the
 //! steps.
 
-use crate::frame::{Frame, initial_state};
+use crate::frame::{Frame, Start, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput, TrmConfig};
 
@@ -46,19 +46,20 @@ impl<W> TrmSinglez<W> {
         inputs: &StepInputs<B::Tensor>,
         state: &[B::Tensor],
     ) -> StepOutput<B::Tensor> {
-        let x = self.frame.embed(backend, inputs);
-        let mut z_L = state[0].clone();
+        let start = self.frame.start(backend, inputs, state);
+        let mut z_L = start.state[0].clone();
         if self.H_cycles > 1 {
-            z_L = backend.no_grad(|| (1..self.H_cycles).fold(z_L, |z_L, _| self.recursion(backend, &x, z_L)));
+            z_L = backend.no_grad(|| (1..self.H_cycles).fold(z_L, |z_L, _| self.recursion(backend, &start, z_L)));
         }
-        let z_L = self.recursion(backend, &x, z_L);
-        self.frame.output(backend, &z_L, std::slice::from_ref(&z_L))
+        let z_L = self.recursion(backend, &start, z_L);
+        self.frame.output(backend, &z_L, std::slice::from_ref(&z_L), start.sites.as_ref())
     }
 
     /// `z_L ← f(z_L + x)` `L_cycles` times, then once without the question: `z_L ← f(z_L)`.
     #[expect(non_snake_case, reason = "the reference's letters")]
-    fn recursion<B: Backend<Weight = W>>(&self, backend: &B, x: &B::Tensor, z_L: B::Tensor) -> B::Tensor {
-        let z_L = (0..self.L_cycles).fold(z_L, |z_L, _| self.L_level.forward(backend, &z_L, x));
-        self.L_level.blocks(backend, z_L)
+    fn recursion<B: Backend<Weight = W>>(&self, backend: &B, start: &Start<B>, z_L: B::Tensor) -> B::Tensor {
+        let sites = start.sites.as_ref();
+        let z_L = (0..self.L_cycles).fold(z_L, |z_L, _| self.L_level.forward(backend, &z_L, &start.x, sites));
+        self.L_level.blocks(backend, z_L, sites)
     }
 }

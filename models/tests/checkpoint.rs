@@ -11,7 +11,7 @@ use models::checkpoint::{
 };
 use models::{ArchitectureConfig, Checkpoint, ForwardDtype, Initializer, Manifest, ModelDims, PosEncodings, TrmConfig};
 
-const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 3 };
+const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 3, sizes: None };
 
 fn arch() -> ArchitectureConfig {
     ArchitectureConfig::Trm(TrmConfig {

@@ -8,7 +8,7 @@ use models::{
 };
 use serde_json::json;
 
-const SUDOKU: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 };
+const SUDOKU: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1, sizes: None };
 
 fn refused(config: TrmConfig) -> String {
     ArchitectureConfig::Trm(config).validate(&SUDOKU).unwrap_err().to_string()

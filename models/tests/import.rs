@@ -180,7 +180,7 @@ fn full_size_models_are_recognised_by_names_and_shapes_alone() {
 
 #[test]
 fn other_dimensions_in_published_form_are_imported_value_by_value() {
-    let dims = ModelDims { vocab_size: 9, seq_len: 25, num_puzzle_identifiers: 7 };
+    let dims = ModelDims { vocab_size: 9, seq_len: 25, num_puzzle_identifiers: 7, sizes: None };
     let cases = [
         json!({"name": "trm", "hidden_size": 48, "num_heads": 6, "L_layers": 3, "H_cycles": 2, "L_cycles": 5,
                "puzzle_emb_ndim": 20, "puzzle_emb_len": 3, "expansion": 2.5, "forward_dtype": "float32"}),
@@ -233,7 +233,7 @@ fn other_dimensions_in_published_form_are_imported_value_by_value() {
 
 /// A small attention model whose sequence length no tensor has.
 fn small() -> Published {
-    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 2 };
+    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 2, sizes: None };
     published(
         json!({"name": "trm", "hidden_size": 32, "num_heads": 4, "forward_dtype": "float32",
                      "puzzle_emb_ndim": 32, "puzzle_emb_len": 16}),

@@ -32,7 +32,7 @@ fn a_large_table_passes_through_a_small_buffer() {
         puzzle_emb_ndim: WIDTH,
         ..TrmConfig::default()
     });
-    let dims = ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: ROWS };
+    let dims = ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: ROWS, sizes: None };
     let mut dict = StateDict::default();
     for spec in arch.parameter_specs(&dims).unwrap() {
         // The table's own bytes are put into the file below, as a hole that takes no disk.

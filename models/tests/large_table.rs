@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 100 << 20;
 fn the_table_of_arc_stays_in_its_file() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path().join("arc");
-    let dims = ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: ROWS };
+    let dims = ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: ROWS, sizes: None };
     let arch = ArchitectureConfig::Trm(TrmConfig { L_layers: 1, ..TrmConfig::default() });
     sparse_checkpoint(&folder, &Manifest::new(arch, dims, "arc"));
 

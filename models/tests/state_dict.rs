@@ -18,7 +18,7 @@ use models::{
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 3 };
+const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 3, sizes: None };
 
 /// Rows of the table in units of 1/8, which both float types hold exactly: `[3, 40]`.
 fn table() -> Vec<f32> {
@@ -76,6 +76,7 @@ fn the_reference_finds_its_names_types_and_shapes() {
             vocab_size: size("vocab_size"),
             seq_len: size("seq_len"),
             num_puzzle_identifiers: size("num_puzzle_identifiers"),
+            sizes: None,
         };
         let arch = ArchitectureConfig::from_reference(row["arch"].as_str().unwrap(), fields).unwrap();
         let specs = arch.parameter_specs(&dims).unwrap();

@@ -6,7 +6,7 @@ use models::benchmark::{BenchmarkConfig, ProductKind, Roofline, Spread, Work, st
 use models::checkpoint::MANIFEST_FILE;
 use models::{ArchitectureConfig, HrmConfig, LstmConfig, Manifest, ModelDims};
 
-const SUDOKU: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 };
+const SUDOKU: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1, sizes: None };
 
 fn cost(name: &str, batch_size: usize) -> models::benchmark::StepCost {
     let config = BenchmarkConfig::named(name).unwrap();

@@ -106,7 +106,7 @@ fn peak_memory() -> Result<u64> {
 
 /// Writes what `torch.save(state_dict)` writes: a zip archive of a pickle and one uncompressed entry per tensor.
 fn make(path: &Path, rows: usize) -> Result<String> {
-    let dims = ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: rows };
+    let dims = ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: rows, sizes: None };
     let specs = arch().parameter_specs(&dims)?;
     let mut zip = ZipArchiveWriter::new(BufWriter::with_capacity(1 << 20, File::create(path)?));
     entry(&mut zip, "step_1/data.pkl", |out| out.write_all(&pickle(&specs)))?;

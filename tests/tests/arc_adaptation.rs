@@ -31,12 +31,12 @@ fn card(arch: ArchitectureConfig) -> ModelCard {
         name: "step_7".into(),
         sha256: String::new(),
         task: "arc".into(),
-        dims: ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: 10 },
+        dims: ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: 10, sizes: None },
         parameters: 0,
         step: 7,
         weights: Manifest::new(
             arch.clone(),
-            ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: 10 },
+            ModelDims { vocab_size: 12, seq_len: 900, num_puzzle_identifiers: 10, sizes: None },
             "arc",
         )
         .weights,

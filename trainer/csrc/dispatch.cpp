@@ -2,6 +2,7 @@
 
 #include "attention_kernels.h"
 #include "blocks.h"
+#include "site_kernels.h"
 #include "updates.h"
 
 #include <stdexcept>
@@ -10,12 +11,15 @@ namespace trainer {
 
 extern const RowKernels kernels_baseline;
 extern const UpdateKernels updates_baseline;
+extern const SiteKernels sites_baseline;
 
 #if defined(__x86_64__)
 extern const RowKernels kernels_avx2;
 extern const RowKernels kernels_avx512;
 extern const UpdateKernels updates_avx2;
 extern const UpdateKernels updates_avx512;
+extern const SiteKernels sites_avx2;
+extern const SiteKernels sites_avx512;
 extern const GemmKernels gemm_kernels_avx512_bf16;
 extern const MlpKernels mlp_kernels_avx512_bf16;
 extern const MixingKernels mixing_kernels_avx512_bf16;
@@ -39,6 +43,11 @@ const UpdateKernels& update_kernels() {
   return chosen;
 }
 
+const SiteKernels& site_kernels() {
+  static const SiteKernels& chosen = has_avx512() ? sites_avx512 : has_avx2() ? sites_avx2 : sites_baseline;
+  return chosen;
+}
+
 bool has_bf16_products() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 namespace {
@@ -57,6 +66,8 @@ const AttentionKernels& attention_kernels() { return if_supported(attention_kern
 const RowKernels& row_kernels() { return kernels_baseline; }
 
 const UpdateKernels& update_kernels() { return updates_baseline; }
+
+const SiteKernels& site_kernels() { return sites_baseline; }
 
 bool has_bf16_products() { return false; }
 

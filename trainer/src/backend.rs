@@ -5,11 +5,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use models::{Attention, Backend, ForwardDtype, LayerNorm, Linear, LstmLayer, Rope, SwiGlu};
+use models::{Attention, Backend, ForwardDtype, LayerNorm, Linear, LocalMixing, LstmLayer, Rope, SwiGlu, UnitsMixing};
 use tch::{Device, Kind, Tensor};
 
 use crate::kernels::{self, PackedAttention, PackedMlp};
 use crate::phases::{Phase, PhaseClock};
+use crate::sites::Sites;
+
+mod structured;
 
 /// An activation. Clones share the storage, as libtorch's handles do.
 #[derive(Debug)]
@@ -163,6 +166,7 @@ pub(crate) fn kind_of(dtype: ForwardDtype) -> Kind {
 impl Backend for TchBackend {
     type Weight = Weight;
     type Tensor = Activation;
+    type Sites = Sites;
 
     fn embedding(&self, table: &Weight, tokens: &Activation) -> Activation {
         Activation(Tensor::embedding(&self.cast(table), &tokens.0, -1, false, false))
@@ -312,6 +316,46 @@ impl Backend for TchBackend {
 
     fn reset_rows(&self, reset: &Activation, init: &Weight, state: &Activation) -> Activation {
         Activation(self.cast(init).where_self(&reset.0.view([-1, 1, 1]), &state.0))
+    }
+
+    fn candidates(&self, tokens: &Activation) -> Sites {
+        Sites::candidates(&tokens.0, self.packs_sites(tokens))
+    }
+
+    fn cells(&self, tokens: &Activation, blocked: &[usize]) -> Sites {
+        Sites::cells(&tokens.0, blocked, self.packs_sites(tokens))
+    }
+
+    fn enter_sites(&self, state: &Activation, sites: &Sites) -> Activation {
+        structured::enter(state, sites)
+    }
+
+    fn leave_sites(&self, x: &Activation, sites: &Sites) -> Activation {
+        structured::leave(x, sites)
+    }
+
+    fn embed_sites(&self, table: &Weight, sites: &Sites) -> Activation {
+        structured::embed(&self.cast(table), sites)
+    }
+
+    fn units_mixing(&self, x: &Activation, mixing: &UnitsMixing<Weight>, sites: &Sites, eps: f64) -> Activation {
+        self.structured_units(x, mixing, sites, eps)
+    }
+
+    fn local_mixing(&self, x: &Activation, mixing: &LocalMixing<Weight>, sites: &Sites, eps: f64) -> Activation {
+        self.structured_local(x, mixing, sites, eps)
+    }
+
+    fn site_channel_mixing(&self, x: &Activation, swiglu: &SwiGlu<Weight>, sites: &Sites, eps: f64) -> Activation {
+        self.structured_channels(x, swiglu, sites, eps)
+    }
+
+    fn site_logits(&self, x: &Activation, head: &Linear<Weight>, sites: &Sites) -> Activation {
+        structured::logits(&self.linear(x, head), sites)
+    }
+
+    fn mean_site(&self, x: &Activation, sites: &Sites) -> Activation {
+        structured::mean(x, sites, self.wide())
     }
 
     fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R {

@@ -23,7 +23,7 @@ pub struct Carry {
 impl Carry {
     /// All rows halted, so that the first step takes a whole batch; the state's values do not matter until then.
     pub fn empty(arch: &ArchitectureConfig, batch_size: usize, seq_len: usize, device: Device) -> Self {
-        let tokens = seq_len + arch.puzzle_emb_len();
+        let tokens = arch.state_tokens(seq_len);
         let size = [batch_size as i64, tokens as i64, arch.hidden_size() as i64];
         let state =
             arch.state_names().iter().map(|_| Tensor::zeros(size, (kind_of(arch.forward_dtype()), device))).collect();

@@ -208,6 +208,7 @@ fn dims_of(metadata: &DatasetMetadata) -> ModelDims {
         vocab_size: metadata.vocab_size,
         seq_len: metadata.seq_len,
         num_puzzle_identifiers: metadata.num_puzzle_identifiers,
+        sizes: None,
     }
 }
 

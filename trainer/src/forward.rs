@@ -201,7 +201,7 @@ impl Run {
         let manifest = &checkpoint.manifest;
         let arch = &manifest.arch;
         let (rows, seq_len) = (identifiers.len() as i64, manifest.dims.seq_len as i64);
-        let positions = seq_len + arch.puzzle_emb_len() as i64;
+        let positions = arch.state_tokens(manifest.dims.seq_len) as i64;
         let zeros = || Tensor::zeros([rows, positions, arch.hidden_size() as i64], (self.backend.kind(), Device::Cpu));
         let inputs = StepInputs {
             tokens: Activation(Tensor::from_slice(tokens).view([rows, seq_len])),

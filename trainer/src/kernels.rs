@@ -5,6 +5,8 @@ use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 
 use tch::{Device, Kind, Tensor};
 
+use crate::sites::LiveSites;
+
 /// Whether this processor multiplies bfloat16 matrices natively, which [`swiglu`], [`channel_mixing`], [`token_mixing`]
 /// and [`residual_attention`] build on.
 pub(crate) fn has_bf16_products() -> bool {
@@ -165,6 +167,83 @@ pub(crate) fn residual_attention(x: &Tensor, attention: &PackedAttention, eps: f
     })
 }
 
+/// Weights of [`units_mixing`].
+#[derive(Debug)]
+pub(crate) struct UnitsWeights<'a> {
+    /// `[3 · pool_size, width]` float32, which collects the gradient as in [`PackedMlp`].
+    pub(crate) input: &'a Tensor,
+    /// `[width, 3 · pool_size]` float32, which collects the gradient.
+    pub(crate) output: &'a Tensor,
+    /// `input` transposed.
+    pub(crate) input_t: &'a Tensor,
+    /// `output` transposed.
+    pub(crate) output_t: &'a Tensor,
+}
+
+/// Weights of [`site_mlp`].
+#[derive(Debug)]
+pub(crate) struct SiteMlpWeights<'a> {
+    /// `[2 · inner, width]` float32, which collects the gradient as in [`PackedMlp`].
+    pub(crate) gate_up: &'a Tensor,
+    /// `[width, inner]` float32, which collects the gradient.
+    pub(crate) down: &'a Tensor,
+    /// `gate_up` transposed.
+    pub(crate) gate_up_t: &'a Tensor,
+    /// `down` transposed.
+    pub(crate) down_t: &'a Tensor,
+    /// `[inner, 3, 3]` float32 of a local mixer.
+    pub(crate) stencil: Option<&'a Tensor>,
+}
+
+/// Widths of [`units_mixing`] and [`site_mlp`] are multiples of this.
+pub(crate) const SITE_WIDTH: usize = 8;
+
+/// A float32 matrix transposed.
+pub(crate) fn transposed(weight: &Tensor) -> Tensor {
+    weight.detach().transpose(0, 1).contiguous()
+}
+
+/// Pooling over units with its residual norm, on the live candidates `x` `[live, width]` of several boards.
+pub(crate) fn units_mixing(x: &Tensor, weights: &UnitsWeights, sites: &LiveSites, eps: f64) -> Tensor {
+    // SAFETY: the pointers are tensors that outlive the call.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe {
+        trainer_units_mixing(
+            handle(x),
+            handle(weights.input),
+            handle(weights.output),
+            handle(weights.input_t),
+            handle(weights.output_t),
+            handle(&sites.links),
+            handle(&sites.rows),
+            handle(&sites.units),
+            eps,
+            out,
+        )
+    })
+}
+
+/// A gated MLP with its residual norm on the live sites `x` `[live, width]` of several boards; with a stencil, local
+/// mixing.
+pub(crate) fn site_mlp(x: &Tensor, weights: &SiteMlpWeights, sites: &LiveSites, eps: f64) -> Tensor {
+    // SAFETY: the pointers are tensors that outlive the call, or null where that is allowed.
+    #[expect(unsafe_code, reason = "FFI")]
+    call(|out| unsafe {
+        trainer_site_mlp(
+            handle(x),
+            handle(weights.gate_up),
+            handle(weights.down),
+            handle(weights.gate_up_t),
+            handle(weights.down_t),
+            weights.stencil.map_or(std::ptr::null(), handle),
+            handle(&sites.links),
+            handle(&sites.rows),
+            eps,
+            out,
+        )
+    })
+}
+
 /// Constants of one step of [`adamw`], `updates.h`'s `AdamWStep`.
 #[derive(Debug)]
 #[repr(C)]
@@ -288,6 +367,30 @@ unsafe extern "C" {
         cos: Handle,
         sin: Handle,
         heads: i64,
+        eps: c_double,
+        out: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn trainer_units_mixing(
+        x: Handle,
+        input: Handle,
+        output: Handle,
+        input_t: Handle,
+        output_t: Handle,
+        links: Handle,
+        rows: Handle,
+        units: Handle,
+        eps: c_double,
+        out: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn trainer_site_mlp(
+        x: Handle,
+        gate_up: Handle,
+        down: Handle,
+        gate_up_t: Handle,
+        down_t: Handle,
+        stencil: Handle,
+        links: Handle,
+        rows: Handle,
         eps: c_double,
         out: *mut *mut c_void,
     ) -> *mut c_char;

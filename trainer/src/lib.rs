@@ -26,6 +26,7 @@ pub mod plot;
 pub mod pretrain;
 pub mod progress;
 pub mod run_directory;
+mod sites;
 pub mod state;
 
 pub use error::TrainError;

@@ -10,7 +10,7 @@ use trainer::losses::{LossType, Q_LOSS_WEIGHT};
 use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
 
-const DIMS: ModelDims = ModelDims { vocab_size: 5, seq_len: 16, num_puzzle_identifiers: 1 };
+const DIMS: ModelDims = ModelDims { vocab_size: 5, seq_len: 16, num_puzzle_identifiers: 1, sizes: None };
 const ROWS: usize = 2;
 const TURNS: usize = 3;
 

@@ -19,7 +19,7 @@ use trainer::metrics::StepMetrics;
 use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
 
-const DIMS: ModelDims = ModelDims { vocab_size: 11, seq_len: 16, num_puzzle_identifiers: 5 };
+const DIMS: ModelDims = ModelDims { vocab_size: 11, seq_len: 16, num_puzzle_identifiers: 5, sizes: None };
 
 fn trm() -> TrmConfig {
     TrmConfig {

@@ -16,7 +16,7 @@ use trainer::evaluate::evaluate;
 use trainer::losses::LossType;
 use trainer::parameters::Parameters;
 
-const DIMS: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 };
+const DIMS: ModelDims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1, sizes: None };
 const BATCH_SIZE: usize = 8;
 
 fn model() -> (ArchitectureConfig, Parameters) {

@@ -32,7 +32,7 @@ fn write_checkpoint(folder: &Path) {
         ..TrmConfig::default()
     };
     let arch = ArchitectureConfig::Trm(config);
-    let dims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 3 };
+    let dims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 3, sizes: None };
     let tensors: BTreeMap<String, HostTensor> = arch
         .parameter_specs(&dims)
         .unwrap()

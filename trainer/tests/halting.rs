@@ -11,7 +11,7 @@ use trainer::evaluate::{Evaluation, evaluate};
 use trainer::losses::LossType;
 use trainer::parameters::Parameters;
 
-const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 1 };
+const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 1, sizes: None };
 const ROWS: usize = 4;
 
 fn trm(no_act_continue: bool) -> ArchitectureConfig {

@@ -107,7 +107,7 @@ fn learner_config(run: &Value, first: &Batch) -> LearnerConfig {
     let number = |key: &str| run["config"][key].as_f64().unwrap();
     LearnerConfig {
         arch: reference_architecture(&run["config"]["arch"]),
-        dims: ModelDims { vocab_size: 11, seq_len: first.seq_len, num_puzzle_identifiers: 5 },
+        dims: ModelDims { vocab_size: 11, seq_len: first.seq_len, num_puzzle_identifiers: 5, sizes: None },
         loss_type: serde_json::from_value(run["config"]["arch"]["loss"]["loss_type"].clone()).unwrap(),
         q_loss_weight: Q_LOSS_WEIGHT,
         optimizer: FlatOptimizerConfig {

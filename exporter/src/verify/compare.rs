@@ -168,7 +168,7 @@ mod tests {
     use super::super::promise::{Arithmetic, Yardstick};
     use super::*;
 
-    const DIMS: ModelDims = ModelDims { vocab_size: 3, seq_len: 2, num_puzzle_identifiers: 1 };
+    const DIMS: ModelDims = ModelDims { vocab_size: 3, seq_len: 2, num_puzzle_identifiers: 1, sizes: None };
 
     fn values(logits: [f64; 6], halt_margin: f64, preds: [i64; 2]) -> StepValues {
         let state = vec![logits.iter().map(|&value| value as f32).collect()];

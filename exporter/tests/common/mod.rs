@@ -215,6 +215,7 @@ fn manifest(document: &Value) -> Manifest {
         vocab_size: size("vocab_size"),
         seq_len: size("seq_len"),
         num_puzzle_identifiers: size("num_puzzle_identifiers"),
+        sizes: None,
     };
     let arch = ArchitectureConfig::from_reference(document["arch"].as_str().unwrap(), fields).unwrap();
     Manifest::new(arch, dims, "sudoku")

@@ -55,12 +55,12 @@ impl BenchmarkConfig {
             ..published.clone()
         };
         let attention = TrmConfig { mlp_t: false, pos_encodings: PosEncodings::Rope, ..published.clone() };
-        let maze = ModelDims { vocab_size: 6, seq_len: 900, num_puzzle_identifiers: 1 };
+        let maze = ModelDims { vocab_size: 6, seq_len: 900, num_puzzle_identifiers: 1, sizes: None };
         let of = |name, description, arch, batch_size| Self {
             name,
             description,
             arch: ArchitectureConfig::Trm(arch),
-            dims: ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 },
+            dims: ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1, sizes: None },
             task: "sudoku",
             batch_size,
         };

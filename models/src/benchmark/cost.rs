@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use serde::Serialize;
 
 use crate::{
-    ArchitectureConfig, Attention, Backend, LayerNorm, Linear, LstmLayer, Model, ModelDims, ModelError, ParameterKind,
-    ParameterSource, ParameterSpec, StepInputs, SwiGlu,
+    ArchitectureConfig, Attention, Backend, LayerNorm, Linear, LocalMixing, LstmLayer, Model, ModelDims, ModelError,
+    ParameterKind, ParameterSource, ParameterSpec, StepInputs, SwiGlu, UNIT_KINDS, UnitsMixing,
 };
 
 /// Which operand of a product is a weight.
@@ -139,7 +139,7 @@ pub fn step_cost(arch: &ArchitectureConfig, dims: &ModelDims, batch_size: usize)
     let mut source = Shapes::default();
     let model = Model::new(arch, dims, &mut source)?;
     let counter = Counter::new(batch_size);
-    let (positions, hidden_size) = (dims.seq_len + arch.puzzle_emb_len(), arch.hidden_size());
+    let (positions, hidden_size) = (arch.state_tokens(dims.seq_len), arch.hidden_size());
     let inputs = StepInputs {
         tokens: vec![dims.seq_len],
         puzzle_embeddings: (arch.puzzle_emb_len() > 0).then(|| vec![arch.puzzle_emb_len(), hidden_size]),
@@ -250,6 +250,8 @@ fn size(x: &[usize]) -> usize {
 impl Backend for Counter {
     type Weight = Shape;
     type Tensor = Shape;
+    /// `[seq_len, vocab_size, sites]`, all of them live.
+    type Sites = [usize; 3];
 
     fn embedding(&self, table: &Shape, tokens: &Shape) -> Shape {
         let out = vec![tokens[0], table[1]];
@@ -388,6 +390,64 @@ impl Backend for Counter {
     fn reset_rows(&self, _reset: &Shape, init: &Shape, state: &Shape) -> Shape {
         self.pass(size(state), size(state), size(init), &[]);
         state.clone()
+    }
+
+    fn candidates(&self, tokens: &Shape) -> [usize; 3] {
+        let side = tokens[0].isqrt();
+        [tokens[0], side + 2, tokens[0] * side]
+    }
+
+    fn cells(&self, tokens: &Shape, _blocked: &[usize]) -> [usize; 3] {
+        [tokens[0], 0, tokens[0]]
+    }
+
+    fn enter_sites(&self, state: &Shape, _sites: &[usize; 3]) -> Shape {
+        self.pass(size(state), size(state), 0, &[]);
+        state.clone()
+    }
+
+    fn leave_sites(&self, x: &Shape, _sites: &[usize; 3]) -> Shape {
+        self.pass(size(x), size(x), 0, &[]);
+        x.clone()
+    }
+
+    fn embed_sites(&self, table: &Shape, &[_, _, sites]: &[usize; 3]) -> Shape {
+        let out = vec![sites, table[1]];
+        self.pass(size(&out), size(&out), 0, &[]);
+        out
+    }
+
+    fn units_mixing(&self, x: &Shape, mixing: &UnitsMixing<Shape>, &[seq_len, ..]: &[usize; 3], _eps: f64) -> Shape {
+        // What a unit has pooled is multiplied once, and added to each of its candidates.
+        let output = Product {
+            kind: ProductKind::Linear,
+            matrices: UNIT_KINDS,
+            rows: self.batch_size * seq_len,
+            inner: mixing.pool_size,
+            columns: mixing.output.out_features,
+        };
+        let weights = weights_of(&mixing.input) + weights_of(&mixing.output);
+        self.pass(size(x), size(x), weights, &[self.linear_product(x, &mixing.input), output]);
+        x.clone()
+    }
+
+    fn local_mixing(&self, x: &Shape, mixing: &LocalMixing<Shape>, _sites: &[usize; 3], _eps: f64) -> Shape {
+        let LocalMixing { swiglu, stencil } = mixing;
+        let inner = with_width(x, swiglu.down.in_features);
+        let products = [self.linear_product(x, &swiglu.gate_up), self.linear_product(&inner, &swiglu.down)];
+        let weights = weights_of(&swiglu.gate_up) + weights_of(&swiglu.down) + size(stencil);
+        self.pass(size(x), size(x), weights, &products);
+        x.clone()
+    }
+
+    fn site_logits(&self, x: &Shape, head: &Linear<Shape>, &[seq_len, vocab_size, _]: &[usize; 3]) -> Shape {
+        let out = vec![seq_len, if vocab_size == 0 { head.out_features } else { vocab_size }];
+        self.pass(size(x), size(&out), weights_of(head), &[self.linear_product(x, head)]);
+        out
+    }
+
+    fn mean_site(&self, x: &Shape, _sites: &[usize; 3]) -> Shape {
+        self.mean_token(x)
     }
 
     fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R {

@@ -300,7 +300,7 @@ impl Resolver<'_> {
             }
         };
         self.note("seq_len", json!(seq_len), origin);
-        Ok(ModelDims { vocab_size, seq_len, num_puzzle_identifiers })
+        Ok(ModelDims { vocab_size, seq_len, num_puzzle_identifiers, sizes: None })
     }
 
     fn task(&mut self, dims: &ModelDims) -> String {

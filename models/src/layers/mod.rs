@@ -2,13 +2,17 @@
 //! Leaves the arithmetic to the backend and the order of layers to the architecture files.
 
 mod lstm;
+mod structured;
 
 use std::rc::Rc;
 
 pub use lstm::{LayerNorm, LstmDirection, LstmLayer};
+pub use structured::{
+    LocalMixing, PART_OF_KIND, STENCIL, UNIT_KINDS, UNIT_PARTS, UNIT_SUM_SCALE, UnitsMixing, structured_inner_size,
+};
 
-use crate::config::PosEncodings;
-use crate::outline::Outline;
+use crate::config::{Mixer as MixerKind, PosEncodings};
+use crate::outline::{MixingOutline, Outline};
 use crate::{Backend, Init, ModelDims, ModelError, ParameterKind, ParameterSource, ParameterSpec};
 
 /// A projection over the last axis.
@@ -112,7 +116,15 @@ impl<W> SwiGlu<W> {
         width: usize,
         expansion: f64,
     ) -> Result<Self, ModelError> {
-        let inner = swiglu_inner_size(width, expansion);
+        Self::of_inner_size(source, name, width, swiglu_inner_size(width, expansion))
+    }
+
+    fn of_inner_size(
+        source: &mut impl ParameterSource<Weight = W>,
+        name: &str,
+        width: usize,
+        inner: usize,
+    ) -> Result<Self, ModelError> {
         Ok(Self {
             gate_up: Linear::new(source, &format!("{name}.gate_up_proj"), width, 2 * inner)?,
             down: Linear::new(source, &format!("{name}.down_proj"), inner, width)?,
@@ -227,13 +239,17 @@ impl<W> Attention<W> {
 enum Mixer<W> {
     Attention(Attention<W>),
     Mlp(SwiGlu<W>),
+    Units(UnitsMixing<W>),
+    /// Its SwiGLU is the block's.
+    Local(LocalMixing<W>),
 }
 
 /// A post-norm block: token mixing, then a SwiGLU, each followed by a residual RMS norm.
 #[derive(Debug)]
 struct Block<W> {
     mixer: Mixer<W>,
-    mlp: SwiGlu<W>,
+    /// None where the mixer has one inside.
+    mlp: Option<SwiGlu<W>>,
     rms_norm_eps: f64,
 }
 
@@ -243,8 +259,8 @@ pub(crate) struct BlockShape<W> {
     hidden_size: usize,
     tokens: usize,
     expansion: f64,
-    /// None: tokens are mixed with an MLP.
-    num_heads: Option<usize>,
+    mixing: MixingOutline,
+    num_heads: usize,
     rms_norm_eps: f64,
     rope: Option<Rc<Rope<W>>>,
 }
@@ -255,7 +271,8 @@ impl<W> BlockShape<W> {
             hidden_size: outline.hidden_size,
             tokens: dims.seq_len + outline.puzzle_positions(),
             expansion: outline.expansion.expect("architectures of these blocks have an expansion"),
-            num_heads: outline.attention.map(|attention| attention.num_heads),
+            mixing: outline.mixing.clone(),
+            num_heads: outline.attention.map_or(0, |attention| attention.num_heads),
             rms_norm_eps: outline.rms_norm_eps,
             rope: Rope::of(source, outline, dims),
         }
@@ -268,25 +285,45 @@ impl<W> Block<W> {
         name: &str,
         shape: &BlockShape<W>,
     ) -> Result<Self, ModelError> {
-        let hidden_size = shape.hidden_size;
-        let mixer = match shape.num_heads {
-            Some(num_heads) => {
+        let (hidden_size, num_heads) = (shape.hidden_size, shape.num_heads);
+        let structured_inner = structured_inner_size(hidden_size, shape.expansion);
+        let mlp_name = format!("{name}.mlp");
+        let (mixer, mlp) = match shape.mixing.mixer {
+            MixerKind::Attention => {
                 let name = format!("{name}.self_attn");
-                Mixer::Attention(Attention::new(source, &name, hidden_size, num_heads, shape.rope.clone())?)
+                let attention = Attention::new(source, &name, hidden_size, num_heads, shape.rope.clone())?;
+                (Mixer::Attention(attention), Some(SwiGlu::new(source, &mlp_name, hidden_size, shape.expansion)?))
             }
-            None => Mixer::Mlp(SwiGlu::new(source, &format!("{name}.mlp_t"), shape.tokens, shape.expansion)?),
+            MixerKind::Mlp => {
+                let mixing = SwiGlu::new(source, &format!("{name}.mlp_t"), shape.tokens, shape.expansion)?;
+                (Mixer::Mlp(mixing), Some(SwiGlu::new(source, &mlp_name, hidden_size, shape.expansion)?))
+            }
+            MixerKind::Units => {
+                let mixing = UnitsMixing::new(source, &format!("{name}.units"), hidden_size, shape.mixing.pool_size)?;
+                let mlp = SwiGlu::of_inner_size(source, &mlp_name, hidden_size, structured_inner)?;
+                (Mixer::Units(mixing), Some(mlp))
+            }
+            MixerKind::Local => {
+                (Mixer::Local(LocalMixing::new(source, &mlp_name, hidden_size, structured_inner)?), None)
+            }
         };
-        let mlp = SwiGlu::new(source, &format!("{name}.mlp"), hidden_size, shape.expansion)?;
         Ok(Self { mixer, mlp, rms_norm_eps: shape.rms_norm_eps })
     }
 
-    fn forward<B: Backend<Weight = W>>(&self, backend: &B, hidden: &B::Tensor) -> B::Tensor {
+    fn forward<B: Backend<Weight = W>>(&self, backend: &B, hidden: &B::Tensor, sites: Option<&B::Sites>) -> B::Tensor {
         let eps = self.rms_norm_eps;
+        let known = || sites.expect("frames of structured mixers find the sites of their boards");
         let hidden = match &self.mixer {
             Mixer::Mlp(swiglu) => backend.token_mixing(hidden, swiglu, eps),
             Mixer::Attention(attention) => backend.residual_attention(hidden, attention, eps),
+            Mixer::Units(mixing) => backend.units_mixing(hidden, mixing, known(), eps),
+            Mixer::Local(mixing) => backend.local_mixing(hidden, mixing, known(), eps),
         };
-        backend.channel_mixing(&hidden, &self.mlp, eps)
+        match (&self.mlp, sites) {
+            (Some(mlp), Some(sites)) => backend.site_channel_mixing(&hidden, mlp, sites, eps),
+            (Some(mlp), None) => backend.channel_mixing(&hidden, mlp, eps),
+            (None, _) => hidden,
+        }
     }
 }
 
@@ -314,13 +351,19 @@ impl<W> ReasoningModule<W> {
         backend: &B,
         state: &B::Tensor,
         injection: &B::Tensor,
+        sites: Option<&B::Sites>,
     ) -> B::Tensor {
-        self.blocks(backend, backend.add(state, injection))
+        self.blocks(backend, backend.add(state, injection), sites)
     }
 
     /// The blocks alone, without an injection.
-    pub(crate) fn blocks<B: Backend<Weight = W>>(&self, backend: &B, hidden: B::Tensor) -> B::Tensor {
-        self.blocks.iter().fold(hidden, |hidden, block| block.forward(backend, &hidden))
+    pub(crate) fn blocks<B: Backend<Weight = W>>(
+        &self,
+        backend: &B,
+        hidden: B::Tensor,
+        sites: Option<&B::Sites>,
+    ) -> B::Tensor {
+        self.blocks.iter().fold(hidden, |hidden, block| block.forward(backend, &hidden, sites))
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn checkpoint(parent: &Path, num_puzzle_identifiers: usize) -> PathBu
         ..TrmConfig::default()
     };
     let arch = ArchitectureConfig::Trm(config);
-    let dims = ModelDims { vocab_size: VOCAB_SIZE, seq_len: SEQ_LEN, num_puzzle_identifiers };
+    let dims = ModelDims { vocab_size: VOCAB_SIZE, seq_len: SEQ_LEN, num_puzzle_identifiers, sizes: None };
     let initializer = Initializer::new(3);
     let tensors = arch.parameter_specs(&dims).unwrap().into_iter().map(|spec| {
         let mut values = initializer.draw(&spec);

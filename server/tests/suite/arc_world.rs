@@ -116,7 +116,7 @@ impl Scripted {
     /// Behind an engine of four slots.
     pub(crate) fn served(self) -> ServedModel {
         let rows = self.rows;
-        let dims = ModelDims { vocab_size: VOCAB_SIZE, seq_len: SEQ_LEN, num_puzzle_identifiers: rows };
+        let dims = ModelDims { vocab_size: VOCAB_SIZE, seq_len: SEQ_LEN, num_puzzle_identifiers: rows, sizes: None };
         let card = ModelCard { task: "arc".into(), dims, ..oracle::card("arc", datasets::sudoku::SudokuShape::NINE) };
         ServedModel::start(card, Task::Arc, self, EngineLimits::plain(4, 64, 64)).unwrap()
     }

@@ -72,7 +72,8 @@ impl StepModel for Oracle {
 
 /// The card of an oracle for mazes of `shape`.
 pub(crate) fn maze_card(name: &str, shape: MazeShape) -> ModelCard {
-    let dims = ModelDims { vocab_size: MazeShape::VOCAB_SIZE, seq_len: shape.cells(), num_puzzle_identifiers: 1 };
+    let dims =
+        ModelDims { vocab_size: MazeShape::VOCAB_SIZE, seq_len: shape.cells(), num_puzzle_identifiers: 1, sizes: None };
     ModelCard { task: "maze".into(), dims, ..card(name, SudokuShape::NINE) }
 }
 
@@ -81,7 +82,12 @@ pub(crate) fn card(name: &str, shape: SudokuShape) -> ModelCard {
         name: name.into(),
         sha256: "5eed".repeat(16),
         task: "sudoku".into(),
-        dims: ModelDims { vocab_size: shape.vocab_size(), seq_len: shape.cells(), num_puzzle_identifiers: 1 },
+        dims: ModelDims {
+            vocab_size: shape.vocab_size(),
+            seq_len: shape.cells(),
+            num_puzzle_identifiers: 1,
+            sizes: None,
+        },
         parameters: 0,
         step: 1,
         weights: WeightsKind::Ema,

@@ -20,7 +20,7 @@ fn published(name: &str) -> Vec<u8> {
         pos_encodings: PosEncodings::None,
         ..TrmConfig::default()
     };
-    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1 };
+    let dims = ModelDims { vocab_size: 11, seq_len: 81, num_puzzle_identifiers: 1, sizes: None };
     let mut dict = StateDict::default();
     for spec in ArchitectureConfig::Trm(config).parameter_specs(&dims).unwrap() {
         let bytes = Initializer::new(9).draw(&spec).iter().flat_map(|value| value.to_le_bytes()).collect();

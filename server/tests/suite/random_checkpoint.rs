@@ -81,7 +81,8 @@ pub(crate) fn write_architecture(
     arch: ArchitectureConfig,
 ) -> PathBuf {
     let num_puzzle_identifiers = table.len().checked_div(arch.puzzle_emb_ndim()).unwrap_or(1);
-    let dims = ModelDims { vocab_size: shape.vocab_size(), seq_len: shape.cells(), num_puzzle_identifiers };
+    let dims =
+        ModelDims { vocab_size: shape.vocab_size(), seq_len: shape.cells(), num_puzzle_identifiers, sizes: None };
     write_of(&parent.join(name), dims, "sudoku", table, arch)
 }
 
@@ -97,7 +98,8 @@ pub(crate) fn write_maze(parent: &Path, name: &str, shape: MazeShape) -> PathBuf
         halt_max_steps: 4,
         ..TrmConfig::default()
     });
-    let dims = ModelDims { vocab_size: MazeShape::VOCAB_SIZE, seq_len: shape.cells(), num_puzzle_identifiers: 1 };
+    let dims =
+        ModelDims { vocab_size: MazeShape::VOCAB_SIZE, seq_len: shape.cells(), num_puzzle_identifiers: 1, sizes: None };
     write_of(&parent.join(name), dims, "maze", &[], arch)
 }
 

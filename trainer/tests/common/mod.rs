@@ -106,6 +106,7 @@ pub(crate) fn dims(fields: &Value) -> ModelDims {
         vocab_size: get("vocab_size"),
         seq_len: get("seq_len"),
         num_puzzle_identifiers: get("num_puzzle_identifiers"),
+        sizes: None,
     }
 }
 
