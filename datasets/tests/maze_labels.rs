@@ -2,6 +2,7 @@
 //! style, and, where `MAZE_HARD_TRAIN` names a copy of the list, on Maze-Hard itself.
 
 #[path = "../../tests/src/not_run.rs"]
+#[allow(clippy::unwrap_used, unreachable_pub, reason = "a file of a crate whose tests are its library")]
 mod not_run;
 
 use std::path::Path;
@@ -78,10 +79,10 @@ fn labels_are_those_of_maze_hard() {
 
 /// `count` mazes of each style, with several shortest paths where the style has such mazes.
 fn drawn(side: usize, count: u64) -> impl Iterator<Item = SolvedMaze> {
-    let hard = MazeRequest::hard(MazeShape::from_side(side).expect("a side"));
+    let shape = MazeShape::from_side(side).expect("a side");
     MazeStyle::ALL.into_iter().flat_map(move |style| {
         let shortest_paths = if style == MazeStyle::Perfect { ShortestPaths::Unique } else { ShortestPaths::Several };
-        let request = MazeRequest { style: Some(style), shortest_paths, ..hard.clone() };
+        let request = MazeRequest { shortest_paths, ..MazeRequest::of_style(shape, Some(style)) };
         (0..count).map(move |index| generate(&request, 3, index).expect("a maze"))
     })
 }
