@@ -1,4 +1,4 @@
-//! How fast mazes are drawn: `cargo run --release -p datasets --example maze_rate -- [MAZES]`.
+//! How fast mazes are drawn: `cargo run --release -p datasets --example maze_rate -- [MAZES] [STYLE] [SIDE]`.
 //! Prints mazes per second of one thread, and what they are like; leaves judging the figures to the reader.
 
 use std::time::{Duration, Instant};
@@ -6,13 +6,18 @@ use std::time::{Duration, Instant};
 use datasets::PuzzleRng;
 use datasets::maze::{Cell, MazeRequest, MazeShape, MazeStyle, ShortestPaths, draw_maze};
 
+const SIDES: [usize; 8] = [5, 6, 10, 15, 20, 30, 40, 64];
+
 fn main() -> anyhow::Result<()> {
-    let count = std::env::args().nth(1).map_or(Ok(1_000), |text| text.parse::<u32>())?;
-    for side in [5, 6, 10, 15, 20, 30, 40] {
+    let mut arguments = std::env::args().skip(1);
+    let count = arguments.next().map_or(Ok(1_000), |text| text.parse::<u32>())?;
+    let styles = arguments.next().map_or(Ok(MazeStyle::ALL.to_vec()), |text| text.parse().map(|style| vec![style]))?;
+    let sides = arguments.next().map_or(Ok(SIDES.to_vec()), |text| text.parse().map(|side| vec![side]))?;
+    for side in sides {
         let shape = MazeShape::from_side(side)?;
-        for style in MazeStyle::ALL {
+        for &style in &styles {
             for shortest_paths in [ShortestPaths::Any, ShortestPaths::Unique, ShortestPaths::Several] {
-                let request = MazeRequest { style: Some(style), shortest_paths, ..MazeRequest::hard(shape) };
+                let request = MazeRequest { shortest_paths, ..MazeRequest::of_style(shape, Some(style)) };
                 if request.validate().is_ok() {
                     report(&request, count)?;
                 }

@@ -52,6 +52,11 @@ impl PuzzleRng {
         }
     }
 
+    /// 64 uniform bits.
+    pub(crate) fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// A fair coin.
     pub fn coin(&mut self) -> bool {
         self.below(2) == 1

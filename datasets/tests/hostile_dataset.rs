@@ -222,3 +222,17 @@ fn metadata_survives_a_round_trip() {
     let text = String::from_utf8(metadata.to_json_bytes()).expect("ASCII");
     assert!(text.contains("\"ignore_label_id\": null, "), "{text}");
 }
+
+/// HRM's builders write no `total_puzzles`: each group counts as a puzzle then, as the Sudoku and maze builders count.
+#[test]
+fn metadata_without_total_puzzles_is_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    copy_folder(&fixture("maze_sub2_aug"), folder.path());
+    let path = folder.path().join("train/dataset.json");
+    let whole = DatasetMetadata::read(&path).expect("valid");
+    let mut bytes = fs::read(&path).expect("readable");
+    replace(&mut bytes, "\"total_puzzles\": 2, ", "");
+    fs::write(&path, bytes).expect("the file can be changed");
+    let opened = DatasetSplit::open(folder.path(), Split::Train).expect("a dataset of HRM");
+    assert_eq!(opened.metadata(), &whole);
+}

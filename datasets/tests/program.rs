@@ -212,7 +212,7 @@ fn generated_mazes_are_usable_in_every_form() {
     for (arguments, message) in [
         (&["--size", "41"][..], "size: expected 5 to 40 cells per side, found 41"),
         (&["--style", "perfect", "--shortest-paths", "several"], "shortest_paths: expected any or unique"),
-        (&["--style", "spiral"], "perfect, loops or random-walls"),
+        (&["--style", "spiral"], "perfect, loops, random-walls or hard"),
         (
             &["--size", "5", "--min-length", "17", "--max-attempts", "100"],
             "no 5x5 maze with a shortest path of 17 cells",

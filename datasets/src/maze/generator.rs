@@ -1,20 +1,20 @@
 //! Hard mazes: start and goal far apart in random walls, with one shortest path or several as asked.
-//! Owns the choice of start and goal and what a maze must fulfil; leaves walls to [`super::layout`].
+//! Owns the choice of start and goal and what a maze must fulfil; leaves walls to [`super::layout`] and the style of
+//! Maze-Hard to [`super::hard`].
 
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::MazeStyle;
 use super::path::UNREACHED;
-use super::{Cell, Maze, MazeError, MazeShape};
+use super::{Cell, Maze, MazeError, MazeShape, MazeStyle, hard, layout};
 use crate::random::PuzzleRng;
 
 /// Grids drawn for one maze before giving up, where the request does not say.
 pub const DEFAULT_MAX_ATTEMPTS: u32 = 100_000;
-/// Sides that the generator draws.
+/// Sides that the generator draws, but for style [`MazeStyle::Hard`].
 const SIDES: std::ops::RangeInclusive<usize> = 5..=40;
-/// Shortest path of a hard 30×30 maze, in cells between start and goal: Maze-Hard has those above 110.
+/// Shortest path of a hard 30×30 maze, in cells between start and goal; Maze-Hard's have 108 at least.
 const HARD_LENGTH: f64 = 111.0;
 /// How the length of a hard maze grows with its side. Twice the side allows four times the length in corridors, but
 /// barely more than twice in random walls; the middle is feasible in every style from 5 to 40.
@@ -51,7 +51,7 @@ impl Display for ShortestPaths {
 /// What a generated maze has to fulfil.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MazeRequest {
-    /// Grid, 5 to 40 cells per side.
+    /// Grid, 5 to 40 cells per side; 4 to 64 with [`MazeStyle::Hard`].
     pub shape: MazeShape,
     /// How walls are drawn; `None` draws a style for each maze.
     pub style: Option<MazeStyle>,
@@ -64,18 +64,35 @@ pub struct MazeRequest {
 }
 
 impl MazeRequest {
-    /// Hard mazes of a shape: of all styles, any number of shortest paths, as long as [`hard_length`](Self::hard_length).
+    /// Hard mazes of a shape: of mixed styles, any number of shortest paths, as long as [`hard_length`](Self::hard_length).
     pub fn hard(shape: MazeShape) -> Self {
+        Self::of_style(shape, None)
+    }
+
+    /// Mazes of a shape and a style, or of mixed styles, with any number of shortest paths and the style's
+    /// [least length](Self::least_length).
+    pub fn of_style(shape: MazeShape, style: Option<MazeStyle>) -> Self {
         Self {
             shape,
-            style: None,
-            min_length: Self::hard_length(shape),
+            style,
+            min_length: Self::least_length(shape, style),
             shortest_paths: ShortestPaths::Any,
             max_attempts: DEFAULT_MAX_ATTEMPTS,
         }
     }
 
-    /// Least length of a hard maze: 111 on 30×30 (more than 110, as in Maze-Hard), growing with the side's power of 1.5.
+    /// Least length of a maze where the request does not say.
+    ///
+    /// [`MazeStyle::Hard`] takes Maze-Hard's 108 on 30×30, less in proportion to the area of smaller grids, and more in
+    /// proportion to the side of larger ones. All others take [`hard_length`](Self::hard_length).
+    pub fn least_length(shape: MazeShape, style: Option<MazeStyle>) -> usize {
+        match style {
+            Some(MazeStyle::Hard) => hard::least_length(shape),
+            _ => Self::hard_length(shape),
+        }
+    }
+
+    /// Least length of a hard maze of the other styles: 111 on 30×30, growing with the side's power of 1.5.
     pub fn hard_length(shape: MazeShape) -> usize {
         let scale = shape.side() as f64 / MazeShape::HARD.side() as f64;
         (HARD_LENGTH * scale.powf(LENGTH_EXPONENT)).round() as usize
@@ -84,12 +101,17 @@ impl MazeRequest {
     /// Checks that mazes of this kind can exist.
     ///
     /// # Errors
-    /// When the side is not 5 to 40, the length exceeds the grid, or several paths are asked of perfect mazes.
+    /// When the side is not 5 to 40 (4 to 64 with style hard), the length exceeds the grid, or several paths are asked of perfect mazes.
     pub fn validate(&self) -> Result<(), MazeError> {
         let option = |name, expected: String, found: String| Err(MazeError::Option { name, expected, found });
         let side = self.shape.side();
-        if !SIDES.contains(&side) {
-            return option("size", format!("{} to {} cells per side", SIDES.start(), SIDES.end()), side.to_string());
+        let (sides, of) = match self.style {
+            Some(MazeStyle::Hard) => (hard::SIDES, " with style hard"),
+            _ => (SIDES, ""),
+        };
+        if !sides.contains(&side) {
+            let expected = format!("{} to {} cells per side{of}", sides.start(), sides.end());
+            return option("size", expected, side.to_string());
         }
         // A path that does not touch itself leaves about every second cell free.
         let longest = self.shape.cells() / 2 + side;
@@ -106,8 +128,8 @@ impl MazeRequest {
 
     fn draw_style(&self, rng: &mut PuzzleRng) -> MazeStyle {
         let styles = match self.shortest_paths {
-            ShortestPaths::Several => &MazeStyle::ALL[1..],
-            _ => &MazeStyle::ALL[..],
+            ShortestPaths::Several => &MazeStyle::MIXED[1..],
+            _ => &MazeStyle::MIXED[..],
         };
         self.style.unwrap_or_else(|| styles[rng.below(styles.len() as u32) as usize])
     }
@@ -143,10 +165,7 @@ pub fn draw_maze(request: &MazeRequest, rng: &mut PuzzleRng) -> Result<SolvedMaz
     // Drawn once: a style in which long paths are rare would else be drawn less often.
     let style = request.draw_style(rng);
     for _ in 0..request.max_attempts {
-        let open = style.draw(request.shape, rng);
-        if let Some(solved) =
-            place_ends(request, open, style == MazeStyle::RandomWalls, rng).and_then(|maze| settle_paths(request, maze))
-        {
+        if let Some(solved) = draw_grid(request, style, rng).and_then(|maze| settle_paths(request, maze)) {
             return Ok(solved);
         }
     }
@@ -156,6 +175,17 @@ pub fn draw_maze(request: &MazeRequest, rng: &mut PuzzleRng) -> Result<SolvedMaz
         attempts: request.max_attempts,
         advice: "ask for shorter paths or another style, or allow more attempts",
     })
+}
+
+/// One grid of a style with a start and a goal; `None` when the grid seems to hold none that are far enough from each
+/// other.
+fn draw_grid(request: &MazeRequest, style: MazeStyle, rng: &mut PuzzleRng) -> Option<Maze> {
+    match style {
+        MazeStyle::Perfect => place_ends(request, layout::perfect(request.shape, rng), false, rng),
+        MazeStyle::Loops => place_ends(request, layout::loops(request.shape, rng), false, rng),
+        MazeStyle::RandomWalls => place_ends(request, layout::random_walls(request.shape, rng), true, rng),
+        MazeStyle::Hard => hard::draw(request, rng),
+    }
 }
 
 /// A start and a goal far enough from each other; `None` when the grid seems to hold none. Where walls may be added,

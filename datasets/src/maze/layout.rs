@@ -25,31 +25,24 @@ pub enum MazeStyle {
     Perfect,
     /// A perfect maze with some of its inner walls opened.
     Loops,
-    /// Every cell is a wall with the same probability, as in Maze-Hard.
+    /// Every cell is a wall with the same probability; more walls lengthen the way where it is nearly long enough.
     RandomWalls,
+    /// Mazes of Maze-Hard's distribution: random walls and two cells that are far from each other, nothing added.
+    Hard,
 }
 
 impl MazeStyle {
     /// All styles.
-    pub const ALL: [Self; 3] = [Self::Perfect, Self::Loops, Self::RandomWalls];
+    pub const ALL: [Self; 4] = [Self::Perfect, Self::Loops, Self::RandomWalls, Self::Hard];
+    /// The styles of mazes for which none is named.
+    pub const MIXED: [Self; 3] = [Self::Perfect, Self::Loops, Self::RandomWalls];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Perfect => "perfect",
             Self::Loops => "loops",
             Self::RandomWalls => "random-walls",
-        }
-    }
-
-    /// `[cells]` whether each cell is open.
-    pub(super) fn draw(self, shape: MazeShape, rng: &mut PuzzleRng) -> Vec<bool> {
-        match self {
-            Self::Perfect => Corridors::grow(shape, rng).open,
-            Self::Loops => Corridors::grow(shape, rng).with_loops(rng),
-            Self::RandomWalls => {
-                let percent = between(WALL_PERCENT, rng);
-                (0..shape.cells()).map(|_| rng.below(100) >= percent).collect()
-            }
+            Self::Hard => "hard",
         }
     }
 }
@@ -66,10 +59,26 @@ impl FromStr for MazeStyle {
     fn from_str(name: &str) -> Result<Self, MazeError> {
         Self::ALL.into_iter().find(|style| style.name() == name).ok_or_else(|| MazeError::Option {
             name: "style",
-            expected: "perfect, loops or random-walls".to_owned(),
+            expected: "perfect, loops, random-walls or hard".to_owned(),
             found: format!("{:?}", name.chars().take(64).collect::<String>()),
         })
     }
+}
+
+/// `[cells]` whether each cell is open, of corridors that form a tree.
+pub(super) fn perfect(shape: MazeShape, rng: &mut PuzzleRng) -> Vec<bool> {
+    Corridors::grow(shape, rng).open
+}
+
+/// `[cells]` whether each cell is open, of corridors with loops.
+pub(super) fn loops(shape: MazeShape, rng: &mut PuzzleRng) -> Vec<bool> {
+    Corridors::grow(shape, rng).with_loops(rng)
+}
+
+/// `[cells]` whether each cell is open, where every cell is a wall with the same probability.
+pub(super) fn random_walls(shape: MazeShape, rng: &mut PuzzleRng) -> Vec<bool> {
+    let percent = between(WALL_PERCENT, rng);
+    (0..shape.cells()).map(|_| rng.below(100) >= percent).collect()
 }
 
 /// Rooms on every second row and column, joined by passages through the cells between them.

@@ -1,9 +1,11 @@
 //! The maze task: grids, the rules of a path, scores, generator, and the endless training source made of them.
 //! Owns everything that knows what a wall is; leaves files and folders to [`crate::store`] and [`crate::builder`].
 
+mod bits;
 mod error;
 mod generator;
 mod grid;
+mod hard;
 mod layout;
 mod path;
 mod rules;

@@ -14,7 +14,8 @@ impl Maze {
         distances
     }
 
-    /// A shortest path from start to goal, both included: the one that prefers up, left, right, down at each cell.
+    /// The shortest path from start to goal, both included, that Maze-Hard labels: from the start, it takes at each cell
+    /// the first of down, left, right, up that lies on a shortest path to the goal.
     ///
     /// # Errors
     /// [`MazeError::Separated`] when there is none.
@@ -26,11 +27,25 @@ impl Maze {
         }
         let mut path = vec![self.start()];
         let mut cell = self.start();
-        while let Some(next) = self.shape().neighbours(cell).find(|&next| to_goal[next] < to_goal[cell]) {
+        while let Some(next) = self.label_order(cell).find(|&next| to_goal[next] < to_goal[cell]) {
             path.push(next);
             cell = next;
         }
         Ok(path)
+    }
+
+    /// The cells below, left, right and above that lie on the grid.
+    fn label_order(&self, cell: usize) -> impl Iterator<Item = usize> {
+        let side = self.shape().side();
+        let (row, column) = self.shape().place_of(cell);
+        [
+            (row + 1 < side, cell + side),
+            (column > 0, cell.wrapping_sub(1)),
+            (column + 1 < side, cell + 1),
+            (row > 0, cell.wrapping_sub(side)),
+        ]
+        .into_iter()
+        .filter_map(|(exists, next)| exists.then_some(next))
     }
 
     /// Number of shortest paths from start to goal, 0 when walls separate them, [`u64::MAX`] for that many or more.

@@ -19,13 +19,13 @@ pub type MazeSource = EndlessSource<MazeExamples>;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MazeOptions {
-    /// Cells per side: 5 to 40.
+    /// Cells per side: 5 to 40; 4 to 64 with style hard.
     pub size: usize,
     /// Seed of all draws.
     pub seed: u64,
-    /// How walls are drawn; none draws a style for each maze.
+    /// How walls are drawn; none draws one of [`MazeStyle::MIXED`] for each maze.
     pub style: Option<MazeStyle>,
-    /// Least length of a shortest path; none takes [`MazeRequest::hard_length`].
+    /// Least length of a shortest path; none takes [`MazeRequest::least_length`].
     pub min_length: Option<MinLength>,
     /// How many shortest paths each maze shall have. Where there are several, the label is one of them.
     pub shortest_paths: ShortestPaths,
@@ -83,8 +83,8 @@ impl MazeOptions {
 
     /// Least and greatest of the least lengths.
     fn min_lengths(&self) -> Result<(usize, usize), MazeError> {
-        let hard_length = MazeRequest::hard_length(MazeShape::from_side(self.size)?);
-        let (least, most) = self.min_length.map_or((hard_length, hard_length), MinLength::bounds);
+        let default = MazeRequest::least_length(MazeShape::from_side(self.size)?, self.style);
+        let (least, most) = self.min_length.map_or((default, default), MinLength::bounds);
         if least > most {
             let expected = "the lesser number first".to_owned();
             return Err(MazeError::Option { name: "min_length", expected, found: format!("[{least}, {most}]") });
@@ -93,8 +93,8 @@ impl MazeOptions {
     }
 
     fn request_of(&self, min_length: usize) -> Result<MazeRequest, MazeError> {
-        let hard = MazeRequest::hard(MazeShape::from_side(self.size)?);
-        Ok(MazeRequest { style: self.style, min_length, shortest_paths: self.shortest_paths, ..hard })
+        let default = MazeRequest::of_style(MazeShape::from_side(self.size)?, self.style);
+        Ok(MazeRequest { min_length, shortest_paths: self.shortest_paths, ..default })
     }
 
     fn draw(&self, purpose: Purpose, index: u64) -> Result<SolvedMaze, MazeError> {

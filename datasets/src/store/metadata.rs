@@ -30,7 +30,9 @@ pub struct DatasetMetadata {
     pub total_groups: usize,
     /// Average number of examples per puzzle; training lengths are computed from it.
     pub mean_puzzle_examples: f64,
-    /// Puzzles over all sets. The Sudoku and maze builders write the number of groups here.
+    /// Puzzles over all sets. The Sudoku and maze builders write the number of groups here; HRM's builders do not write
+    /// it, and [`read`](Self::read) takes the number of groups then.
+    #[serde(default)]
     pub total_puzzles: usize,
     /// Names of the sets; each is one family of `{set}__{field}.npy` files.
     pub sets: Vec<String>,
@@ -39,8 +41,11 @@ pub struct DatasetMetadata {
 impl DatasetMetadata {
     /// Reads and validates a `dataset.json`.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
-        let metadata: Self = json::read(path, MAX_METADATA_BYTES)?;
+        let mut metadata: Self = json::read(path, MAX_METADATA_BYTES)?;
         metadata.validate(path)?;
+        if metadata.total_puzzles == 0 {
+            metadata.total_puzzles = metadata.total_groups;
+        }
         Ok(metadata)
     }
 

@@ -10,15 +10,16 @@ use super::Destination;
 /// Flags of `datasets generate maze`.
 #[derive(Args)]
 pub(crate) struct Maze {
-    /// Cells per side: 5 to 40.
+    /// Cells per side: 5 to 40; 4 to 64 with style hard.
     #[arg(long, default_value_t = MazeShape::HARD.side())]
     size: usize,
     /// How walls are drawn: perfect (one path between any two cells), loops (some of those walls opened), random-walls
-    /// (as in Maze-Hard) [default: a style for each maze].
+    /// (more of them where the way is too short), hard (Maze-Hard's distribution) [default: one of the first three for
+    /// each maze].
     #[arg(long)]
     style: Option<MazeStyle>,
     /// Least length of the shortest path, in cells between start and goal [default: 111 on 30x30, growing with the side's
-    /// 1.5th power].
+    /// 1.5th power; with style hard 108, as in Maze-Hard].
     #[arg(long)]
     min_length: Option<usize>,
     /// How many shortest paths a maze shall have.
@@ -44,17 +45,16 @@ enum Paths {
 impl Maze {
     /// Generates to the folder, the file or standard output.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let hard = MazeRequest::hard(MazeShape::from_side(self.size)?);
+        let default = MazeRequest::of_style(MazeShape::from_side(self.size)?, self.style);
         let request = MazeRequest {
-            style: self.style,
-            min_length: self.min_length.unwrap_or(hard.min_length),
+            min_length: self.min_length.unwrap_or(default.min_length),
             shortest_paths: match self.shortest_paths {
                 Paths::Any => ShortestPaths::Any,
                 Paths::Unique => ShortestPaths::Unique,
                 Paths::Several => ShortestPaths::Several,
             },
             max_attempts: self.max_attempts,
-            ..hard
+            ..default
         };
         request.validate()?;
         let print = if self.lines { |solved: &SolvedMaze| format!("{}\n", solved.maze) } else { drawing };
