@@ -18,6 +18,8 @@ pub struct Carry {
     pub halted: Vec<bool>,
     /// The examples being worked on.
     pub current: Batch,
+    /// Number of the source that new examples come from.
+    pub source: usize,
 }
 
 impl Carry {
@@ -38,6 +40,7 @@ impl Carry {
                 puzzle_identifiers: vec![0; batch_size],
                 real_rows: batch_size,
             },
+            source: 0,
         }
     }
 

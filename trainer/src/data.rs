@@ -4,22 +4,25 @@
 use std::path::PathBuf;
 
 use datasets::batch::{Batch, TrainingSource};
-use datasets::loader::{FolderSource, LoaderOptions, TestBatches};
+use datasets::loader::{self, FolderSource, LoaderOptions, TestBatches};
 use datasets::store::{DatasetMetadata, Split};
 use datasets::{IGNORE_LABEL_ID, Task};
-use models::ModelDims;
+use models::{ArchitectureConfig, ModelDims, SizeRange};
 
 use crate::TrainError;
 use crate::config::PretrainConfig;
 use crate::generator::Generator;
+use crate::learner::Turn;
 
 /// Held-out puzzles of an evaluation where the run does not say.
 const DEFAULT_EVAL_COUNT: usize = 1_000;
 
-/// A run's training source and how long the run is.
+/// A run's training sources and how long the run is.
 pub struct TrainingData {
-    /// Batches for this rank.
-    pub source: Box<dyn TrainingSource>,
+    /// Batches for this rank, of each source: the folders, then a generator for each size.
+    pub sources: Vec<Box<dyn TrainingSource>>,
+    /// Carried batches of each source, in units of `carried_batches`.
+    pub weights: Vec<usize>,
     /// Optimizer steps of the run.
     pub total_steps: u64,
     /// Optimizer steps between evaluations.
@@ -31,54 +34,103 @@ pub struct TrainingData {
 }
 
 impl TrainingData {
-    /// Opens the source that `config` names, for one rank of `world_size`.
+    /// Opens the sources that `config` names, for one rank of `world_size`.
     ///
     /// # Errors
     /// When a folder cannot be read or a setting does not fit it.
     pub fn open(config: &PretrainConfig, rank: usize, world_size: usize) -> Result<Self, TrainError> {
-        if let Some(generator) = &config.generator {
-            let generator = generator.seeded(config.seed);
-            let total_steps = config.max_steps.unwrap_or_default();
-            return Ok(Self {
-                source: generator.source(rank, world_size)?,
-                total_steps,
-                eval_interval_steps: config.eval_interval_steps.unwrap_or(total_steps),
-                first_eval_step: 0,
-                description: generator.description(),
-            });
-        }
+        let (mut sources, mut weights, mut described) = (Vec::<Box<dyn TrainingSource>>::new(), Vec::new(), Vec::new());
         // The reference evaluates whole intervals of epochs and draws each interval's order at once.
         let epochs_per_iter = config.eval_interval.unwrap_or(config.epochs).min(config.epochs);
-        let options = LoaderOptions {
-            seed: config.seed,
-            epochs_per_iter: epochs_per_iter as usize,
-            rank,
-            world_size,
-            ..LoaderOptions::new(config.global_batch_size)
-        };
-        let source = FolderSource::open(&config.data_paths, options)?;
-        let steps_of = |epochs: u64| source.total_steps(epochs).max(1);
+        let mut steps_of: Box<dyn Fn(u64) -> u64> = Box::new(|_| 1);
+        for (paths, weight) in config.folder_groups() {
+            let options = LoaderOptions {
+                seed: config.seed,
+                epochs_per_iter: epochs_per_iter as usize,
+                rank,
+                world_size,
+                ..LoaderOptions::new(config.global_batch_size)
+            };
+            let mut source = FolderSource::open(&paths, options.clone())?;
+            let rows = config.rows_at(source.metadata().seq_len)?;
+            if rows != config.global_batch_size {
+                source = FolderSource::open(&paths, LoaderOptions { global_batch_size: rows, ..options })?;
+            }
+            if sources.is_empty() {
+                let metadata = source.metadata().clone();
+                steps_of = Box::new(move |epochs| loader::total_steps(&metadata, epochs, rows).max(1));
+            }
+            described.push(display_paths(&paths));
+            sources.push(Box::new(source));
+            weights.push(weight);
+        }
+        for (generator, weight) in config.generators() {
+            let generator = generator.seeded(config.seed);
+            sources.push(generator.source(rank, world_size)?);
+            described.push(generator.description());
+            weights.push(weight);
+        }
         let total_steps = config.max_steps.unwrap_or_else(|| steps_of(config.epochs));
+        let by_epochs = if config.generator.is_some() { total_steps } else { steps_of(epochs_per_iter) };
+        let is_delayed = config.generator.is_none() && config.min_eval_interval > 0;
         Ok(Self {
+            sources,
+            weights,
             total_steps,
-            eval_interval_steps: config.eval_interval_steps.unwrap_or_else(|| steps_of(epochs_per_iter)),
-            first_eval_step: if config.min_eval_interval == 0 { 0 } else { steps_of(config.min_eval_interval) },
-            description: display_paths(&config.data_paths),
-            source: Box::new(source),
+            eval_interval_steps: config.eval_interval_steps.unwrap_or(by_epochs),
+            first_eval_step: if is_delayed { steps_of(config.min_eval_interval) } else { 0 },
+            description: described.join("; "),
         })
     }
 
-    /// Sizes that the model takes from the data.
-    pub fn dims(&self) -> ModelDims {
-        dims_of(self.source.metadata())
+    /// Sizes that the model takes from the data: those of the source with the largest boards.
+    ///
+    /// # Errors
+    /// When sources differ in size and the architecture takes one size only.
+    pub fn dims(&self, arch: &ArchitectureConfig) -> Result<ModelDims, TrainError> {
+        let all: Vec<ModelDims> = self.sources.iter().map(|source| dims_of(source.metadata())).collect();
+        let largest = all.iter().copied().max_by_key(|dims| dims.seq_len).expect("a run has a source");
+        if arch.mixer().is_size_free() {
+            let sides = all.iter().map(|dims| dims.seq_len.isqrt());
+            let least = sides.min().expect("a run has a source");
+            let sizes = Some(SizeRange { least, greatest: largest.seq_len.isqrt() });
+            return Ok(ModelDims { sizes, ..largest });
+        }
+        match all.iter().find(|dims| **dims != largest) {
+            None => Ok(largest),
+            Some(other) => {
+                let problem = format!(
+                    "takes one size, but the data has {} and {} tokens; set arch.mixer to units or local",
+                    other.seq_len, largest.seq_len
+                );
+                Err(TrainError::setting("arch.mixer", problem))
+            }
+        }
     }
 
-    /// What the tokens mean.
+    /// The first round of carried batches: `carried_batches` for each unit of a source's weight, spread evenly.
+    ///
+    /// # Errors
+    /// When a batch would have no row.
+    pub fn turns(&self, config: &PretrainConfig) -> Result<Vec<Turn>, TrainError> {
+        let mut turns = Vec::new();
+        for (number, (source, weight)) in self.sources.iter().zip(&self.weights).enumerate() {
+            let seq_len = source.metadata().seq_len;
+            let turn = Turn { source: number, seq_len, rows: config.rows_at(seq_len)? };
+            let count = config.carried_batches * weight;
+            turns.extend((0..count).map(|index| ((2 * index + 1) as f64 / (2 * count) as f64, turn)));
+        }
+        turns.sort_by(|left, right| left.0.total_cmp(&right.0));
+        Ok(turns.into_iter().map(|(_, turn)| turn).collect())
+    }
+
+    /// What the tokens mean, on the largest boards.
     ///
     /// # Errors
     /// When no task has this vocabulary and length.
     pub fn task(&self) -> Result<Task, TrainError> {
-        task_of(self.source.metadata())
+        let largest = self.sources.iter().map(|source| source.metadata()).max_by_key(|metadata| metadata.seq_len);
+        task_of(largest.expect("a run has a source"))
     }
 }
 
@@ -104,14 +156,19 @@ impl EvaluationData {
     /// # Errors
     /// When held-out puzzles cannot be drawn.
     pub fn of_run(config: &PretrainConfig) -> Result<Option<Self>, TrainError> {
-        if let Some(generator) = &config.generator {
+        if config.data_paths.is_empty() && config.generator.is_some() {
             let count = config.eval_count.unwrap_or(DEFAULT_EVAL_COUNT);
-            let mut generator = generator.clone();
-            if let Generator::Sudoku(options) = &mut generator {
-                // Held-out puzzles are minimal whatever the training mix was, and come from a stream of their own.
-                options.extra_clues = (0, 0);
+            let generators = config.generators();
+            let mut all = Vec::new();
+            for (mut generator, _) in generators.clone() {
+                if let Generator::Sudoku(options) = &mut generator {
+                    // Held-out puzzles are minimal whatever the training mix was, and come from a stream of their own.
+                    options.extra_clues = (0, 0);
+                }
+                let share = count.div_ceil(generators.len());
+                all.extend(held_out_batches(&generator, share, config.global_batch_size)?);
             }
-            return Ok(Some(Self::held_out(&generator, count, config.global_batch_size)?));
+            return Ok(Some(Self::Memory(all)));
         }
         let paths = if config.data_paths_test.is_empty() { &config.data_paths } else { &config.data_paths_test };
         if !paths.iter().all(|path| path.join("test").is_dir()) {
@@ -130,15 +187,7 @@ impl EvaluationData {
     /// # Errors
     /// When the options are impossible.
     pub fn held_out(generator: &Generator, count: usize, batch_size: usize) -> Result<Self, TrainError> {
-        let puzzles = generator.held_out(count)?;
-        let batches = puzzles.chunks(batch_size.max(1)).map(|chunk| Batch {
-            seq_len: chunk[0].0.len(),
-            inputs: chunk.iter().flat_map(|(input, _)| input).copied().collect(),
-            labels: chunk.iter().flat_map(|(_, label)| label).copied().collect(),
-            puzzle_identifiers: vec![0; chunk.len()],
-            real_rows: chunk.len(),
-        });
-        Ok(Self::Memory(batches.collect()))
+        Ok(Self::Memory(held_out_batches(generator, count, batch_size)?))
     }
 
     /// Rows that an evaluation looks at.
@@ -193,6 +242,18 @@ impl EvaluationData {
             Self::Memory(batches) => Ok(Box::new(batches.iter().cloned().map(Ok))),
         }
     }
+}
+
+fn held_out_batches(generator: &Generator, count: usize, batch_size: usize) -> Result<Vec<Batch>, TrainError> {
+    let puzzles = generator.held_out(count)?;
+    let batches = puzzles.chunks(batch_size.max(1)).map(|chunk| Batch {
+        seq_len: chunk[0].0.len(),
+        inputs: chunk.iter().flat_map(|(input, _)| input).copied().collect(),
+        labels: chunk.iter().flat_map(|(_, label)| label).copied().collect(),
+        puzzle_identifiers: vec![0; chunk.len()],
+        real_rows: chunk.len(),
+    });
+    Ok(batches.collect())
 }
 
 /// Turns rows past `limit` into padding.

@@ -97,6 +97,17 @@ impl Generator {
         seeded
     }
 
+    /// The same puzzles on boards of `size` cells a side.
+    #[must_use]
+    pub fn of_size(&self, size: usize) -> Self {
+        let mut sized = self.clone();
+        match &mut sized {
+            Self::Sudoku(options) => options.size = size,
+            Self::Maze(options) => options.size = size,
+        }
+        sized
+    }
+
     /// The training source for one rank of `world_size`.
     ///
     /// # Errors

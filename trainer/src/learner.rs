@@ -54,6 +54,17 @@ pub struct LearnerConfig {
     pub seed: u64,
 }
 
+/// A batch that is carried, and whose turn comes when every other has had one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Number of the source that its examples come from.
+    pub source: usize,
+    /// Tokens of an example of that source.
+    pub seq_len: usize,
+    /// Rows on this rank.
+    pub rows: usize,
+}
+
 /// A model being trained.
 #[derive(Debug)]
 pub struct Learner {
@@ -71,8 +82,8 @@ pub struct Learner {
     waiting: VecDeque<Carry>,
     /// Optimizer steps done.
     pub step: u64,
-    /// Where the data source stood after the last step.
-    pub position: SourcePosition,
+    /// Where each data source stood after its last step.
+    pub positions: Vec<SourcePosition>,
     reasoner: Reasoner,
     clock: PhaseClock,
 }
@@ -96,17 +107,34 @@ impl Learner {
         seq_len: usize,
         clock: PhaseClock,
     ) -> Result<Self, TrainError> {
+        let turn = Turn { source: 0, seq_len, rows: config.local_batch_size };
+        let turns = vec![turn; config.carried_batches];
+        Self::taking_turns(config, parameters, &turns, clock)
+    }
+
+    /// As [`timed`](Self::timed), with carried batches of several sources: `turns` are the first round, at least one.
+    ///
+    /// # Errors
+    /// When the parameters belong to another architecture.
+    pub fn taking_turns(
+        config: LearnerConfig,
+        parameters: Parameters,
+        turns: &[Turn],
+        clock: PhaseClock,
+    ) -> Result<Self, TrainError> {
         let device = parameters.device();
         let backend = TchBackend::new(config.arch.forward_dtype()).timed_by(clock.clone());
         let reasoner = Reasoner::on_backend(backend, &config.arch, &config.dims, &parameters, config.loss_type)?
             .with_q_loss_weight(config.q_loss_weight);
         let optimizer = FlatOptimizer::new(config.optimizer, parameters.flat());
         let ema = config.ema_rate.map(|_| parameters.flat().detach().copy());
-        let carry = || Carry::empty(&config.arch, config.local_batch_size, seq_len, device);
-        let waiting = (1..config.carried_batches).map(|_| carry()).collect();
-        let carry = carry();
-        let position = SourcePosition::default();
-        Ok(Self { config, parameters, optimizer, ema, carry, waiting, step: 0, position, reasoner, clock })
+        let carry =
+            |turn: &Turn| Carry { source: turn.source, ..Carry::empty(&config.arch, turn.rows, turn.seq_len, device) };
+        let mut waiting: VecDeque<Carry> = turns.iter().map(carry).collect();
+        let carry = waiting.pop_front().expect("at least one batch is carried");
+        let sources = turns.iter().map(|turn| turn.source + 1).max().unwrap_or(1);
+        let positions = vec![SourcePosition::default(); sources];
+        Ok(Self { config, parameters, optimizer, ema, carry, waiting, step: 0, positions, reasoner, clock })
     }
 
     /// Rates of this step's weights and puzzle table.
@@ -131,7 +159,7 @@ impl Learner {
                 return Err(TrainError::NotFinite { step, loss });
             }
             self.clock.enter(Phase::Backward);
-            (act.loss / self.config.global_batch_size as f64).backward();
+            (act.loss / self.global_rows() as f64).backward();
             self.step = step;
             (act.puzzle_rows, act.metrics)
         };
@@ -144,6 +172,16 @@ impl Learner {
     /// The carried rows of all batches in the order of their turns, the next one first.
     pub fn carries(&self) -> impl Iterator<Item = &Carry> {
         std::iter::once(&self.carry).chain(&self.waiting)
+    }
+
+    /// Rows of the batch whose turn it is, over all ranks.
+    fn global_rows(&self) -> usize {
+        self.carry.current.rows() * self.config.global_batch_size / self.config.local_batch_size
+    }
+
+    /// Lets `count` batches have their turn without a step: a learner that is restored begins in the middle of a round.
+    pub(crate) fn pass_turns(&mut self, count: u64) {
+        (0..count % (self.waiting.len() as u64 + 1)).for_each(|_| self.take_turns());
     }
 
     /// As [`carries`](Self::carries).

@@ -18,6 +18,7 @@ use crate::logger::Logger;
 use crate::metrics::StepMetrics;
 use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule};
 use crate::parameters::Parameters;
+use crate::phases::PhaseClock;
 use crate::run_directory::RunDirectory;
 use crate::state::{self, Best};
 
@@ -117,7 +118,7 @@ impl Run {
     ) -> Result<Self, TrainError> {
         let mut data = TrainingData::open(config, 0, 1)?;
         let task = data.task()?;
-        let dims = data.dims();
+        let dims = data.dims(&config.arch)?;
         config.arch.validate(&dims)?;
         let device = device(config.device)?;
         let parameters = match &config.load_checkpoint {
@@ -129,7 +130,10 @@ impl Run {
         manifest.dataset.clone_from(&data.description);
         manifest.git_commit = option_env!("TRAINER_GIT_COMMIT").map(str::to_owned);
         let evaluation = EvaluationData::of_run(config)?;
-        let mut learner = Learner::new(learner_config(config, &data), parameters, dims.seq_len)?;
+        let turns = data.turns(config)?;
+        let clock = PhaseClock::default();
+        let mut learner =
+            Learner::taking_turns(learner_config(config, dims, data.total_steps), parameters, &turns, clock)?;
         let mut earlier = Earlier::default();
         let directory = match resume {
             Some(path) => {
@@ -137,7 +141,9 @@ impl Run {
                 directory.claim()?;
                 if let Some(last) = directory.last()? {
                     earlier = Earlier::restore(&last, &mut learner, &mut manifest)?;
-                    data.source.seek(&learner.position)?;
+                    for (source, position) in data.sources.iter_mut().zip(&learner.positions) {
+                        source.seek(position)?;
+                    }
                 }
                 directory
             }
@@ -167,9 +173,11 @@ impl Run {
                 self.save()?;
                 return Ok(Outcome::Interrupted { run: self.directory.path().to_owned(), step: self.learner.step });
             }
-            let batch = self.data.source.next_batch(&self.learner.carry.halted)?;
+            let number = self.learner.carry.source;
+            let source = &mut self.data.sources[number];
+            let batch = source.next_batch(&self.learner.carry.halted)?;
             interval.metrics.merge(&self.learner.train_step(&batch)?);
-            self.learner.position = self.data.source.position();
+            self.learner.positions[number] = source.position();
             let step = self.learner.step;
             observer.stepped(step);
             if step.is_multiple_of(self.config.log_interval) {
@@ -294,10 +302,10 @@ impl Interval {
     }
 }
 
-fn learner_config(config: &PretrainConfig, data: &TrainingData) -> LearnerConfig {
+fn learner_config(config: &PretrainConfig, dims: ModelDims, total_steps: u64) -> LearnerConfig {
     LearnerConfig {
         arch: config.arch.clone(),
-        dims: data.dims(),
+        dims,
         loss_type: config.loss_type,
         q_loss_weight: config.q_loss_weight,
         optimizer: FlatOptimizerConfig {
@@ -311,7 +319,7 @@ fn learner_config(config: &PretrainConfig, data: &TrainingData) -> LearnerConfig
         puzzle_emb_weight_decay: config.puzzle_emb_weight_decay,
         schedule: LearningRateSchedule {
             warmup_steps: config.lr_warmup_steps,
-            total_steps: data.total_steps,
+            total_steps,
             min_ratio: config.lr_min_ratio,
         },
         ema_rate: config.ema.then_some(config.ema_rate),

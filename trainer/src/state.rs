@@ -22,6 +22,9 @@ struct Counters {
     step: u64,
     optimizer_step: u64,
     position: SourcePosition,
+    /// Of the second and further sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    more_positions: Vec<SourcePosition>,
     carry_steps: Vec<u32>,
     carry_halted: Vec<bool>,
     best: Option<Best>,
@@ -78,7 +81,8 @@ pub fn save(directory: &Path, learner: &Learner, mut manifest: Manifest, best: O
     let counters = Counters {
         step: learner.step,
         optimizer_step: learner.optimizer.step,
-        position: learner.position.clone(),
+        position: learner.positions[0].clone(),
+        more_positions: learner.positions[1..].to_vec(),
         carry_steps: learner.carries().flat_map(|carry| carry.steps.iter().copied()).collect(),
         carry_halted: learner.carries().flat_map(|carry| carry.halted.iter().copied()).collect(),
         best,
@@ -116,10 +120,17 @@ pub fn restore(directory: &Path, learner: &mut Learner) -> Result<Option<Best>, 
             copy_into(&path, &weights_file, &spec.name, tensor)?;
         }
     }
+    if counters.more_positions.len() + 1 != learner.positions.len() {
+        let (found, expected) = (counters.more_positions.len() + 1, learner.positions.len());
+        let problem =
+            format!("knows {found} data sources, this run has {expected}; resume with the same data and sizes");
+        return Err(TrainError::state(&counters_path, problem));
+    }
+    learner.pass_turns(counters.step);
     restore_carries(&path, &file, learner, (&counters_path, &counters))?;
     learner.step = counters.step;
     learner.optimizer.step = counters.optimizer_step;
-    learner.position = counters.position;
+    learner.positions = [vec![counters.position], counters.more_positions].concat();
     learner.parameters.weights_changed();
     Ok(counters.best)
 }
@@ -135,8 +146,7 @@ fn restore_carries(
     learner: &mut Learner,
     (counters_path, counters): (&Path, &Counters),
 ) -> Result<(), TrainError> {
-    let rows = learner.config.local_batch_size;
-    let expected = rows * learner.config.carried_batches;
+    let expected: usize = learner.carries().map(|carry| carry.halted.len()).sum();
     for found in [counters.carry_halted.len(), counters.carry_steps.len()] {
         if found != expected {
             let problem = format!(
@@ -147,8 +157,11 @@ fn restore_carries(
         }
     }
     let names = learner.config.arch.state_names();
+    let mut first = 0;
     for (turn, carry) in learner.carries_mut().enumerate() {
-        let (prefix, range) = (prefix(turn), turn * rows..(turn + 1) * rows);
+        let rows = carry.halted.len();
+        let (prefix, range) = (prefix(turn), first..first + rows);
+        first += rows;
         for (name, tensor) in names.iter().zip(&carry.state) {
             copy_into(path, file, &format!("{prefix}.{name}"), tensor)?;
         }

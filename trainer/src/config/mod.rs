@@ -6,6 +6,8 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
+use datasets::batch::TrainingSource;
+use datasets::loader::{FolderSource, LoaderOptions};
 use models::ArchitectureConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -59,7 +61,19 @@ pub struct PretrainConfig {
     pub data_paths_test: Vec<PathBuf>,
     /// Endless generated puzzles in place of folders.
     pub generator: Option<Generator>,
-    /// Rows of a batch over all ranks.
+    /// Sizes that puzzles are generated in, each a source of its own; empty: the generator's one size. Written as a list
+    /// in `generator.size`.
+    #[serde(default)]
+    pub generator_sizes: Vec<usize>,
+    /// Weight of each size, `generator.weights`; empty: 1 each.
+    #[serde(default)]
+    pub generator_weights: Vec<usize>,
+    /// Weight of each folder of `data_paths`, which then is a source of its own; empty: all of them are one source of
+    /// weight 1.
+    #[serde(default)]
+    pub data_weights: Vec<usize>,
+    /// Rows of a batch over all ranks; with boards of several sizes, of the largest. Smaller ones get more rows, so that
+    /// steps cost about the same.
     pub global_batch_size: usize,
     /// Batches whose rows are being worked on at a time and take turns, a step each: 1 in the reference. With more, a
     /// row's next step comes after other rows have changed the weights, so that it is not learned by heart.
@@ -172,6 +186,46 @@ impl PretrainConfig {
         path
     }
 
+    /// The generators, one for each size, with their weights.
+    pub fn generators(&self) -> Vec<(Generator, usize)> {
+        let Some(generator) = &self.generator else { return Vec::new() };
+        if self.generator_sizes.is_empty() {
+            return vec![(generator.clone(), 1)];
+        }
+        let weights = self.generator_weights.iter().copied().chain(std::iter::repeat(1));
+        self.generator_sizes.iter().zip(weights).map(|(&size, weight)| (generator.of_size(size), weight)).collect()
+    }
+
+    /// The folders of each source that reads some, with their weights.
+    pub fn folder_groups(&self) -> Vec<(Vec<PathBuf>, usize)> {
+        if self.data_weights.is_empty() {
+            let all = (!self.data_paths.is_empty()).then(|| (self.data_paths.clone(), 1));
+            return all.into_iter().collect();
+        }
+        self.data_paths.iter().map(|path| vec![path.clone()]).zip(self.data_weights.iter().copied()).collect()
+    }
+
+    /// Rows of a batch of boards of `seq_len` tokens: as many as cost what `global_batch_size` of the largest do, up to
+    /// 16 times as many.
+    ///
+    /// # Errors
+    /// When the folders cannot be read.
+    pub fn rows_at(&self, seq_len: usize) -> Result<usize, TrainError> {
+        if !self.arch.mixer().is_size_free() {
+            return Ok(self.global_batch_size);
+        }
+        let mut largest = seq_len;
+        for (paths, _) in self.folder_groups() {
+            let source = FolderSource::open(&paths, LoaderOptions::new(1))?;
+            largest = largest.max(source.metadata().seq_len);
+        }
+        for (generator, _) in self.generators() {
+            largest = largest.max(generator.source(0, 1)?.metadata().seq_len);
+        }
+        let sites = |seq_len| self.arch.state_tokens(seq_len);
+        Ok((self.global_batch_size * sites(largest) / sites(seq_len)).min(16 * self.global_batch_size))
+    }
+
     fn from_tree(tree: tree::ConfigTree) -> Result<Self, TrainError> {
         let mut root = tree.into_value();
         let arch = root["arch"].as_object_mut().expect("the default tree has arch, and set() keeps tables tables");
@@ -188,9 +242,20 @@ impl PretrainConfig {
         root.as_object_mut().expect("the root is a table").remove("evaluators");
         let root_table = root.as_object_mut().expect("the root is a table");
         root_table.remove("eval_save_outputs");
-        let generator = root_table["generator"].as_object().cloned().unwrap_or_default();
+        let mut generator = root_table["generator"].as_object().cloned().unwrap_or_default();
+        root_table.insert("generator_weights".into(), generator.remove("weights").unwrap_or_else(|| json!([])));
+        let sizes = match generator["size"].clone() {
+            Value::Array(sizes) => {
+                let greatest = sizes.iter().max_by_key(|size| size.as_u64()).cloned().unwrap_or_default();
+                generator.insert("size".into(), greatest);
+                Value::Array(sizes)
+            }
+            _ => json!([]),
+        };
+        root_table.insert("generator_sizes".into(), sizes);
         let generator = Generator::select(generator)?.map_or(Value::Null, Value::Object);
         root_table.insert("generator".into(), generator);
+        leave_no_choice(root_table);
         let mut config: Self = serde_path(&root)?;
         config.validate()?;
         if let Some(Generator::Sudoku(options)) = &mut config.generator {
@@ -211,6 +276,12 @@ impl PretrainConfig {
         for (key, value) in own {
             root["generator"][key] = value;
         }
+        let table = root.as_object_mut().expect("a config is a table");
+        let (sizes, weights) = (table.remove("generator_sizes"), table.remove("generator_weights"));
+        if let Some(sizes) = sizes.filter(|sizes| *sizes != json!([])) {
+            root["generator"]["size"] = sizes;
+        }
+        root["generator"]["weights"] = weights.unwrap_or_else(|| json!([]));
         root
     }
 
@@ -246,18 +317,30 @@ impl PretrainConfig {
                 return Err(TrainError::setting(key, format!("is {value}, must lie between 0 and {most}")));
             }
         }
+        let lists = [
+            ("generator.weights", self.generator_weights.len(), self.generator_sizes.len()),
+            ("data_weights", self.data_weights.len(), self.data_paths.len()),
+        ];
+        for (key, found, expected) in lists {
+            if found != 0 && found != expected {
+                return Err(TrainError::setting(
+                    key,
+                    format!("has {found} weights for {expected} sources; give one each"),
+                ));
+            }
+        }
+        if self.generator_weights.iter().chain(&self.data_weights).any(|&weight| weight == 0) {
+            return Err(TrainError::setting("data_weights", "and generator.weights must be at least 1"));
+        }
         match &self.generator {
-            Some(_) if !self.data_paths.is_empty() => {
+            Some(_) if !self.data_paths.is_empty() && !self.arch.mixer().is_size_free() => {
                 Err(TrainError::setting("generator", "and data_paths are both set; unset one (data_paths=\"[]\")"))
             }
             Some(_) if self.max_steps.is_none() => Err(TrainError::setting(
                 "max_steps",
                 "is unset; generated puzzles never end, say how many steps to take",
             )),
-            Some(options) => {
-                options.validate()?;
-                Ok(())
-            }
+            Some(_) => self.generators().iter().try_for_each(|(generator, _)| Ok(generator.validate()?)),
             None if self.data_paths.is_empty() => Err(TrainError::setting(
                 "data_paths",
                 "is empty; name a data set folder (data_paths=\"[data/sudoku]\") or a generator (generator.size=9)",
@@ -295,11 +378,14 @@ fn defaults(arch: &ArchitectureConfig) -> Value {
         arch["puzzle_emb_ndim"] = Value::Null;
     }
     arch["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"});
+    let mut generator = Generator::defaults();
+    generator.insert("weights".into(), json!([]));
     json!({
         "arch": arch,
         "data_paths": [],
         "data_paths_test": [],
-        "generator": Generator::defaults(),
+        "data_weights": [],
+        "generator": generator,
         "evaluators": [],
         "global_batch_size": 768,
         "carried_batches": 1,
@@ -334,6 +420,18 @@ fn defaults(arch: &ArchitectureConfig) -> Value {
         "device": "cpu",
         "threads": 0,
     })
+}
+
+/// Settings that a structured mixer has one value for, where they stand at another one's default.
+fn leave_no_choice(root: &mut Map<String, Value>) {
+    let Some(arch) = root.get_mut("arch").and_then(Value::as_object_mut) else { return };
+    if matches!(arch.get("mixer").and_then(Value::as_str), Some("units" | "local")) {
+        for (key, value) in
+            [("pos_encodings", json!("none")), ("q_head_input", json!("mean")), ("puzzle_emb_ndim", json!(0))]
+        {
+            arch.insert(key.into(), value);
+        }
+    }
 }
 
 /// Deserialises table by table, so that a wrong value is reported under its full key.
