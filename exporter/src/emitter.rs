@@ -3,12 +3,13 @@
 
 use std::cell::{RefCell, RefMut};
 
-use models::{Attention, Backend, LayerNorm, Linear, LstmLayer, SwiGlu};
+use models::{Attention, Backend, LayerNorm, Linear, LocalMixing, LstmLayer, SwiGlu, UnitsMixing};
 
 use crate::attention;
 use crate::graph::{GraphBuilder, MICROSOFT, Symbol, float_attribute, int_attribute, ints_attribute};
 use crate::parameter::Parameter;
 use crate::quantized::Half;
+use crate::structured::Sites;
 use crate::{Flavor, Precision, quantized, recurrent};
 
 /// Runs a model symbolically.
@@ -51,6 +52,25 @@ impl Emitter {
         Symbol { name: self.plain("MatMul", &[&x.name, &stored]), row_shape }
     }
 
+    /// `x · columnsᵀ` with columns `start..start + count` of the matrix `weight`, which are stored transposed as `name`.
+    pub(crate) fn project_columns(
+        &self,
+        x: &Symbol,
+        name: &str,
+        weight: &Parameter,
+        start: usize,
+        count: usize,
+    ) -> Symbol {
+        let (rows, columns) = (weight.shape[0], weight.shape[1]);
+        let stored = self.graph().float_constant(name, &[count, rows], || {
+            (start..start + count)
+                .flat_map(|column| (0..rows).map(move |row| row * columns + column))
+                .map(|at| weight.values[at])
+                .collect()
+        });
+        Symbol { name: self.plain("MatMul", &[&x.name, &stored]), row_shape: vec![1, rows] }
+    }
+
     /// `[batch, tokens, hidden_size]` rows that all equal `init`, as many as `like` has.
     pub(crate) fn initial_state(&self, init: &Parameter, tokens: usize, like: &Symbol) -> Symbol {
         let init_name = self.stored(init);
@@ -84,16 +104,16 @@ impl Emitter {
     }
 
     /// `weight` as it is.
-    fn stored(&self, weight: &Parameter) -> String {
+    pub(crate) fn stored(&self, weight: &Parameter) -> String {
         self.graph().float_constant(&weight.name, &weight.shape, || weight.values.clone())
     }
 
-    fn scalar(&self, value: f64) -> String {
+    pub(crate) fn scalar(&self, value: f64) -> String {
         let value = value as f32;
         self.graph().float_constant(format!("float32({value})"), &[], || vec![value])
     }
 
-    fn silu_product(&self, gate: &Symbol, up: &Symbol) -> Symbol {
+    pub(crate) fn silu_product(&self, gate: &Symbol, up: &Symbol) -> Symbol {
         let activated = match self.flavor {
             Flavor::Fused | Flavor::Kernels => {
                 self.graph().node(MICROSOFT, "QuickGelu", &[&gate.name], vec![float_attribute("alpha", 1.0)])
@@ -135,6 +155,7 @@ impl Emitter {
 impl Backend for Emitter {
     type Weight = Parameter;
     type Tensor = Symbol;
+    type Sites = Sites;
 
     fn embedding(&self, table: &Parameter, tokens: &Symbol) -> Symbol {
         let table_name = self.stored(table);
@@ -293,6 +314,43 @@ impl Backend for Emitter {
         let axes = self.graph().int_constant(&[1, 2]);
         let condition = self.plain("Unsqueeze", &[&reset.name, &axes]);
         Symbol { name: self.plain("Where", &[&condition, &init, &state.name]), row_shape: state.row_shape.clone() }
+    }
+
+    fn candidates(&self, tokens: &Symbol) -> Sites {
+        self.emit_candidates(tokens)
+    }
+
+    fn cells(&self, tokens: &Symbol, blocked: &[usize]) -> Sites {
+        self.emit_cells(tokens, blocked)
+    }
+
+    fn enter_sites(&self, state: &Symbol, sites: &Sites) -> Symbol {
+        self.masked(state, sites)
+    }
+
+    /// Every operation on sites leaves zeros where nothing lives.
+    fn leave_sites(&self, x: &Symbol, _sites: &Sites) -> Symbol {
+        x.clone()
+    }
+
+    fn embed_sites(&self, table: &Parameter, sites: &Sites) -> Symbol {
+        self.emit_embedding(table, sites)
+    }
+
+    fn units_mixing(&self, x: &Symbol, mixing: &UnitsMixing<Parameter>, sites: &Sites, eps: f64) -> Symbol {
+        self.emit_units_mixing(x, mixing, sites, eps)
+    }
+
+    fn local_mixing(&self, x: &Symbol, mixing: &LocalMixing<Parameter>, sites: &Sites, eps: f64) -> Symbol {
+        self.emit_local_mixing(x, mixing, sites, eps)
+    }
+
+    fn site_logits(&self, x: &Symbol, head: &Linear<Parameter>, sites: &Sites) -> Symbol {
+        self.emit_site_logits(x, head, sites)
+    }
+
+    fn mean_site(&self, x: &Symbol, sites: &Sites) -> Symbol {
+        self.emit_mean_site(x, sites)
     }
 
     fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R {

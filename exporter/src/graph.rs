@@ -40,8 +40,24 @@ pub struct TensorInfo {
     pub name: String,
     /// Element type.
     pub element_type: ElementType,
-    /// Dimensions after `batch`.
+    /// Dimensions after `batch`; where one has a symbol, its size on the largest board that the model was trained on.
     pub row_shape: Vec<usize>,
+    /// Names of dimensions that follow the size of the board, in the order of `row_shape`: `None` where it is fixed, and
+    /// where the list ends.
+    pub symbols: Vec<Option<&'static str>>,
+}
+
+impl TensorInfo {
+    /// An input or output of fixed dimensions.
+    pub fn new(name: &str, element_type: ElementType, row_shape: &[usize]) -> Self {
+        Self { name: name.to_owned(), element_type, row_shape: row_shape.to_vec(), symbols: Vec::new() }
+    }
+
+    /// Each dimension after `batch`, with its symbol where it has one.
+    pub fn dimensions(&self) -> impl Iterator<Item = (usize, Option<&'static str>)> {
+        let symbols = self.symbols.iter().copied().chain(std::iter::repeat(None));
+        self.row_shape.iter().copied().zip(symbols)
+    }
 }
 
 impl std::fmt::Display for TensorInfo {
@@ -52,7 +68,10 @@ impl std::fmt::Display for TensorInfo {
             ElementType::Bool => "bool",
         };
         write!(formatter, "{} {kind} [{BATCH}", self.name)?;
-        self.row_shape.iter().try_for_each(|size| write!(formatter, ", {size}"))?;
+        self.dimensions().try_for_each(|(size, symbol)| match symbol {
+            Some(symbol) => write!(formatter, ", {symbol}"),
+            None => write!(formatter, ", {size}"),
+        })?;
         formatter.write_str("]")
     }
 }
@@ -85,8 +104,13 @@ pub(crate) struct GraphBuilder {
 impl GraphBuilder {
     /// Declares an input.
     pub(crate) fn input(&mut self, name: &str, element_type: ElementType, row_shape: &[usize]) -> Symbol {
-        self.inputs.push(TensorInfo { name: name.to_owned(), element_type, row_shape: row_shape.to_vec() });
-        Symbol { name: name.to_owned(), row_shape: row_shape.to_vec() }
+        self.declared_input(&TensorInfo::new(name, element_type, row_shape))
+    }
+
+    /// Declares an input that may have symbolic dimensions.
+    pub(crate) fn declared_input(&mut self, info: &TensorInfo) -> Symbol {
+        self.inputs.push(info.clone());
+        Symbol { name: info.name.clone(), row_shape: info.row_shape.clone() }
     }
 
     /// The declared inputs, in order.
@@ -96,8 +120,7 @@ impl GraphBuilder {
 
     /// States the shape of the float value `name`, for runtimes that cannot infer it.
     pub(crate) fn declare(&mut self, name: &str, row_shape: &[usize]) {
-        let info =
-            TensorInfo { name: name.to_owned(), element_type: ElementType::Float32, row_shape: row_shape.to_vec() };
+        let info = TensorInfo::new(name, ElementType::Float32, row_shape);
         self.declared.insert(name.to_owned(), info);
     }
 
@@ -294,9 +317,12 @@ pub(crate) fn ints_attribute(name: &str, values: &[i64]) -> AttributeProto {
 
 fn value_info(info: &TensorInfo) -> ValueInfoProto {
     let batch = proto::DimensionProto { dim_value: None, dim_param: Some(BATCH.to_owned()) };
-    let fixed = |&size: &usize| proto::DimensionProto { dim_value: Some(size as i64), dim_param: None };
+    let dimension = |(size, symbol): (usize, Option<&str>)| match symbol {
+        Some(symbol) => proto::DimensionProto { dim_value: None, dim_param: Some(symbol.to_owned()) },
+        None => proto::DimensionProto { dim_value: Some(size as i64), dim_param: None },
+    };
     let shape =
-        proto::TensorShapeProto { dim: std::iter::once(batch).chain(info.row_shape.iter().map(fixed)).collect() };
+        proto::TensorShapeProto { dim: std::iter::once(batch).chain(info.dimensions().map(dimension)).collect() };
     let tensor_type = proto::TensorTypeProto { elem_type: info.element_type.code(), shape: Some(shape) };
     ValueInfoProto { name: info.name.clone(), r#type: Some(proto::TypeProto { tensor_type: Some(tensor_type) }) }
 }
@@ -320,7 +346,7 @@ mod tests {
         let twice = graph.node("", "Add", &[&sum, &sum], Vec::new());
 
         let output = |name: &str, value: &str| {
-            let info = TensorInfo { name: name.into(), element_type: ElementType::Float32, row_shape: vec![3] };
+            let info = TensorInfo::new(name, ElementType::Float32, &[3]);
             (info, Symbol { name: value.into(), row_shape: vec![3] })
         };
         // One value under two names, one input as an output, and one value that is used inside as well.

@@ -20,12 +20,13 @@ mod recurrent;
 pub mod runtime;
 #[cfg(test)]
 mod structure_tests;
+mod structured;
 pub mod triton;
 pub mod verify;
 
 use std::collections::BTreeMap;
 
-use models::{Checkpoint, Model, StepInputs};
+use models::{Checkpoint, Mixer, Model, StepInputs};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
@@ -185,15 +186,15 @@ pub fn export(checkpoint: &Checkpoint, options: &ExportOptions) -> Result<Export
         return Err(ExportError::HaltSteps { found });
     }
     let manifest = &checkpoint.manifest;
+    // This project's own operators are for boards of one size.
+    let is_own = options.flavor == Flavor::Kernels && manifest.arch.mixer().is_size_free();
+    let options = &ExportOptions { flavor: if is_own { Flavor::Fused } else { options.flavor }, ..*options };
     let model = Model::new(&manifest.arch, &manifest.dims, &mut CheckpointSource { checkpoint })?;
     let metadata = GraphMetadata::new(manifest, checkpoint.sha256()?, options);
 
     let emitter = Emitter::new(options.flavor, options.precision);
-    let inputs: BTreeMap<String, Symbol> = metadata
-        .inputs()
-        .iter()
-        .map(|info| (info.name.clone(), emitter.graph().input(&info.name, info.element_type, &info.row_shape)))
-        .collect();
+    let inputs: BTreeMap<String, Symbol> =
+        metadata.inputs().iter().map(|info| (info.name.clone(), emitter.graph().declared_input(info))).collect();
     let outputs = match options.graph {
         GraphKind::Step => emit_step(&emitter, &model, &inputs),
         GraphKind::Unrolled { halt_steps } => emit_unrolled(&emitter, &model, &inputs, halt_steps, &metadata),
@@ -229,8 +230,12 @@ fn emit_unrolled(
 ) -> BTreeMap<String, Symbol> {
     let tokens = metadata.tokens();
     let inputs = step_inputs(inputs);
-    let mut state: Vec<Symbol> =
-        model.initial_states().iter().map(|init| emitter.initial_state(init, tokens, &inputs.tokens)).collect();
+    let mixer = metadata.arch.mixer();
+    let initial_state = |init| match mixer.is_size_free() {
+        true => emitter.initial_site_state(init, &inputs.tokens, mixer == Mixer::Units),
+        false => emitter.initial_state(init, tokens, &inputs.tokens),
+    };
+    let mut state: Vec<Symbol> = model.initial_states().iter().map(initial_state).collect();
     let (mut preds, mut q_halt, mut q_continue, mut logits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..halt_steps {
         let output = model.step(emitter, &inputs, &state);

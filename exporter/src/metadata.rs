@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use models::checkpoint::WeightsKind;
-use models::{ArchitectureConfig, Manifest, ModelDims};
+use models::{ArchitectureConfig, Manifest, Mixer, ModelDims};
 use ort::session::Session;
 use ort::value::{Outlet, TensorElementType};
 use serde::de::DeserializeOwned;
@@ -13,6 +13,12 @@ use crate::{ElementType, ExportError, ExportOptions, Flavor, GraphKind, Precisio
 
 /// Version of the entries that this code writes and reads.
 const FORMAT_VERSION: u32 = 1;
+/// Dimension of the cells of a board of any size.
+const SEQ_LEN: &str = "seq_len";
+/// Dimension of the sites that states live on.
+const SITES: &str = "sites";
+/// Dimension of the tokens of a board whose vocabulary follows its size.
+const VOCAB_SIZE: &str = "vocab_size";
 /// An entry is at most a page of JSON.
 const MAX_ENTRY_BYTES: usize = 1 << 20;
 
@@ -67,15 +73,21 @@ impl GraphMetadata {
         }
     }
 
-    /// Positions of an activation: `puzzle_emb_len + seq_len`.
+    /// Positions of a state, on the largest board where sizes are free ([`ArchitectureConfig::state_tokens`]).
     pub fn tokens(&self) -> usize {
-        self.arch.puzzle_emb_len() + self.dims.seq_len
+        self.arch.state_tokens(self.dims.seq_len)
+    }
+
+    /// The symbols of a tensor's dimensions after `batch`, of which `before` come before those that follow the board.
+    fn symbols(&self, before: usize, board: &[Option<&'static str>]) -> Vec<Option<&'static str>> {
+        if self.arch.mixer().is_size_free() { [vec![None; before].as_slice(), board].concat() } else { Vec::new() }
     }
 
     /// The graph's inputs, in order.
     pub fn inputs(&self) -> Vec<TensorInfo> {
         let hidden_size = self.arch.hidden_size();
-        let mut inputs = vec![tensor(names::INPUTS, ElementType::Int64, &[self.dims.seq_len])];
+        let cells = self.symbols(0, &[Some(SEQ_LEN)]);
+        let mut inputs = vec![with_symbols(tensor(names::INPUTS, ElementType::Int64, &[self.dims.seq_len]), cells)];
         if self.arch.puzzle_emb_len() > 0 {
             let row_shape = [self.arch.puzzle_emb_len(), hidden_size];
             inputs.push(tensor(names::PUZZLE_EMBEDDINGS, ElementType::Float32, &row_shape));
@@ -95,15 +107,18 @@ impl GraphMetadata {
         };
         let with_steps = |row_shape: &[usize]| [steps, row_shape].concat();
         let ModelDims { seq_len, vocab_size, .. } = self.dims;
+        let cells = |more: &[Option<&'static str>]| self.symbols(steps.len(), &[&[Some(SEQ_LEN)], more].concat());
         let mut outputs = vec![
-            tensor(names::PREDS, ElementType::Int64, &with_steps(&[seq_len])),
+            with_symbols(tensor(names::PREDS, ElementType::Int64, &with_steps(&[seq_len])), cells(&[])),
             tensor(names::Q_HALT_LOGITS, ElementType::Float32, &with_steps(&[])),
         ];
         if self.arch.uses_q_continue() {
             outputs.push(tensor(names::Q_CONTINUE_LOGITS, ElementType::Float32, &with_steps(&[])));
         }
         if self.logits {
-            outputs.push(tensor(names::LOGITS, ElementType::Float32, &with_steps(&[seq_len, vocab_size])));
+            let classes = if self.arch.mixer() == Mixer::Units { Some(VOCAB_SIZE) } else { None };
+            let logits = tensor(names::LOGITS, ElementType::Float32, &with_steps(&[seq_len, vocab_size]));
+            outputs.push(with_symbols(logits, cells(&[classes])));
         }
         if self.graph == GraphKind::Step {
             outputs.extend(self.states(names::state_output));
@@ -113,7 +128,9 @@ impl GraphMetadata {
 
     fn states(&self, name: fn(&str) -> String) -> impl Iterator<Item = TensorInfo> {
         let row_shape = [self.tokens(), self.arch.hidden_size()];
-        self.arch.state_names().iter().map(move |state| tensor(&name(state), ElementType::Float32, &row_shape))
+        let sites = self.symbols(0, &[Some(SITES)]);
+        let tensor = move |state: &&str| tensor(&name(state), ElementType::Float32, &row_shape);
+        self.arch.state_names().iter().map(move |state| with_symbols(tensor(state), sites.clone()))
     }
 
     /// The file's `metadata_props`.
@@ -219,7 +236,8 @@ fn check_interface(what: &'static str, found: &[Outlet], expected: &[TensorInfo]
             ElementType::Int64 => TensorElementType::Int64,
             ElementType::Bool => TensorElementType::Bool,
         };
-        let shape = || std::iter::once(-1).chain(expected.row_shape.iter().map(|&size| size as i64));
+        let of_row = |(size, symbol): (usize, Option<_>)| if symbol.is_some() { -1 } else { size as i64 };
+        let shape = || std::iter::once(-1).chain(expected.dimensions().map(of_row));
         let same_shape = found.dtype().tensor_shape().is_some_and(|found| found.iter().copied().eq(shape()));
         if found.name() != expected.name || found.dtype().tensor_type() != Some(element_type) || !same_shape {
             return Err(mismatch(format!("expected {expected}, found {} {}", found.name(), found.dtype())));
@@ -229,7 +247,11 @@ fn check_interface(what: &'static str, found: &[Outlet], expected: &[TensorInfo]
 }
 
 fn tensor(name: &str, element_type: ElementType, row_shape: &[usize]) -> TensorInfo {
-    TensorInfo { name: name.to_owned(), element_type, row_shape: row_shape.to_vec() }
+    TensorInfo::new(name, element_type, row_shape)
+}
+
+fn with_symbols(tensor: TensorInfo, symbols: Vec<Option<&'static str>>) -> TensorInfo {
+    TensorInfo { symbols, ..tensor }
 }
 
 fn json(value: &impl serde::Serialize) -> String {
