@@ -21,6 +21,7 @@ fn main() -> anyhow::Result<()> {
     for (shape, count) in [(SudokuShape::FOUR, 5_000), (SudokuShape::SIX, 5_000), (SudokuShape::SIXTEEN, 20)] {
         draw_others(shape, count)?;
     }
+    draw_of_givens(2_000)?;
     apply_symmetries(&puzzles)?;
     draw_batches(count)
 }
@@ -54,6 +55,18 @@ fn draw_others(shape: SudokuShape, count: u64) -> anyhow::Result<()> {
     }
     report(&format!("minimal {0}x{0} puzzles", shape.size()), count, begin.elapsed());
     println!("  mean givens {:.1}, slowest {slowest:?}", givens as f64 / count as f64);
+    Ok(())
+}
+
+/// Drains a source of 16×16 puzzles with givens to spare.
+fn draw_of_givens(count: usize) -> anyhow::Result<()> {
+    let options = GeneratorOptions { size: 16, givens: Some((100, 130)), ..GeneratorOptions::default() };
+    let mut source = GeneratedSource::new(options, 0, 1)?;
+    let begin = Instant::now();
+    let batch = source.next_batch(&vec![true; count])?;
+    report("16x16 puzzles with 100 to 130 givens", count as u64, begin.elapsed());
+    let givens = batch.inputs.iter().filter(|&&token| token > 1).count();
+    println!("  mean givens {:.1}", givens as f64 / count as f64);
     Ok(())
 }
 

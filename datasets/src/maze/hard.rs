@@ -6,7 +6,7 @@
 //! one with a single pair, though it stands for a thousand mazes. A Markov chain corrects this. Each move redraws a few
 //! walls, keeps them if the two cells are still far enough from each other, and then redraws one of the two among all
 //! cells that are far enough from the other. Both steps leave the wanted distribution unchanged, so the chain tends to
-//! it. `examples/maze_rate.rs` and `docs/datasets/maze.md` compare the result with Maze-Hard.
+//! it. `examples/maze_distribution.rs` compares the result with a list of mazes, `docs/datasets/maze.md` has the figures.
 
 use super::bits::CellBits;
 use super::{Cell, Maze, MazeRequest, MazeShape};

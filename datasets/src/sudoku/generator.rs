@@ -1,4 +1,5 @@
-//! Puzzles with exactly one solution: random grids, reduced to minimal puzzles, then eased by revealed clues.
+//! Puzzles with exactly one solution: random grids, reduced to minimal puzzles or to a number of givens, then eased by
+//! revealed clues.
 //! Owns the reduction and the search for puzzles on request; leaves proofs of uniqueness to the two solvers.
 
 use super::SudokuRng;
@@ -8,7 +9,7 @@ use super::solver::Search;
 use super::unavoidable::{CellSet, two_digit_sets};
 use super::{Board, SudokuError, SudokuShape, Verdict, solve};
 
-/// Grids tried for one minimal puzzle before giving up; sizes up to 9×9 need one, 16×16 now and then a few.
+/// Grids tried for one puzzle before giving up. Minimal puzzles need one up to 9×9 and now and then a few on 16×16.
 const MAX_GRIDS: u32 = 1_000;
 /// Guesses spent on completing a random grid before another one is begun.
 const GRID_GUESSES: u32 = 2_000;
@@ -35,7 +36,7 @@ pub struct PuzzleRequest {
     pub givens: Option<usize>,
     /// Least difficulty, in [`Solutions::guesses`](super::Solutions::guesses).
     pub min_guesses: u32,
-    /// Minimal puzzles to draw before giving up.
+    /// Puzzles to draw before giving up.
     pub max_attempts: u32,
 }
 
@@ -61,11 +62,13 @@ pub fn generate(request: &PuzzleRequest, seed: u64, index: u64) -> Result<Puzzle
     }
     let mut rng = Purpose::Request.stream(seed, shape, index);
     for _ in 0..max_attempts {
-        let mut drawn = minimal_puzzle(shape, &mut rng)?;
-        if let Some(givens) = givens {
-            let Some(extra) = givens.checked_sub(drawn.puzzle.givens()) else { continue };
-            drawn.puzzle = reveal(&drawn, extra, &mut rng);
-        }
+        let drawn = match givens {
+            None => minimal_puzzle(shape, &mut rng)?,
+            Some(givens) => match reduced_grid(shape, givens, &mut rng) {
+                Some(drawn) if drawn.puzzle.givens() == givens => drawn,
+                _ => continue,
+            },
+        };
         if min_guesses == 0 || solve(&drawn.puzzle).guesses >= min_guesses {
             return Ok(drawn);
         }
@@ -86,17 +89,28 @@ pub fn generate(request: &PuzzleRequest, seed: u64, index: u64) -> Result<Puzzle
 /// # Errors
 /// When [`SudokuError::NotFound`]: no grid of 1,000 could be reduced within the guess budgets (not seen in practice).
 pub fn minimal_puzzle(shape: SudokuShape, rng: &mut SudokuRng) -> Result<Puzzle, SudokuError> {
-    for _ in 0..MAX_GRIDS {
-        let Some(solution) = random_grid(shape, rng) else { continue };
-        let Some(kept) = reduce(shape, &solution, rng) else { continue };
-        let puzzle = (0..shape.cells()).map(|cell| if kept.contains(cell) { solution[cell] } else { 0 }).collect();
-        return Ok(Puzzle { puzzle: Board::from_solver(shape, puzzle), solution: Board::from_solver(shape, solution) });
-    }
-    Err(SudokuError::NotFound {
+    let drawn = (0..MAX_GRIDS).find_map(|_| reduced_grid(shape, 0, rng));
+    drawn.ok_or_else(|| SudokuError::NotFound {
         size: shape.size(),
         wanted: "a provably unique solution".to_owned(),
         attempts: MAX_GRIDS,
         advice: "use another seed",
+    })
+}
+
+/// A random puzzle with exactly `givens` givens, and its solution: clues are taken away from a random grid as for
+/// [`minimal_puzzle`], until so many are left.
+///
+/// # Errors
+/// When [`SudokuError::NotFound`]: none of 1,000 grids could be reduced so far.
+pub(super) fn puzzle_of_givens(shape: SudokuShape, givens: usize, rng: &mut SudokuRng) -> Result<Puzzle, SudokuError> {
+    let is_wanted = |drawn: &Puzzle| drawn.puzzle.givens() == givens;
+    let drawn = (0..MAX_GRIDS).find_map(|_| reduced_grid(shape, givens, rng).filter(is_wanted));
+    drawn.ok_or_else(|| SudokuError::NotFound {
+        size: shape.size(),
+        wanted: format!("{givens} givens and one solution"),
+        attempts: MAX_GRIDS,
+        advice: "ask for more givens",
     })
 }
 
@@ -124,6 +138,15 @@ pub(super) fn reveal(drawn: &Puzzle, extra: usize, rng: &mut SudokuRng) -> Board
     Board::from_solver(drawn.puzzle.shape(), cells)
 }
 
+/// A random grid as the solution of a puzzle with `givens` givens, or with more where none of them can be spared; `None`
+/// when the grid or a proof exceeded its budget.
+fn reduced_grid(shape: SudokuShape, givens: usize, rng: &mut SudokuRng) -> Option<Puzzle> {
+    let solution = random_grid(shape, rng)?;
+    let kept = reduce(shape, &solution, givens, rng)?;
+    let puzzle = (0..shape.cells()).map(|cell| if kept.contains(cell) { solution[cell] } else { 0 }).collect();
+    Some(Puzzle { puzzle: Board::from_solver(shape, puzzle), solution: Board::from_solver(shape, solution) })
+}
+
 /// A complete valid grid; `None` when the random beginning could not be completed cheaply.
 fn random_grid(shape: SudokuShape, rng: &mut SudokuRng) -> Option<Vec<u8>> {
     let size = shape.size();
@@ -146,8 +169,9 @@ fn random_grid(shape: SudokuShape, rng: &mut SudokuRng) -> Option<Vec<u8>> {
     search.found.pop()
 }
 
-/// The clues of a minimal puzzle with this solution; `None` when a proof exceeded its budget.
-fn reduce(shape: SudokuShape, solution: &[u8], rng: &mut SudokuRng) -> Option<CellSet> {
+/// The clues of a puzzle with this solution and `givens` givens, or more where none can be spared; `None` when a proof
+/// exceeded its budget.
+fn reduce(shape: SudokuShape, solution: &[u8], givens: usize, rng: &mut SudokuRng) -> Option<CellSet> {
     let rivals = Rivals::new(shape, solution);
     let mut order: Vec<usize> = (0..shape.cells()).collect();
     rng.shuffle(&mut order);
@@ -155,9 +179,9 @@ fn reduce(shape: SudokuShape, solution: &[u8], rng: &mut SudokuRng) -> Option<Ce
 
     // Clues are removed from the end of `order` for as long as the rest is unique. The shortest unique beginning is
     // found from below: every set that it misses, known or discovered, says how far it must reach at least.
-    let mut kept = CellSet::default();
-    let mut missed = unavoidable.clone();
-    let mut length = 0;
+    let mut length = givens;
+    let mut kept: CellSet = order[..length].iter().copied().collect();
+    let mut missed: Vec<CellSet> = unavoidable.iter().filter(|set| !set.meets(&kept)).copied().collect();
     loop {
         while !missed.is_empty() {
             kept.insert(order[length]);
@@ -177,12 +201,19 @@ fn reduce(shape: SudokuShape, solution: &[u8], rng: &mut SudokuRng) -> Option<Ce
         }
     }
 
+    let mut left = length;
     for &cell in order[..length].iter().rev() {
+        if left == givens {
+            break;
+        }
         if unavoidable.iter().any(|set| set.meets_only_in(&kept, cell)) {
             continue;
         }
         match rivals.find(&kept.without(cell), Some(cell), PROOF_GUESSES) {
-            Rival::None => kept = kept.without(cell),
+            Rival::None => {
+                kept = kept.without(cell);
+                left -= 1;
+            }
             Rival::DiffersIn(cells) => unavoidable.push(cells),
             Rival::Undecided => return None,
         }

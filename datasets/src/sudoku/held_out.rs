@@ -2,7 +2,7 @@
 //! Owns the fixed stream and the rating; leaves scoring to whoever evaluates.
 
 use super::draw::Purpose;
-use super::generator::{minimal_puzzle, reveal};
+use super::generator::reveal;
 use super::source::GeneratorOptions;
 use super::{Board, SudokuError, solve};
 
@@ -19,12 +19,12 @@ pub struct HeldOutPuzzle {
     pub givens: usize,
 }
 
-/// The first `count` evaluation puzzles for `size`, `seed` and `extra_clues` of the options.
+/// The first `count` evaluation puzzles for `size`, `seed`, `givens` and `extra_clues` of the options.
 ///
 /// They come from streams of their own: no seed of a [`GeneratedSource`](super::GeneratedSource) reaches them, so on
 /// 9×9 and 16×16 a puzzle seen in training is as good as impossible. There are only 288 complete 4×4 grids, which any
-/// training run sees all of. Puzzle `i` does not depend on `count`. Extra clues are revealed as in training: their
-/// number is drawn from `extra_clues` for each puzzle; equal bounds fix it (0 = minimal puzzles).
+/// training run sees all of. Puzzle `i` does not depend on `count`. Givens and extra clues
+/// are as in training: their numbers are drawn from `givens` and `extra_clues` for each puzzle; equal bounds fix them.
 ///
 /// # Errors
 /// When the options are invalid.
@@ -40,7 +40,7 @@ pub fn held_out(options: &GeneratorOptions, count: usize) -> Result<Vec<HeldOutP
 pub fn held_out_at(options: &GeneratorOptions, index: u64) -> Result<HeldOutPuzzle, SudokuError> {
     let shape = options.validate()?;
     let mut rng = Purpose::HeldOut.stream(options.seed, shape, index);
-    let drawn = minimal_puzzle(shape, &mut rng)?;
+    let drawn = options.draw_puzzle(shape, &mut rng)?;
     let puzzle = reveal(&drawn, options.draw_extra_clues(&mut rng), &mut rng);
     let guesses = solve(&puzzle).guesses;
     Ok(HeldOutPuzzle { givens: puzzle.givens(), puzzle, solution: drawn.solution, guesses })

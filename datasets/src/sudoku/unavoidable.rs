@@ -24,6 +24,11 @@ impl CellSet {
         self.0[cell / 64] >> (cell % 64) & 1 == 1
     }
 
+    /// Whether both sets have a cell in common.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(own, other)| own & other != 0)
+    }
+
     /// Whether `cell` is all that both sets have in common.
     pub(super) fn meets_only_in(&self, other: &Self, cell: usize) -> bool {
         let mut lonely = [0; 4];

@@ -22,7 +22,7 @@ pub(crate) struct Sudoku {
     /// Blanks of the minimal puzzle to reveal.
     #[arg(long, default_value_t = 0)]
     extra_clues: usize,
-    /// Minimal puzzles to draw for each puzzle before giving up.
+    /// Puzzles to draw for each puzzle before giving up.
     #[arg(long, default_value_t = PuzzleRequest::minimal(SudokuShape::NINE).max_attempts)]
     max_attempts: u32,
     #[command(flatten)]
