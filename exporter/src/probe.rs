@@ -59,11 +59,7 @@ pub fn sum(length: usize) -> Probe {
 }
 
 fn finish(emitter: Emitter, output: Symbol, batch: usize) -> Probe {
-    let info = TensorInfo {
-        name: "result".to_owned(),
-        element_type: ElementType::Float32,
-        row_shape: output.row_shape.clone(),
-    };
+    let info = TensorInfo::new("result", ElementType::Float32, &output.row_shape);
     let graph = emitter.into_graph();
     let inputs = graph.inputs().to_vec();
     let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.to_owned(), version };

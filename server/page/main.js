@@ -43,7 +43,7 @@ async function start() {
 async function meet(info) {
   find("key-form").hidden = true;
   about = info;
-  models = info.models.map((model) => ({ ...model, kind: kindOf(model.task), side: Math.sqrt(model.seq_len) }));
+  models = info.models.map((model) => ({ ...model, kind: kindOf(model.task), side: model.board_size }));
   for (const tab of tabs) {
     const kind = tab.dataset.task;
     const fitting = models.filter((model) => model.kind === kind);

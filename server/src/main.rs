@@ -140,11 +140,14 @@ fn load_models(config: &ServerConfig) -> Result<Registry, ServerError> {
     let mut models = Vec::new();
     for directory in config.checkpoints.folders()? {
         let started = Instant::now();
-        let model = ServedModel::load_warm(&directory, config.precision, &config.session, config.engine)?;
-        let (name, task, parameters) = (&model.card.name, model.task, model.card.parameters);
+        let loaded = ServedModel::load_warm(&directory, config.precision, &config.session, config.engine)?;
         let seconds = started.elapsed().as_secs_f64();
-        info!(name, sha256 = model.card.sha256, seconds, "loaded a model for {task} with {parameters} parameters");
-        models.push(model);
+        if let Some(ServedModel { card, .. }) = loaded.first() {
+            let tasks: Vec<String> = loaded.iter().map(|model| model.task.to_string()).collect();
+            let (name, sha256, parameters, tasks) = (&card.name, &card.sha256, card.parameters, tasks.join(", "));
+            info!(name, sha256, seconds, "loaded a model for {tasks} with {parameters} parameters");
+        }
+        models.extend(loaded);
     }
     arc::attach(&mut models, &config.arc_data)?;
     Registry::new(models)

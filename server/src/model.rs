@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ServerError;
 use crate::onnx::OnnxStepModel;
-use crate::task::{Task, task_of};
+use crate::task::{self, Task, task_of, tasks_of};
 
 /// What a loaded model is, for `/info`, reports and responses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,31 @@ pub struct LoadedModel {
     pub providers: BTreeMap<String, usize>,
     /// Its graph in a session.
     pub step_model: OnnxStepModel,
+    /// Every task that it solves, `task` among them.
+    pub tasks: Vec<Task>,
+}
+
+impl LoadedModel {
+    /// The same model on the boards of `task`, one of its `tasks`.
+    #[must_use]
+    pub fn for_task(self, task: Task) -> Self {
+        let card = ModelCard { dims: self.card.arch.dims_at(&self.card.dims, task::side(task)), ..self.card };
+        Self { step_model: self.step_model.on_boards_of(card.dims.seq_len), card, task, ..self }
+    }
+
+    /// One for each of its tasks, which share the session; the model itself where it solves but one.
+    pub fn for_every_task(self) -> Vec<Self> {
+        if self.tasks.len() == 1 {
+            return vec![self];
+        }
+        let of = |&task: &Task| {
+            let Self { card, providers, step_model, tasks, .. } = &self;
+            let (card, providers, tasks) = (card.clone(), providers.clone(), tasks.clone());
+            let step_model = step_model.on_boards_of(card.dims.seq_len);
+            Self { card, task: self.task, providers, step_model, tasks }.for_task(task)
+        };
+        self.tasks.iter().map(of).collect()
+    }
 }
 
 /// Exports the checkpoint in `directory` to a float32 step graph in memory and opens a session on it.
@@ -86,6 +111,7 @@ pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions)
         seq_len: manifest.dims.seq_len,
         vocab_size: manifest.dims.vocab_size,
     })?;
+    let tasks = tasks_of(manifest);
     let card = card(&checkpoint, precision)?;
     let export = ExportOptions { graph: GraphKind::Step, flavor: Flavor::fastest(precision), precision, logits: false };
     let graph = exporter::export(&checkpoint, &export)?;
@@ -93,7 +119,7 @@ pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions)
     let metadata = metadata::read(&session)?;
     let providers = providers::assigned_nodes(&session)?;
     let step_model = OnnxStepModel::new(session, &metadata, PuzzleEmbeddings::of(Arc::new(checkpoint)));
-    Ok(LoadedModel { card, task, providers, step_model })
+    Ok(LoadedModel { card, task, providers, step_model, tasks })
 }
 
 /// Folder of the shipped models: `named` if given, else `models/shipped` in or above the current folder or that of
@@ -141,7 +167,7 @@ pub fn shipped_for(wanted: &str, fits: impl Fn(Task) -> bool, named: Option<&Pat
     let directory = shipped_directory(named)?;
     for checkpoint in checkpoints_in(&directory)? {
         let manifest = Manifest::read(&checkpoint.join(MANIFEST_FILE))?;
-        if task_of(&manifest).is_some_and(&fits) {
+        if tasks_of(&manifest).into_iter().any(&fits) {
             return Ok(checkpoint);
         }
     }

@@ -3,8 +3,10 @@
 //! graph to `exporter` and the choice of rows to the engine.
 
 use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use exporter::{GraphMetadata, names};
+use models::ArchitectureConfig;
 use models::checkpoint::PuzzleEmbeddings;
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef};
@@ -15,7 +17,9 @@ use crate::noise;
 /// A session on a step graph with the states of its last batch.
 #[derive(Debug)]
 pub struct OnnxStepModel {
-    session: Session,
+    /// Shared by the models of one checkpoint, which differ in the size of their boards.
+    session: Arc<Mutex<Session>>,
+    arch: ArchitectureConfig,
     seq_len: usize,
     state_names: Vec<StateNames>,
     /// Shape of one row of a state: `[tokens, hidden_size]`.
@@ -69,11 +73,28 @@ impl OnnxStepModel {
             rows: Vec::new(),
         });
         Self {
-            session,
+            session: Arc::new(Mutex::new(session)),
+            arch: arch.clone(),
             seq_len: metadata.dims.seq_len,
             state_names: state_names.collect(),
             state_row: [metadata.tokens(), hidden_size],
             puzzle_input,
+            state: None,
+        }
+    }
+
+    /// The same graph on boards of `seq_len` tokens, for a model without puzzle-embedding table that takes any.
+    #[must_use]
+    pub fn on_boards_of(&self, seq_len: usize) -> Self {
+        let names =
+            |names: &StateNames| StateNames { input: names.input.clone(), output: names.output.clone(), ..*names };
+        Self {
+            session: Arc::clone(&self.session),
+            arch: self.arch.clone(),
+            seq_len,
+            state_names: self.state_names.iter().map(names).collect(),
+            state_row: [self.arch.state_tokens(seq_len), self.state_row[1]],
+            puzzle_input: None,
             state: None,
         }
     }
@@ -154,7 +175,9 @@ impl StepModel for OnnxStepModel {
         for (name, state) in self.state_names.iter().zip(&states) {
             inputs.push((name.input.as_str().into(), state.into()));
         }
-        let mut outputs = self.session.run(inputs).map_err(ort_error)?;
+        // A session that panicked in the middle of a run has left nothing behind that a run begins with.
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outputs = session.run(inputs).map_err(ort_error)?;
 
         let outcome = StepOutcome {
             answers: copy_of(&outputs, names::PREDS, TensorElementType::Int64, DynValue::try_extract_tensor::<i64>)?,

@@ -102,7 +102,7 @@ impl ServedModel {
             default_policy: policy,
             limits: PolicyLimits { max_steps, chains },
         };
-        let engine = Engine::start(step_model, task::rules(task), options)?;
+        let engine = Engine::start(step_model, task::rules(task, &card.arch), options)?;
         Ok(Self { card, task, directory: None, default_policy, providers: BTreeMap::new(), arc_tasks: None, engine })
     }
 
@@ -114,8 +114,9 @@ impl ServedModel {
         Self::start_loaded(directory, model::load(directory, session)?, limits)
     }
 
-    /// As [`load`](Self::load) in `precision`, and runs every batch size of its engine once, so that the first request
-    /// waits for no allocation.
+    /// As [`load`](Self::load) in `precision` for every board that the model takes, one served model for each, which
+    /// share their weights. Runs every batch size of the engines once, so that the first request waits for no
+    /// allocation; boards larger than any that the model was trained on are left out of that.
     ///
     /// # Errors
     /// As [`load`](Self::load) and [`model::load_as`]; also when the model cannot compute a step.
@@ -124,14 +125,20 @@ impl ServedModel {
         precision: Precision,
         session: &SessionOptions,
         limits: EngineLimits,
-    ) -> Result<Self, ServerError> {
-        let mut loaded = model::load_as(directory, precision, session)?;
-        engine::warm_up(&mut loaded.step_model, limits.slots)?;
-        Self::start_loaded(directory, loaded, limits)
+    ) -> Result<Vec<Self>, ServerError> {
+        let loaded = model::load_as(directory, precision, session)?;
+        let trained = task::side(loaded.task);
+        let start = |mut loaded: LoadedModel| {
+            if task::side(loaded.task) <= trained {
+                engine::warm_up(&mut loaded.step_model, limits.slots)?;
+            }
+            Self::start_loaded(directory, loaded, limits)
+        };
+        loaded.for_every_task().into_iter().map(start).collect()
     }
 
     fn start_loaded(directory: &Path, loaded: LoadedModel, limits: EngineLimits) -> Result<Self, ServerError> {
-        let LoadedModel { card, task, providers, step_model } = loaded;
+        let LoadedModel { card, task, providers, step_model, .. } = loaded;
         let served = Self::start(card, task, step_model, limits)?;
         Ok(Self { directory: Some(directory.to_owned()), providers, ..served })
     }
@@ -152,7 +159,8 @@ impl Registry {
             return Err(ServerError::NoModel { searched: "the list of checkpoints is empty".into() });
         }
         for (index, model) in models.iter().enumerate() {
-            if models[..index].iter().any(|other| other.card.name == model.card.name) {
+            let is_same = |other: &ServedModel| other.card.name == model.card.name && other.task == model.task;
+            if models[..index].iter().any(is_same) {
                 return Err(ServerError::SameName { name: model.card.name.clone() });
             }
         }

@@ -121,14 +121,19 @@ impl Reloader {
         let started = Instant::now();
         let keys = self.access.read_keys()?;
         let registry = (self.load)()?;
-        let fresh: Vec<(String, String)> =
+        let mut fresh: Vec<(String, String)> =
             registry.models().iter().map(|model| (model.card.name.clone(), model.card.sha256.clone())).collect();
+        // One checkpoint may stand for several sizes of boards, one after the other.
+        fresh.dedup();
         let old = self.models.swap(registry);
         self.access.set_keys(keys);
         let before = |name: &String| old.named(name).map(|model| model.card.sha256.clone());
         let is_gone = |model: &&Arc<ServedModel>| !fresh.iter().any(|(name, _)| *name == model.card.name);
+        let mut removed: Vec<String> =
+            old.models().iter().filter(is_gone).map(|model| model.card.name.clone()).collect();
+        removed.dedup();
         let reloaded = Reloaded {
-            removed: old.models().iter().filter(is_gone).map(|model| model.card.name.clone()).collect(),
+            removed,
             models: fresh
                 .iter()
                 .map(|(name, sha256)| ReloadedModel {

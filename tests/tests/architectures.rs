@@ -52,7 +52,7 @@ fn check(settings: &str) {
     }
 
     let mut loaded = server::model::load(checkpoint.directory(), &one_thread()).unwrap();
-    let rules = task::rules(loaded.task);
+    let rules = task::rules(loaded.task, &loaded.card.arch);
     let raw = run_raw(&mut loaded.step_model, &*rules, &tokens, HALT_STEPS, 16, |_| {}).unwrap();
     assert_eq!(raw.len(), PUZZLES);
     let lines: Vec<String> = set.puzzles.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();

@@ -68,7 +68,7 @@ fn evaluated_by_trainer(checkpoint: &Checkpoint, extra_clues: usize) -> Evaluati
 fn evaluated_by_server(checkpoint: &Checkpoint, extra_clues: usize) -> RawScore {
     let set = held_out(extra_clues);
     let mut loaded = server::model::load(checkpoint.directory(), &one_thread()).unwrap();
-    let rules = task::rules(loaded.task);
+    let rules = task::rules(loaded.task, &loaded.card.arch);
     let outcomes = run_raw(&mut loaded.step_model, &*rules, &tokens(&set), HALT_STEPS, 16, |_| {}).unwrap();
     score_raw(&set.puzzles, &outcomes, HALT_STEPS)
 }

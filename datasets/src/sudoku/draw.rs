@@ -23,6 +23,8 @@ pub(super) enum Purpose {
     Request,
     /// Symmetric copies of evaluation puzzles, by copy and example.
     Copy,
+    /// Guesses that are added to a puzzle, by number.
+    Pin,
 }
 
 impl Purpose {
@@ -37,6 +39,7 @@ impl Purpose {
             Self::HeldOutPool => b"held-out pool   ",
             Self::Request => b"requested puzzle",
             Self::Copy => b"symmetric copies",
+            Self::Pin => b"pinned guesses  ",
         };
         PuzzleRng::stream(tag, seed, shape.size(), index)
     }

@@ -86,7 +86,7 @@ impl Runner<'_> {
     fn stepwise(&mut self, tokens: &[i64], identifiers: &[usize]) -> Result<Vec<StepValues>, VerifyError> {
         let manifest = &self.checkpoint.manifest;
         let (rows, state_names) = (identifiers.len(), manifest.arch.state_names());
-        let shape = [rows, manifest.dims.seq_len + manifest.arch.puzzle_emb_len(), manifest.arch.hidden_size()];
+        let shape = [rows, manifest.arch.state_tokens(manifest.dims.seq_len), manifest.arch.hidden_size()];
         let mut state = self.first_states(shape)?;
         let mut all = Vec::with_capacity(self.steps);
         for step in 0..self.steps {

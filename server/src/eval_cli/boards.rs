@@ -50,6 +50,7 @@ pub(super) fn evaluate(family: BoardTask, args: &BoardArgs, started: SystemTime)
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));
     let checkpoint = checkpoint::folder(family, args)?;
     let loaded = model::load_as(&checkpoint, args.compute.quantize.into(), &options)?;
+    let loaded = checkpoint::on_boards(family, args, loaded);
     checkpoint::check_task(family, args, &loaded.card.name, loaded.task)?;
     let card = &loaded.card;
     say(format_args!("model    {}: {} parameters, sha256 {}", card.name, card.parameters, &card.sha256[..16]))?;
@@ -130,7 +131,7 @@ impl Evaluation {
     fn run_steps(&self) -> Result<()> {
         let deepest = self.step_points.last().copied().unwrap_or(self.steps);
         let policy = Policy { halting: Halting::Fixed, ..Policy::plain(deepest) };
-        let rules = task::rules(self.model.task);
+        let rules = task::rules(self.model.task, &self.model.card.arch);
         let record =
             |puzzle: &BoardPuzzle, answer: &_| StepsRecord::of(puzzle, answer, &self.step_points, self.steps, &*rules);
         let extra = json!({ "points": self.step_points, "raw_steps": self.steps });
@@ -154,7 +155,7 @@ impl Evaluation {
             ..policy.restarts
         };
         let policy = Policy { halting: Halting::Fixed, restarts, ..policy };
-        let rules: std::sync::Arc<dyn Rules> = task::rules(self.model.task);
+        let rules: std::sync::Arc<dyn Rules> = task::rules(self.model.task, &self.model.card.arch);
         let record = |puzzle: &BoardPuzzle, answer: &_| ChainsRecord::of(puzzle, answer, &self.chain_points, &*rules);
         let message = format!("curve: {} chains", chains + 1);
         self.run_part(Part::Chains.name(), &policy, &json!({ "points": self.chain_points }), &message, true, record)

@@ -12,7 +12,7 @@ use models::checkpoint::{MANIFEST_FILE, WEIGHTS_FILE};
 use super::output::{progress_bar, say, told};
 use super::{BoardArgs, BoardTask, SourceArgs};
 use crate::evaluation::PuzzleSource;
-use crate::model;
+use crate::model::{self, LoadedModel};
 use crate::task::{self, Task, task_of};
 
 /// The folder of the checkpoint that the arguments mean.
@@ -50,6 +50,17 @@ pub(super) fn board_task_of(checkpoint: &Path) -> Result<Option<BoardTask>> {
         Some(Task::Maze(_)) => Some(BoardTask::Maze),
         Some(Task::Arc) | None => None,
     })
+}
+
+/// A model of boards of any size on those that the arguments name: 9×9 for Sudoku where they name none, and for mazes the
+/// largest that it was trained on.
+pub(super) fn on_boards(family: BoardTask, args: &BoardArgs, loaded: LoadedModel) -> LoadedModel {
+    let size = args.size.or((family == BoardTask::Sudoku).then_some(9));
+    let wanted = size.and_then(|size| loaded.tasks.iter().copied().find(|&task| task::side(task) == size));
+    match wanted.filter(|&task| task != loaded.task) {
+        Some(task) => loaded.for_task(task),
+        None => loaded,
+    }
 }
 
 /// Refuses a model for something else than was asked for.

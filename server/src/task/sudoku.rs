@@ -1,16 +1,22 @@
 //! Sudoku as the engine sees it: boards to tokens and back, and the rules as a check on predictions.
 
-use datasets::sudoku::{Board, SudokuShape, Symmetry};
+use datasets::sudoku::{Board, SudokuShape, Symmetry, pinned};
 
 use crate::engine::{Rules, SymmetricCopy};
 
-/// The rules of one board size.
+/// The rules of one board size, and what further chains see.
 #[derive(Debug, Clone, Copy)]
-pub struct SudokuRules(pub SudokuShape);
+pub struct SudokuRules {
+    /// The board.
+    pub shape: SudokuShape,
+    /// Whether the model's answers commute with the symmetries of the board, so that a symmetric copy says nothing new:
+    /// further chains then see the puzzle with a guess pinned ([`pinned`]).
+    pub is_equivariant: bool,
+}
 
 impl Rules for SudokuRules {
     fn obeyed(&self, inputs: &[i64], answer: &[i64]) -> bool {
-        board_from_tokens(self.0, answer).is_solution_of(&board_from_tokens(self.0, inputs))
+        board_from_tokens(self.shape, answer).is_solution_of(&board_from_tokens(self.shape, inputs))
     }
 
     fn has_symmetries(&self) -> bool {
@@ -18,7 +24,12 @@ impl Rules for SudokuRules {
     }
 
     fn copy(&self, inputs: &[i64], seed: u64, index: u64) -> Option<SymmetricCopy> {
-        let symmetry = Symmetry::numbered(self.0, seed, index);
+        if self.is_equivariant {
+            let board = pinned(&board_from_tokens(self.shape, inputs), seed, index.saturating_sub(1))?;
+            // What solves the pinned puzzle solves the puzzle, and no answer is taken that does not.
+            return Some(SymmetricCopy { tokens: tokens_of(&board), undo: Box::new(<[i64]>::to_vec) });
+        }
+        let symmetry = Symmetry::numbered(self.shape, seed, index);
         let inverse = symmetry.inverse();
         let seen_through = |symmetry: &Symmetry, tokens: &[i64]| -> Vec<i64> {
             let tokens: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();

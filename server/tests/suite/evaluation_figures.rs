@@ -165,7 +165,7 @@ fn points_of_a_curve_equal_runs_of_that_many_steps() {
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
     let set = puzzle_set::generated(SudokuShape::NINE, 5, 0, 24).unwrap();
     let tokens: Vec<Vec<i64>> = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
-    let rules = task::rules(Task::Sudoku(SudokuShape::NINE));
+    let rules = task::rules(Task::Sudoku(SudokuShape::NINE), &ArchitectureConfig::default_of("trm").unwrap());
 
     let limits = EngineLimits { batching: Batching::Padded, ..EngineLimits::plain(8, 64, 64) };
     let model = ServedModel::load(&checkpoint, &session, limits).unwrap();
@@ -308,7 +308,10 @@ fn mazes_come_with_a_shortest_path_as_label() {
     let drawn = read_all(&PuzzleSource::generated(Task::Maze(MazeShape::from_side(10).unwrap()), 0, 0, 4).unwrap());
     for maze in built.iter().chain(&drawn) {
         let shape = MazeShape::from_cells(maze.tokens.len()).unwrap();
-        assert!(task::rules(Task::Maze(shape)).obeyed(&maze.tokens, &maze.label));
+        assert!(
+            task::rules(Task::Maze(shape), &ArchitectureConfig::default_of("trm").unwrap())
+                .obeyed(&maze.tokens, &maze.label)
+        );
         assert_eq!(maze.label.iter().filter(|&&token| token == 5).count() as u64, maze.hardness);
     }
     let wrong = PuzzleSource::folder(Task::Sudoku(SudokuShape::NINE), folder.path(), 4).unwrap_err();

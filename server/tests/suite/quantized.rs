@@ -24,7 +24,7 @@ fn the_shipped_model_gives_the_same_answers() {
         held_out(&options, 40).unwrap().iter().map(|held_out| tokens_of(&held_out.puzzle)).collect();
     let [float, quantised] = [Precision::Float32, Precision::Int8].map(|precision| -> Vec<Answer> {
         let limits = EngineLimits::plain(1, 64, 16);
-        let model = ServedModel::load_warm(&directory, precision, &session, limits).unwrap();
+        let model = ServedModel::load_warm(&directory, precision, &session, limits).unwrap().swap_remove(0);
         assert_eq!(model.card.precision, precision);
         let requests = puzzles.iter().map(|tokens| Request::new(tokens.clone())).collect();
         model.engine.submit_all(requests).unwrap().into_iter().map(|pending| pending.wait().unwrap()).collect()
@@ -50,7 +50,7 @@ fn neighbours_in_a_batch_and_threads_change_nothing() {
     let answers = |slots: usize, threads: usize| -> Vec<Answer> {
         let session = SessionOptions { spinning: false, ..session_options(threads, None) };
         let limits = EngineLimits::plain(slots, 64, 16);
-        let model = ServedModel::load_warm(&directory, Precision::Int8, &session, limits).unwrap();
+        let model = ServedModel::load_warm(&directory, Precision::Int8, &session, limits).unwrap().swap_remove(0);
         let requests = puzzles.iter().map(|tokens| Request::new(tokens.clone())).collect();
         model.engine.submit_all(requests).unwrap().into_iter().map(|pending| pending.wait().unwrap()).collect()
     };

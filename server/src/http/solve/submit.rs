@@ -92,7 +92,8 @@ fn model_for<'r, P: Puzzle>(
         });
     };
     let unknown = |reason: String| Problem::UnknownModel { name: name.chars().take(100).collect(), reason };
-    match registry.named(name) {
+    let named = fitting().filter(|model| model.card.name == *name).min_by_key(|model| side(model.task));
+    match named.or_else(|| registry.named(name)) {
         Some(model) if puzzle.fits(model.task) => Ok(model),
         Some(model) => Err(unknown(format!(
             "it solves {}, not {}; models that do: {}",
