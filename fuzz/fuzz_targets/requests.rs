@@ -88,7 +88,7 @@ pub(crate) fn check_sudoku_text(bytes: &[u8]) {
     }
     match ListedPuzzle::parse(&text, None) {
         Ok(ListedPuzzle { puzzle, solution, .. }) => {
-            assert!(solution.is_none_or(|found| found.is_solution_of(&puzzle)))
+            assert!(solution.is_none_or(|found| found.is_solution_of(&puzzle)));
         }
         Err(error) => check_problem(&error.to_string(), bytes.len()),
     }

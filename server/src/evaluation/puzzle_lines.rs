@@ -192,9 +192,8 @@ enum LineKind {
 fn maze_line(shape: MazeShape, line: &str) -> LineKind {
     let is_header =
         line.contains(',') && ["question", "puzzle", "maze"].iter().any(|name| line.to_lowercase().contains(name));
-    if is_header {
-        LineKind::Nothing
-    } else if line.trim().is_empty() && line.chars().count() != shape.cells() {
+    let is_empty = line.trim().is_empty() && line.chars().count() != shape.cells();
+    if is_header || is_empty {
         LineKind::Nothing
     } else if line.chars().count() > shape.side() {
         LineKind::Whole(line.to_owned())

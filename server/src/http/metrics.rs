@@ -60,7 +60,7 @@ fn classic(page: &str) -> String {
     for (index, line) in lines.iter().enumerate() {
         let words: Vec<&str> = line.splitn(4, ' ').collect();
         match words[..] {
-            ["#", "EOF", ..] | ["#", "UNIT", ..] => continue,
+            ["#", "EOF" | "UNIT", ..] => continue,
             ["#", "HELP" | "TYPE", name, rest] => {
                 if renamed.as_ref().is_none_or(|(known, _)| known != name) {
                     renamed = Some((name.to_owned(), classic_name(name, &lines[index..])));
@@ -71,7 +71,9 @@ fn classic(page: &str) -> String {
                 } else {
                     rest.to_owned()
                 };
-                text.push_str(&format!("# {} {name} {rest}", words[1]));
+                for part in ["# ", words[1], " ", name, " ", &rest] {
+                    text.push_str(part);
+                }
             }
             _ => text.push_str(line),
         }

@@ -193,7 +193,6 @@ impl Problem {
             Self::BodyTooLarge { .. } => ProblemKind::BodyTooLarge,
             Self::TooManyPuzzles { .. } => ProblemKind::TooManyPuzzles,
             Self::UnsupportedMedia(_) => ProblemKind::UnsupportedMedia,
-            Self::WrongSize(_) => ProblemKind::WrongSize,
             Self::NoModelForTask { .. } => ProblemKind::NoModelForTask,
             Self::UnknownTask { .. } => ProblemKind::UnknownTask,
             Self::UnknownModel { .. } => ProblemKind::UnknownModel,
@@ -202,7 +201,8 @@ impl Problem {
             Self::Maze(MazeError::Missing { .. }) => ProblemKind::MazeEndMissing,
             Self::Maze(MazeError::Twice { .. }) => ProblemKind::MazeEndTwice,
             Self::Maze(MazeError::Separated { .. }) => ProblemKind::MazeSeparated,
-            Self::Maze(
+            Self::WrongSize(_)
+            | Self::Maze(
                 MazeError::Side { .. }
                 | MazeError::CellCount { .. }
                 | MazeError::Size { .. }

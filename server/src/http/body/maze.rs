@@ -173,17 +173,15 @@ fn matrix(rows: &[Value]) -> Result<Vec<Vec<char>>, Problem> {
             _ => String::new(),
         };
         let mut characters = text.chars();
-        match (characters.next(), characters.next()) {
-            (Some(only), None) => Ok(only),
-            _ => {
-                let found: String = value.to_string().chars().take(40).collect();
-                Err(Problem::Malformed(format!(
-                    "row {}, column {} holds {found}; expected one character, or 0 or 1 of a matrix",
-                    row + 1,
-                    column + 1
-                )))
-            }
+        if let (Some(only), None) = (characters.next(), characters.next()) {
+            return Ok(only);
         }
+        let found: String = value.to_string().chars().take(40).collect();
+        Err(Problem::Malformed(format!(
+            "row {}, column {} holds {found}; expected one character, or 0 or 1 of a matrix",
+            row + 1,
+            column + 1
+        )))
     };
     // Longer rows are no maze, whatever they hold.
     let most = MazeShape::MAX_SIDE + 1;
