@@ -284,7 +284,10 @@ fn bad_tasks_are_told() {
             "train pair 1: expected the key \"input\" once, found it twice",
         ),
         (r#"{"t1": {"train": [], "train": []}}"#, "task \"t1\": expected the key \"train\" once, found it twice"),
-        (r#"{"t1": {"name": 1}}"#, "task \"t1\": expected the keys \"train\" and \"test\", found \"name\""),
+        (
+            r#"{"t1": {"name": 1}}"#,
+            "task \"t1\": expected the keys \"train\" and \"test\", found no \"train\" (beside \"name\")",
+        ),
         (r#"{"t|||1": {}}"#, "expected the keys"),
     ];
     for (challenges, message) in cases {
@@ -308,6 +311,36 @@ fn bad_tasks_are_told() {
         let error = error_of(&format!(r#"{{"t1": {good}}}"#), Some(solutions));
         assert!(error.contains("x_bad_solutions.json: ") && error.contains(message), "{solutions}: {error}");
     }
+}
+
+/// Official files have names and ids beside the pairs, and other systems leave files and marks of their own.
+#[test]
+fn unknown_keys_hidden_files_and_byte_order_marks_are_passed_over() {
+    let field = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/field/arc/training/9edfc990.json");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let training = folder.path().join("training");
+    fs::create_dir(&training).expect("a folder");
+    let official = fs::read(&field).expect("a task");
+    fs::write(training.join("9edfc990.json"), &official).expect("written");
+    fs::write(training.join("._9edfc990.json"), b"\x00\x05\x16\x07\x00\x02").expect("written");
+    let marked = [b"\xef\xbb\xbf", official.as_slice()].concat();
+    fs::write(training.join("marked.json"), marked).expect("written");
+    let more = r#"{"id": "x", "uuid": {"a": [1, {}]}, "train": [{"input": [[1]], "output": [[2]], "note": "n"}],
+        "test": [{"input": [[3]], "output": null}], "comment": null}"#;
+    let utf16: Vec<u8> = "\u{feff}".chars().chain(more.chars()).flat_map(|one| (one as u16).to_le_bytes()).collect();
+    fs::write(training.join("more.json"), utf16).expect("written");
+    let subset = TaskSource::Folder(folder.path().to_owned()).read("training").expect("tasks");
+    let ids: Vec<&str> = subset.tasks.iter().map(|task| task.id.as_str()).collect();
+    assert_eq!((ids, subset.missing_outputs), (vec!["9edfc990", "marked", "more"], 1));
+    assert_eq!(subset.tasks[0].train, subset.tasks[1].train);
+    assert_eq!(subset.tasks[0].train[0].input.rows(), 13);
+
+    fs::write(training.join("odd.json"), r#"{"train": [{"inputs": [[1]], "output": [[1]]}], "test": []}"#)
+        .expect("written");
+    let error =
+        TaskSource::Folder(folder.path().to_owned()).read("training").expect_err("a misspelled key").to_string();
+    let expected = "odd.json: train: train pair 1: expected the key \"input\", found none (beside \"inputs\")";
+    assert!(error.contains(expected), "{error}");
 }
 
 #[test]

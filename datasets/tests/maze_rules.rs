@@ -30,9 +30,9 @@ fn tokens_are_those_of_the_reference() {
 }
 
 #[test]
-fn drawings_may_lack_spaces_at_the_end_of_a_line() {
-    let stripped = "S  #\n #\n   #\n## #\n    G\n";
-    assert_eq!(Maze::parse(stripped), Maze::parse(&MAZE.concat()));
+fn a_drawing_is_the_maze_of_its_line() {
+    assert_eq!(Maze::parse(&MAZE.join("\n")), Maze::parse(&MAZE.concat()));
+    assert_eq!(Maze::parse(&MAZE.join("\n").replace(' ', ".")), Maze::parse(&MAZE.concat()));
     assert_eq!(Maze::parse(&MAZE.join("\r\n")), Maze::parse(&MAZE.concat()));
 }
 
@@ -50,9 +50,10 @@ fn what_is_no_maze_is_said_with_its_place() {
         ("SG\n G", "two cells marked goal ('G'): row 1, column 2 and row 2, column 2"),
         ("SoG ", "row 1, column 2 is marked as path"),
         ("SxG ", "character 'x' at row 1, column 2"),
-        ("S\n \u{fffd}G", "line 2 has 3 cells and no line is longer"),
-        ("S\n\u{1F600}G", "character '\u{1F600}' at row 2, column 1"),
-        ("S \n  \nG ", "line 1 has 2 cells and no line is longer, but a maze of 3 lines is 3 cells wide"),
+        ("S\n \u{fffd}G", "line 1 has 1 cells, the longest line 3"),
+        ("S.\n\u{1F600}G", "character '\u{1F600}' at row 2, column 1"),
+        ("S.\n..\nG.", "expected as many rows as columns, found 3 rows and 2 columns"),
+        ("S \n  \nG ", "every line ends in blanks"),
     ];
     for (text, message) in cases {
         let error = Maze::parse(text).expect_err(message).to_string();

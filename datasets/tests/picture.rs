@@ -92,7 +92,8 @@ fn mazes_are_read_back_from_their_pictures() {
         };
         for shown in [&input, &answer] {
             let picture = Scene::answer(Task::Maze(shape), &input, shown).draw().unwrap();
-            let (found_shape, cells) = read_maze(&picture.to_png().unwrap()).unwrap();
+            let found = read_maze(&picture.to_png().unwrap()).unwrap();
+            let (found_shape, cells) = (found.square_shape(), found.cells().to_vec());
             let found: Vec<i32> = cells.into_iter().map(Cell::token).collect();
             assert_eq!((found_shape, &found), (shape, shown), "{side}");
         }
@@ -117,7 +118,7 @@ fn mazes_of_others_are_read() {
     };
     let pixels: Vec<Rgb> = expected.iter().map(colour).collect();
     for scale in [1, 2, 7, 16] {
-        assert_eq!(read_maze(&png_of(7, &pixels, scale)).unwrap().1, expected, "{scale} pixels per cell");
+        assert_eq!(read_maze(&png_of(7, &pixels, scale)).unwrap().cells(), expected, "{scale} pixels per cell");
     }
     // Cells of 9 pixels with grey lines of 2 before, between and behind them.
     let side = 7 * 11 + 2;
@@ -127,7 +128,7 @@ fn mazes_of_others_are_read() {
             (y, x) => pixels[y / 11 * 7 + x / 11],
         })
         .collect();
-    assert_eq!(read_maze(&png_of(side, &lined, 1)).unwrap().1, expected);
+    assert_eq!(read_maze(&png_of(side, &lined, 1)).unwrap().cells(), expected);
 
     // Black signs on white cells, 5x7 dots each within cells of 12 pixels: S and G, and # for walls.
     let sign = |cell: &Cell| match cell {
@@ -145,14 +146,16 @@ fn mazes_of_others_are_read() {
             if ink { [0, 0, 0] } else { [255, 255, 255] }
         })
         .collect();
-    assert_eq!(read_maze(&png_of(side, &drawn, 1)).unwrap().1, expected);
+    assert_eq!(read_maze(&png_of(side, &drawn, 1)).unwrap().cells(), expected);
 
     let mut odd = pixels.clone();
     odd[8] = [230, 180, 20];
     let error = read_maze(&png_of(7, &odd, 3)).unwrap_err().to_string();
     assert!(error.contains("row 2, column 2 has the colour #E6B414"), "{error}");
-    let error = read_maze(&png_of(7, &pixels[..42], 4)).unwrap_err();
-    assert!(matches!(error, PictureError::NoGrid { width: 28, height: 24, .. }), "{error}");
+    let cut = read_maze(&png_of(7, &pixels[..42], 4)).unwrap();
+    assert_eq!((cut.rows(), cut.columns(), cut.cells()), (6, 7, &expected[..42]));
+    let two_rows = read_maze(&png_of(7, &pixels[..14], 1)).unwrap_err();
+    assert!(matches!(two_rows, PictureError::NoGrid { width: 7, height: 2, .. }), "{two_rows}");
 }
 
 #[test]

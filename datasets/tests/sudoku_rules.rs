@@ -45,9 +45,9 @@ fn sixteen_letters_follow_the_nine_digits_in_either_case() {
 
 #[test]
 fn malformed_text_is_refused_with_its_place() {
-    let error = Board::parse("1234\n12x4\n1234\n1234").unwrap_err();
-    assert_eq!(error, SudokuError::Character { character: 'x', line: 2, column: 3 });
-    assert!(error.to_string().contains("'x' at line 2, column 3"), "{error}");
+    let error = Board::parse("1234\n12h4\n1234\n1234").unwrap_err();
+    assert_eq!(error, SudokuError::Character { character: 'h', line: 2, column: 3 });
+    assert!(error.to_string().contains("'h' at line 2, column 3"), "{error}");
     let error = Board::parse("1234123412341239").unwrap_err();
     assert_eq!(error, SudokuError::Digit { row: 4, column: 4, found: 9, size: 4 });
     assert!(Board::parse("1234123412341é34").unwrap_err().to_string().contains('é'));

@@ -122,6 +122,9 @@ pub fn find(
     };
     let config = options.config.clone().or(config.filter(|_| !options.no_config));
     let config = config.map(|path| read_config(&path)).transpose()?;
+    if let Some(config) = config.as_ref().filter(|_| options.config.is_some()) {
+        config.check_settings()?;
+    }
 
     let (ema, dataset) = config.as_ref().map_or((None, None), |config| (config.ema, config.dataset.clone()));
     // Published files are what the reference's recipes save, and those keep a moving average.

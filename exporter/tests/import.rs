@@ -132,6 +132,60 @@ fn a_file_of_any_repository_is_imported_with_its_config_and_again_without_a_netw
     assert_imported(&place.path().join("again"), &arch);
 }
 
+/// Weights & Biases writes a table of `desc` and `value` for each setting; a config that was named has to say something.
+#[test]
+fn configs_of_other_programs_are_read_and_empty_ones_are_refused() {
+    let field = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/field/import").join(name);
+    let place = Place::new();
+    let (_, file) = published(&attention(), "step_3");
+    fs::write(place.path().join("step_3"), &file).unwrap();
+    let import = |config: &Path| {
+        ["import", "--weights", "step_3", "--set", "num_heads=4", "--config"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([config.display().to_string()])
+            .collect::<Vec<_>>()
+    };
+    let arguments = import(&field("wandb_config.yaml"));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let table = place.succeed(&arguments, &[]);
+    for (field, value) in [("H_cycles", "2"), ("L_cycles", "3"), ("halt_max_steps", "8")] {
+        assert!(row(&table, field, value, "wandb_config.yaml"), "{field} is not so in: {table}");
+    }
+    let manifest = Checkpoint::open(&place.path().join("checkpoints/step_3")).unwrap().manifest;
+    assert_eq!((manifest.weights, manifest.dataset.as_str()), (WeightsKind::Ema, "data/sudoku-extreme-1k-aug-1000"));
+
+    let arguments = import(&field("typo.yaml"));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let message = place.fail(&arguments, &[]);
+    assert!(
+        message.contains("`H_cycle` (did you mean `H_cycles`?), `l_cycles` (did you mean `L_cycles`?)"),
+        "{message}"
+    );
+}
+
+/// Objects beside the weights are named in a warning and not executed.
+#[test]
+fn a_training_checkpoint_with_an_object_beside_the_weights_is_imported() {
+    let place = Place::new();
+    let arch: ArchitectureConfig = serde_json::from_value(attention()).unwrap();
+    let mut dict = StateDict::default();
+    for spec in arch.parameter_specs(&DIMS).unwrap() {
+        let bytes = Initializer::new(5).draw(&spec).iter().flat_map(|value| value.to_le_bytes()).collect();
+        dict.add(&format!("model.{}", spec.name), Dtype::F32, &spec.shape, bytes);
+    }
+    let pickle = dict.pickle_under(&["model"]);
+    let begin = pickle.iter().position(|&byte| byte == b'}').unwrap() + 1;
+    let beside = b"X\x06\0\0\0configcmy.module\nConfig\n)\x81}bs";
+    let whole = [&pickle[..begin], beside, &pickle[begin..]].concat();
+    fs::write(place.path().join("seed_0.pt"), torch_save::archive("seed_0", &whole, &dict.storages)).unwrap();
+    fs::write(place.path().join("all_config.yaml"), CONFIG).unwrap();
+    let output = place.run(&["import", "--weights", "seed_0.pt"], &[]);
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && warning.contains("my.module.Config in Python"), "{warning}");
+    assert_imported(&place.path().join("checkpoints/seed_0"), &arch);
+}
+
 #[test]
 fn a_short_name_brings_the_settings_of_the_registry_and_the_tensors_say_the_variant() {
     let place = Place::new();

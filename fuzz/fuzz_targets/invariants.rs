@@ -7,8 +7,8 @@ const MAX_GATHERED_BYTES: usize = 1 << 16;
 
 /// Reads `bytes` and everything that they claim to hold.
 pub(crate) fn check(bytes: &[u8]) {
-    let Ok(tensors) = torch_file::read(bytes, None) else { return };
-    for (_, layout) in &tensors {
+    let Ok(read) = torch_file::read(bytes, None) else { return };
+    for (_, layout) in &read.tensors {
         assert!(layout.offset <= bytes.len());
         assert!(layout.packed_range().is_none_or(|range| range.end <= bytes.len()));
         if layout.byte_count() <= MAX_GATHERED_BYTES {

@@ -6,9 +6,10 @@
 use std::fmt::Write as _;
 
 use axum::http::Uri;
-use datasets::maze::MazeShape;
+use datasets::maze::{MazeDrawing, MazeShape};
 use datasets::picture::read_maze;
-use datasets::sudoku::SudokuShape;
+use datasets::store::text_of;
+use datasets::sudoku::{Board, ListedPuzzle, SudokuShape, WrittenBoard, read_list};
 use png::{BitDepth, ColorType, Encoder};
 use serde_json::{Map, Value, json};
 use server::engine::Policy;
@@ -74,6 +75,46 @@ fn check_puzzle<P: Puzzle>(puzzle: &P, models: &[Task]) {
     }
 }
 
+/// Any text as a Sudoku or as a line of a list: what is accepted is drawn and read again as the same board, and has no cell
+/// that the text does not show.
+pub(crate) fn check_sudoku_text(bytes: &[u8]) {
+    let Ok(text) = text_of(bytes) else { return };
+    match WrittenBoard::parse(&text) {
+        Ok(WrittenBoard { board, .. }) => {
+            assert!(board.cells().len() <= text.chars().count());
+            assert_eq!(Board::parse(&board.to_grid()).expect("a drawn board"), board, "{text:?}");
+        }
+        Err(error) => check_problem(&error.to_string(), bytes.len()),
+    }
+    match ListedPuzzle::parse(&text, None) {
+        Ok(ListedPuzzle { puzzle, solution, .. }) => {
+            assert!(solution.is_none_or(|found| found.is_solution_of(&puzzle)));
+        }
+        Err(error) => check_problem(&error.to_string(), bytes.len()),
+    }
+    if let Some(Ok(list)) = read_list(&text, MAX_PUZZLES) {
+        assert!((2..=MAX_PUZZLES + 1).contains(&list.len()));
+    }
+}
+
+/// Any text as a maze, with the same promise.
+pub(crate) fn check_maze_text(bytes: &[u8]) {
+    let Ok(text) = text_of(bytes) else { return };
+    match MazeDrawing::parse(&text) {
+        Ok(drawing) => {
+            assert!(drawing.cells().len() <= text.chars().count());
+            let drawn = drawing.to_text();
+            // A row alone is written as a list's line is, which is a square.
+            let again = MazeDrawing::from_lines(&drawn.lines().collect::<Vec<_>>()).expect("a drawn maze");
+            assert_eq!(again.cells(), drawing.cells(), "{text:?}");
+            if drawing.rows() > 1 {
+                assert_eq!(MazeDrawing::parse(&drawn).expect("a drawn maze").cells(), drawing.cells(), "{text:?}");
+            }
+        }
+        Err(error) => check_problem(&error.to_string(), bytes.len()),
+    }
+}
+
 /// Pictures of mazes: raw bytes as a PNG (under the fuzzer the decoder leaves checksums unchecked, so that changes get past
 /// them), or a well-formed PNG of any size, depth and colour type around the given pixels.
 pub(crate) fn check_picture(bytes: &[u8]) {
@@ -85,10 +126,10 @@ pub(crate) fn check_picture(bytes: &[u8]) {
     }
 }
 
-/// What was read is a square of cells.
+/// What was read is a rectangle of cells.
 fn check_png(png: &[u8]) {
     match read_maze(png) {
-        Ok((shape, cells)) => assert_eq!(cells.len(), shape.side() * shape.side()),
+        Ok(drawing) => assert_eq!(drawing.cells().len(), drawing.rows() * drawing.columns()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }

@@ -7,6 +7,15 @@ use std::path::{Path, PathBuf};
 
 use crate::{FileReference, HubError};
 
+/// How a blob becomes visible.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Publishing {
+    /// Whether symbolic links may be made.
+    pub(crate) symlinks: bool,
+    /// Whether the blob has just arrived, so that no other snapshot links to it.
+    pub(crate) is_new: bool,
+}
+
 /// Paths of one repository in the cache.
 pub(crate) struct RepositoryCache {
     root: PathBuf,
@@ -55,8 +64,25 @@ impl RepositoryCache {
         }
     }
 
+    /// The file at `commit` if it is here, after `commit` has become what the revision stands for: the revision may have moved
+    /// without a change of the file.
+    pub(crate) fn adopt(&self, reference: &FileReference, commit: &str) -> Result<Option<PathBuf>, HubError> {
+        let Some(path) = self.snapshot(commit, reference).filter(|path| path.is_file()) else { return Ok(None) };
+        self.remember(reference, commit)?;
+        Ok(Some(path))
+    }
+
     /// Makes the blob `etag` visible as the file at `commit`, and `commit` what the revision stands for.
-    pub(crate) fn publish(&self, reference: &FileReference, commit: &str, etag: &str) -> Result<PathBuf, HubError> {
+    ///
+    /// Without symbolic links the file is the blob, moved where it has just arrived, copied where links of other snapshots may
+    /// point to it, as `huggingface_hub` does.
+    pub(crate) fn publish(
+        &self,
+        reference: &FileReference,
+        commit: &str,
+        etag: &str,
+        how: Publishing,
+    ) -> Result<PathBuf, HubError> {
         let path = self.folder.join("snapshots").join(commit).join(reference.file());
         let parent = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(parent).map_err(HubError::io("create", parent))?;
@@ -65,12 +91,21 @@ impl RepositoryCache {
             let _ = fs::remove_file(&path);
             // From snapshots/commit/folder/ back to the repository's folder.
             let up = "../".repeat(2 + reference.file().matches('/').count());
-            link(&self.blob(etag), Path::new(&format!("{up}blobs/{etag}")), &path)?;
+            let blob = self.blob(etag);
+            if !how.symlinks || !link(Path::new(&format!("{up}blobs/{etag}")), &path) {
+                if how.is_new { move_to(&blob, &path) } else { copy_to(&blob, &path) }?;
+            }
         }
-        if !is_commit(reference.revision()) {
-            write_whole(&self.folder.join("refs").join(reference.revision()), commit.as_bytes())?;
-        }
+        self.remember(reference, commit)?;
         Ok(path)
+    }
+
+    /// Notes what a branch or tag stands for.
+    fn remember(&self, reference: &FileReference, commit: &str) -> Result<(), HubError> {
+        if is_commit(reference.revision()) {
+            return Ok(());
+        }
+        write_whole(&self.folder.join("refs").join(reference.revision()), commit.as_bytes())
     }
 
     fn snapshot(&self, commit: &str, reference: &FileReference) -> Option<PathBuf> {
@@ -78,23 +113,45 @@ impl RepositoryCache {
     }
 }
 
-/// A git commit; nothing else may name a folder.
+/// Digits of a commit. Tags and shortened commits may look like the beginning of one.
+const COMMIT_DIGITS: usize = 40;
+
+/// A whole git commit; nothing else may name a snapshot's folder.
 pub(crate) fn is_commit(text: &str) -> bool {
-    (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    text.len() == COMMIT_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Whether `path` is a symbolic link to `target` now. File systems without such links (exFAT, network shares) refuse with
+/// different errors, so that none of them is told apart.
 #[cfg(unix)]
-fn link(_blob: &Path, relative: &Path, path: &Path) -> Result<(), HubError> {
-    match std::os::unix::fs::symlink(relative, path) {
+fn link(target: &Path, path: &Path) -> bool {
+    match std::os::unix::fs::symlink(target, path) {
         // Another process was quicker.
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(HubError::io("link", path)(error)),
-        _ => Ok(()),
+        Err(error) => error.kind() == std::io::ErrorKind::AlreadyExists,
+        Ok(()) => true,
     }
 }
 
 #[cfg(not(unix))]
-fn link(blob: &Path, _relative: &Path, path: &Path) -> Result<(), HubError> {
-    fs::hard_link(blob, path).or_else(|_| fs::copy(blob, path).map(drop)).map_err(HubError::io("link", path))
+fn link(_target: &Path, _path: &Path) -> bool {
+    false
+}
+
+fn move_to(path: &Path, target: &Path) -> Result<(), HubError> {
+    match fs::rename(path, target) {
+        // Another process was quicker.
+        Err(_) if target.is_file() => Ok(()),
+        moved => moved.map_err(HubError::io("move the finished download to", target)),
+    }
+}
+
+/// Copies a file whole or not at all.
+fn copy_to(path: &Path, target: &Path) -> Result<(), HubError> {
+    let parent = target.parent().unwrap_or(Path::new("."));
+    let mut copy = tempfile::NamedTempFile::new_in(parent).map_err(HubError::io("create a file in", parent))?;
+    let mut original = File::open(path).map_err(HubError::io("open", path))?;
+    std::io::copy(&mut original, &mut copy).map_err(HubError::io("copy the download to", target))?;
+    copy.persist(target).map(drop).map_err(|error| HubError::io("write", target)(error.error))
 }
 
 fn write_whole(path: &Path, content: &[u8]) -> Result<(), HubError> {

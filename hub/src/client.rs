@@ -1,7 +1,6 @@
 //! The hub as the environment describes it, and the way of a file from there into the cache.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use ureq::http::{Response, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use crate::cache::{RepositoryCache, is_commit};
+use crate::cache::{Publishing, RepositoryCache, is_commit};
 use crate::download::{Blob, download};
+use crate::environment::Environment;
 use crate::{FetchError, FileReference, HubError};
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
@@ -25,28 +25,26 @@ pub struct Hub {
     endpoint: String,
     cache: PathBuf,
     token: Option<String>,
-    offline: bool,
+    offline: Option<&'static str>,
+    symlinks: bool,
     agent: Agent,
 }
 
 impl Hub {
-    /// As `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN` (else the file that a login left in `HF_HOME`) and
-    /// `HF_HUB_OFFLINE` say, read as `huggingface_hub` reads them.
+    /// As the environment says, read as `huggingface_hub` reads it: `HF_ENDPOINT`; `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`,
+    /// `HF_HOME` and `XDG_CACHE_HOME` for the cache; `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, `HF_TOKEN_PATH` or the file that a
+    /// login left in `HF_HOME` for the token; `HF_HUB_DISABLE_IMPLICIT_TOKEN`, `HF_HUB_OFFLINE` and `TRANSFORMERS_OFFLINE`,
+    /// `HF_HUB_DISABLE_SYMLINKS`. Folders may begin with `~` and hold `$VARS`.
     ///
     /// # Errors
-    /// [`HubError::NoCache`] when there is no home folder either.
+    /// [`HubError::NoCache`] when there is no home folder either, [`HubError::Variable`] when a variable holds what cannot be
+    /// sent.
     pub fn from_env() -> Result<Self, HubError> {
-        let said = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-        let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let home = folder("HF_HOME")
-            .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("huggingface")))
-            .or_else(|| Some(env::home_dir()?.join(".cache/huggingface")));
-        let cache = folder("HF_HUB_CACHE").or_else(|| Some(home.as_ref()?.join("hub"))).ok_or(HubError::NoCache)?;
-        let login = || Some(fs::read_to_string(home.as_ref()?.join("token")).ok()?.trim().to_owned());
-        let mut hub = Self::new(&said("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned()), &cache);
-        hub.token = said("HF_TOKEN").or_else(login).filter(|token| !token.is_empty());
-        hub.offline = said("HF_HUB_OFFLINE")
-            .is_some_and(|value| matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE"));
+        let environment = Environment::read(|name| env::var_os(name), env::home_dir())?;
+        let mut hub = Self::new(environment.endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT), &environment.cache);
+        hub.token = environment.token;
+        hub.offline = environment.offline;
+        hub.symlinks = environment.symlinks;
         Ok(hub)
     }
 
@@ -65,19 +63,25 @@ impl Hub {
             .build()
             .new_agent();
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        Self { endpoint, cache: cache.to_owned(), token: None, offline: false, agent }
+        Self { endpoint, cache: cache.to_owned(), token: None, offline: None, symlinks: true, agent }
     }
 
     /// The same, asked by whoever has `token`.
     #[must_use]
     pub fn with_token(self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self }
+        Self { token: Some(token.trim().to_owned()), ..self }
     }
 
     /// The same, without making any request.
     #[must_use]
     pub fn offline(self) -> Self {
-        Self { offline: true, ..self }
+        Self { offline: Some("HF_HUB_OFFLINE"), ..self }
+    }
+
+    /// The same, with files in the place of symbolic links to them.
+    #[must_use]
+    pub fn without_symlinks(self) -> Self {
+        Self { symlinks: false, ..self }
     }
 
     /// Where files are kept.
@@ -105,11 +109,15 @@ impl Hub {
             return Ok(path);
         }
         let failed = |reason| self.failed(reference, reason);
-        if self.offline {
-            return Err(failed(FetchError::Offline { cache: cache.folder().to_owned() }));
+        if let Some(variable) = self.offline {
+            return Err(failed(FetchError::Offline { variable, cache: cache.folder().to_owned() }));
         }
         let described = self.describe(reference).map_err(failed)?;
+        if let Some(path) = cache.adopt(reference, &described.commit)? {
+            return Ok(path);
+        }
         let blob = cache.blob(&described.etag);
+        let mut how = Publishing { symlinks: self.symlinks, is_new: false };
         if !blob.is_file() {
             let _lock = cache.lock(&described.etag)?;
             // Whoever held the lock may have fetched it.
@@ -117,9 +125,10 @@ impl Hub {
                 let wanted = Blob { path: blob, sha256: described.sha256, size: described.size };
                 let ask = |start| self.content(reference, &described.commit, start);
                 download(&wanted, ask, &mut progress)?.map_err(failed)?;
+                how.is_new = true;
             }
         }
-        cache.publish(reference, &described.commit, &described.etag)
+        cache.publish(reference, &described.commit, &described.etag, how)
     }
 
     fn failed(&self, reference: &FileReference, reason: FetchError) -> HubError {

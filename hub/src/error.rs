@@ -41,6 +41,14 @@ pub enum HubError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A variable holds what no request can carry.
+    #[error("{name} holds {problem}; correct or unset it")]
+    Variable {
+        /// The variable, or the file that it names.
+        name: String,
+        /// What is wrong with it. Tokens are never quoted.
+        problem: String,
+    },
     /// There is no place for the cache.
     #[error("neither HF_HOME nor HOME says where the hub's cache is; set HF_HOME to a folder")]
     NoCache,
@@ -50,8 +58,10 @@ pub enum HubError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// No request may be made.
-    #[error("HF_HUB_OFFLINE is set and {} does not hold it; unset HF_HUB_OFFLINE to download it", cache.display())]
+    #[error("{variable} is set and {} does not hold it; unset {variable} to download it", cache.display())]
     Offline {
+        /// The variable that says so.
+        variable: &'static str,
         /// The repository's folder in the cache.
         cache: PathBuf,
     },

@@ -18,6 +18,7 @@
 mod cache;
 mod client;
 mod download;
+mod environment;
 mod error;
 mod reference;
 pub mod registry;

@@ -179,6 +179,46 @@ fn a_file_is_fetched_once_and_laid_out_as_python_lays_it_out() {
     assert_eq!(server.requests.lock().unwrap().len(), 4);
 }
 
+/// On file systems without symbolic links, or where they are unwanted, the files themselves are in their places.
+#[test]
+fn without_symbolic_links_files_are_moved_or_copied_into_their_place() {
+    let server = serve(content(), Storage::Sound);
+    let folder = tempfile::tempdir().unwrap();
+    let linking = Hub::new(&server.address, folder.path());
+    let hub = linking.clone().without_symlinks();
+    let path = hub.file(&model("owner/name/sub/step_1"), |_, _| ()).unwrap();
+    assert!(!path.is_symlink() && fs::read(&path).unwrap() == content());
+    let blobs = folder.path().join("models--owner--name/blobs");
+    assert_eq!(fs::read_dir(&blobs).unwrap().count(), 0, "the blob was moved");
+    let asked = server.requests.lock().unwrap().len();
+    assert_eq!(hub.file(&model("owner/name/sub/step_1"), |_, _| ()).unwrap(), path);
+    assert_eq!(server.requests.lock().unwrap().len(), asked, "it is here");
+    // A tag of the same commit is asked for, and nothing is transferred.
+    assert_eq!(hub.file(&model("owner/name/sub/step_1@v1"), |_, _| ()).unwrap(), path);
+    assert_eq!(server.requests.lock().unwrap().len(), asked + 1);
+
+    let linked = linking.file(&model("owner/name/linked"), |_, _| ()).unwrap();
+    let copied = hub.file(&model("owner/name/copied"), |_, _| ()).unwrap();
+    assert!(!copied.is_symlink() && fs::read(copied).unwrap() == content());
+    assert_eq!(fs::read(linked).unwrap(), content(), "its blob stays");
+}
+
+/// `v1` may look like anything, `deadbeef` like a commit: only forty digits are one.
+#[test]
+fn short_commits_and_tags_that_look_like_hex_are_asked_for() {
+    let server = serve(content(), Storage::Sound);
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::new(&server.address, folder.path());
+    for revision in ["0123456", "deadbeef", "20240101", &"a".repeat(64)] {
+        let path = hub.file(&model(&format!("owner/name/small.json@{revision}")), |_, _| ()).unwrap();
+        assert_eq!(path, folder.path().join("models--owner--name/snapshots").join(COMMIT).join("small.json"));
+        let reference = folder.path().join("models--owner--name/refs").join(revision);
+        assert_eq!(fs::read_to_string(reference).unwrap(), COMMIT);
+        let again = hub.clone().offline().file(&model(&format!("owner/name/small.json@{revision}")), |_, _| ());
+        assert_eq!(again.unwrap(), path);
+    }
+}
+
 #[test]
 fn files_of_datasets_and_renamed_repositories_are_found() {
     let server = serve(content(), Storage::Sound);

@@ -129,7 +129,7 @@ fn a_state_dict_inside_a_training_checkpoint_is_found_or_asked_for() {
 }
 
 #[test]
-fn nothing_is_executed_and_nothing_unknown_is_passed_over() {
+fn nothing_is_executed_and_no_model_is_made_of_what_is_not_known() {
     let call = |module: &str, name: &str| {
         let mut pickle = vec![0x80, 2];
         pickle.extend(format!("c{module}\n{name}\n").bytes());
@@ -139,7 +139,7 @@ fn nothing_is_executed_and_nothing_unknown_is_passed_over() {
     };
     for (module, name) in [("os", "system"), ("builtins", "eval"), ("torch", "load"), ("pickle", "loads")] {
         let message = call(module, name);
-        assert!(message.contains(&format!("refers to \"{module}.{name}\" in Python")), "{message}");
+        assert!(message.contains(&format!("refer to \"{module}.{name}\" in Python")), "{message}");
     }
     // By STACK_GLOBAL too, and by INST and OBJ, which no list of globals would see.
     let mut pickle = vec![0x80, 4];
@@ -147,9 +147,7 @@ fn nothing_is_executed_and_nothing_unknown_is_passed_over() {
     text(&mut pickle, "system");
     pickle.extend(b"\x93.");
     assert!(refusal(&archive("step_1", &pickle, &[])).contains("posix.system"));
-    for (code, name) in
-        [(b'i', "INST"), (b'o', "OBJ"), (0x81, "NEWOBJ"), (0x82, "EXT1"), (b'P', "PERSID"), (b'2', "DUP")]
-    {
+    for (code, name) in [(b'i', "INST"), (b'o', "OBJ"), (0x82, "EXT1"), (b'P', "PERSID"), (b'2', "DUP")] {
         let message = refusal(&archive("step_1", &[0x80, 2, b'(', code, b'.'], &[]));
         assert!(message.contains(&format!("opcode {code:#04x} at byte 3")), "{name}: {message}");
     }
@@ -159,6 +157,77 @@ fn nothing_is_executed_and_nothing_unknown_is_passed_over() {
     text(&mut pickle, "cos\nsystem\n(S'true'\ntR.");
     pickle.extend(b"s.");
     assert!(refusal(&archive("step_1", &pickle, &[])).contains("holds no tensors"));
+}
+
+/// A training checkpoint whose first entries are what `beside` pickles, followed by a state dict under `model`.
+fn checkpoint_with(beside: &[u8]) -> Vec<u8> {
+    let dict = one_tensor();
+    let pickle = dict.pickle_under(&["model"]);
+    let place = pickle.iter().position(|&byte| byte == b'}').unwrap();
+    let mut whole = pickle[..=place].to_vec();
+    text(&mut whole, "beside");
+    whole.extend(beside);
+    whole.push(b's');
+    whole.extend(&pickle[place + 1..]);
+    archive("run", &whole, &dict.storages)
+}
+
+/// Configs, paths, random states and seeds lie beside the weights of many runs.
+#[test]
+fn objects_of_other_classes_beside_the_weights_are_named_and_left_alone() {
+    let class = "cmy.config\nConfig\n";
+    let cases: [(&str, Vec<u8>, &[&str]); 9] = [
+        (
+            "NEWOBJ and BUILD",
+            [class.as_bytes(), b")\x81}(X\x02\0\0\0lrG\0\0\0\0\0\0\0\0ub"].concat(),
+            &["my.config.Config"],
+        ),
+        ("NEWOBJ_EX", [class.as_bytes(), b")}\x92"].concat(), &["my.config.Config"]),
+        ("REDUCE", b"cpathlib\nPosixPath\n(X\x01\0\0\0atR".to_vec(), &["pathlib.PosixPath"]),
+        ("a call is not made", b"cos\nsystem\nX\x02\0\0\0ls\x85R".to_vec(), &["os.system"]),
+        (
+            "a dict of its own class",
+            b"ccollections\ndefaultdict\ncbuiltins\nlist\n\x85R(K\x01K\x02u".to_vec(),
+            &["collections.defaultdict", "builtins.list"],
+        ),
+        ("bytes", b"cnumpy\n_reconstruct\n(C\x03abcB\x01\0\0\0ztR]a".to_vec(), &["numpy._reconstruct"]),
+        (
+            "a seed of 128 bits",
+            b"\x8a\x11\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0".to_vec(),
+            &[],
+        ),
+        ("a set", b"\x8f(K\x01K\x02\x90".to_vec(), &[]),
+        ("LONG4", b"\x8b\x02\0\0\0\x01\x02".to_vec(), &[]),
+    ];
+    for (name, beside, expected) in cases {
+        let (_folder, path) = written(&checkpoint_with(&beside));
+        let file = WeightFile::open(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(file.opaque(), expected, "{name}");
+        assert_eq!(file.values("inner.H_init").unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "{name}");
+    }
+}
+
+#[test]
+fn tensors_that_depend_on_other_classes_are_refused() {
+    let tensor = |function: &str, storage: &str| {
+        let mut pickle = vec![0x80, 2, b'}'];
+        text(&mut pickle, "inner.H_init");
+        pickle.extend(format!("c{function}\n((").bytes());
+        text(&mut pickle, "storage");
+        pickle.extend(format!("c{storage}\n").bytes());
+        text(&mut pickle, "0");
+        text(&mut pickle, "cpu");
+        pickle.extend(b"K\x06tQK\0K\x06\x85K\x01\x85\x89}tRs.");
+        refusal(&archive("step_1", &pickle, &one_tensor().storages))
+    };
+    let complex = tensor("torch._utils\n_rebuild_tensor_v2", "torch\nComplexFloatStorage");
+    assert!(complex.contains("tensors that refer to \"torch.ComplexFloatStorage\""), "{complex}");
+    let quantised = tensor("torch._utils\n_rebuild_qtensor", "torch\nQInt8Storage");
+    assert!(quantised.contains("tensors that refer to \"torch._utils._rebuild_qtensor\""), "{quantised}");
+    let whole_model = refusal(&archive("step_1", b"\x80\x02cmy\nModel\n)\x81}b.", &[]));
+    assert!(whole_model.contains("\"my.Model\" in Python"), "{whole_model}");
+    let many: Vec<u8> = (0..2000).flat_map(|index| format!("cm\nc{index}\n0").into_bytes()).collect();
+    assert!(refusal(&archive("step_1", &many, &[])).contains("more than 1024 classes of others"));
 }
 
 #[test]

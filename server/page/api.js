@@ -1,5 +1,5 @@
 // The server's interface as the page uses it: what is loaded, samples, and solving as a stream.
-// Owns requests and their errors; leaves showing them to main.js.
+// Owns requests and their errors; leaves showing them to main.js. Addresses are relative: the page may lie below a path.
 
 import { events } from "./events.js";
 
@@ -19,12 +19,18 @@ export class Problem extends Error {
 
 /** What is loaded, as GET /info says. */
 export function info() {
-  return json("/info");
+  return json("info");
+}
+
+/** A puzzle in any form as the server reads it, in the plainest: the only reader of text that there is. */
+export async function read(task, text) {
+  const response = await request(`read/${task}`, { method: "POST", headers: { Accept: "application/json", "Content-Type": "text/plain" }, body: text });
+  return [(await response.json()).puzzle].flat().join("\n");
 }
 
 /** A sample of a task: {puzzle, seed, …}; for ARC {task_ids}. */
 export function sample(task, query = {}) {
-  return json(`/samples/${task}?${new URLSearchParams(query)}`);
+  return json(`samples/${task}?${new URLSearchParams(query)}`);
 }
 
 /**
@@ -39,7 +45,7 @@ export function sample(task, query = {}) {
 export async function solve(task, puzzle, options, onStep, signal) {
   const isPicture = puzzle instanceof Blob;
   const query = isPicture ? `?${new URLSearchParams({ ...options, stream: "true" })}` : "";
-  const response = await request(`/solve/${task}${query}`, {
+  const response = await request(`solve/${task}${query}`, {
     method: "POST",
     signal,
     headers: { Accept: "text/event-stream", "Content-Type": isPicture ? puzzle.type : "application/json" },

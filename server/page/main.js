@@ -50,7 +50,7 @@ async function meet(info) {
     tab.setAttribute("aria-disabled", String(fitting.length === 0));
     tab.title = fitting.length ? "" : reason(tab);
     if (fitting.length && !tasks.has(kind)) {
-      tasks.set(kind, new TASKS[kind](fitting, { onEdit: edited, onSolve: solve, say: announce }));
+      tasks.set(kind, new TASKS[kind](fitting, { onEdit: edited, onSolve: solve, say: announce, ask: (text) => api.read(kind, text) }));
     }
   }
   const first = tabs.map((tab) => tab.dataset.task).find((kind) => tasks.has(kind));
@@ -140,11 +140,19 @@ async function visit() {
   choose(kind);
   begun.add(task);
   try {
-    task.read(text);
+    await take(text);
   } catch (error) {
     say("error", "The address holds no puzzle", error.message);
   }
   return true;
+}
+
+/** Gives a text to the task, read by the server where it is not plain. */
+async function take(text) {
+  const current = task;
+  const isPlain = current.isPlain?.(text) ?? true;
+  const plain = isPlain ? text : await api.read(current.name, text);
+  if (task === current) current.read(plain);
 }
 
 /** A sample; the very first one fails silently, because an empty board is a good beginning, too. */
@@ -289,13 +297,13 @@ async function copyLink() {
 }
 
 /** Pasting anywhere but into a field means the board. */
-function pasted(event) {
+async function pasted(event) {
   if (event.target instanceof Element && event.target.closest("input, textarea")) return;
   const text = event.clipboardData?.getData("text/plain") ?? "";
   if (!task || !text.trim()) return;
   event.preventDefault();
   try {
-    task.read(text);
+    await take(text);
     announce("Pasted.");
   } catch (error) {
     say("error", "What was pasted is no puzzle of this kind", error.message);

@@ -45,13 +45,13 @@ export class Maze {
 
   /** What a request says about the maze: its lines, or the picture as it is. */
   request() {
-    return this.#picture ?? { puzzle: this.#lines() };
+    return this.#picture ?? { puzzle: this.#lines().map((line) => line.replaceAll(" ", ".")) };
   }
 
   async sample(api) {
     const size = Math.min(Math.max(this.#rows, LEAST_SAMPLE), this.most);
     const { puzzle } = await api.sample("maze", { size });
-    this.read([puzzle].flat().join("\n"));
+    this.read([puzzle].flat().join("\n").replaceAll(" ", "."));
   }
 
   first(api) {
@@ -67,10 +67,15 @@ export class Maze {
     return this.#picture ? "" : this.#lines().join("/").replaceAll(" ", ".");
   }
 
-  /** Takes a maze as lines, or as they stand in the address; throws what is wrong with it. */
+  /** Whether a text has a line per row, or a stroke between rows as in the address, and dots for free cells. */
+  isPlain(text) {
+    const lines = text.split(/[\n/]/);
+    return lines.length > 1 && lines.every((line) => /^[#.SG]+$/.test(line) && line.length === lines[0].length);
+  }
+
+  /** Takes a maze as plain lines; other forms are the server's to read. Throws what is wrong with it. */
   read(text) {
-    const lines = (text.includes("\n") ? text.split("\n") : text.split("/")).map((line) => line.replace("\r", ""));
-    while (lines.length && lines.at(-1).trim() === "") lines.pop();
+    const lines = text.split(/[\n/]/);
     const columns = Math.max(...lines.map((line) => line.length));
     if (lines.length > this.most || columns > this.most) {
       throw new Error(`This maze has ${lines.length} rows and ${columns} columns; the loaded model takes up to ${this.most}.`);
@@ -176,11 +181,16 @@ export class Maze {
     return true;
   }
 
-  #typed() {
+  async #typed() {
+    const typed = this.text.value;
+    this.text.setCustomValidity("");
+    if (!typed.trim()) return;
     try {
-      if (this.text.value.trim()) this.read(this.text.value);
-      this.text.setCustomValidity("");
+      const plain = this.isPlain(typed) ? typed : await this.page.ask(typed);
+      // Something else may have been typed since.
+      if (this.text.value === typed) this.read(plain);
     } catch (error) {
+      if (this.text.value !== typed) return;
       this.text.setCustomValidity(error.message);
       this.page.say(error.message);
     }
@@ -201,7 +211,7 @@ export class Maze {
   }
 
   #cellsOf(answer) {
-    return [...[answer].flat().join("").replaceAll("\n", "")];
+    return [...[answer].flat().join("").replaceAll("\n", "").replaceAll(".", " ")];
   }
 
   #draw() {

@@ -23,6 +23,7 @@ export class Sudoku {
    * @param {() => void} page.onEdit the puzzle is another one now
    * @param {() => void} page.onSolve
    * @param {(text: string) => void} page.say
+   * @param {(text: string) => Promise<string>} page.ask a text as the server reads it
    */
   constructor(models, page) {
     this.page = page;
@@ -75,7 +76,12 @@ export class Sudoku {
     return this.#cells.some((cell) => cell > 0) ? write(this.#cells) : "";
   }
 
-  /** Takes a puzzle in any of its forms as text; throws what is wrong with it. */
+  /** Whether a text is a character per cell, with one kind of blanks, and no zeros that may be digits. */
+  isPlain(text) {
+    return Math.sqrt(text.length) in BOXES && /^([.1-9A-G]+|[0-9]+)$/i.test(text);
+  }
+
+  /** Takes a puzzle of a character per cell; other forms are the server's to read. Throws what is wrong with it. */
   read(text) {
     const cells = parse(text);
     const size = Math.sqrt(cells.length);
@@ -166,14 +172,29 @@ export class Sudoku {
     const isUnfinished = how === "insertText" && cells !== this.size ** 2;
     try {
       if (cells === 0) this.#load(Array(this.size ** 2).fill(0), this.size);
-      else if (!isUnfinished) this.read(typed);
+      else if (!isUnfinished && this.isPlain(typed)) this.read(typed);
+      else if (!isUnfinished) this.#ask(typed);
     } catch (error) {
-      this.text.setCustomValidity(error.message);
-      this.page.say(error.message);
+      this.#refuse(error);
     }
     // What was typed stays as it is while it is typed.
     this.text.value = typed;
     this.text.setSelectionRange(caret, caret);
+  }
+
+  /** Has the server read what was typed, unless something else has been typed since. */
+  async #ask(typed) {
+    try {
+      const plain = await this.page.ask(typed);
+      if (this.text.value === typed) this.read(plain);
+    } catch (error) {
+      if (this.text.value === typed) this.#refuse(error);
+    }
+  }
+
+  #refuse(error) {
+    this.text.setCustomValidity(error.message);
+    this.page.say(error.message);
   }
 
   #fillPad() {
@@ -238,15 +259,9 @@ function write(cells) {
   return cells.map((cell) => (cell ? symbol(cell) : ".")).join("");
 }
 
-/** Cells of a line, a drawing, or nested arrays. */
+/** Cells of a text with a character for each. */
 function parse(text) {
-  if (text.trim().startsWith("[")) {
-    return JSON.parse(text).flat().map((cell) => (Number.isInteger(cell) && cell > 0 ? cell : digit(String(cell ?? "."), 16) ?? 0));
-  }
-  const lines = text.split("\n").filter((line) => !/^[\s|+=─-]*$/.test(line));
-  const characters = lines.join("").replaceAll(/[\s|]/g, "");
-  return [...characters].map((character) => {
-    if (/[._*-]/.test(character)) return 0;
+  return [...text].map((character) => {
     const value = digit(character, 16);
     if (value === null) throw new Error(`“${character}” is no cell of a Sudoku; expected digits and . for blanks.`);
     return value;

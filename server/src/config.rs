@@ -3,7 +3,7 @@
 
 mod operations;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::bench::BenchArgs;
 use crate::default_policy::RestartWishes;
 use crate::engine::{Batching, NoiseTarget};
 use crate::eval_cli::EvalArgs;
-use crate::http::{HttpLimits, HttpOptions, KeySource};
+use crate::http::{HttpLimits, HttpOptions, KeySource, is_prefix};
 use crate::model::{checkpoints_in, shipped_directory};
 use crate::registry::EngineLimits;
 use crate::serving::{ConnectionLimits, DrainOptions};
@@ -54,8 +54,13 @@ pub struct ServerArgs {
 
     /// Address and port to listen on; port 0 takes a free one, which the log names. 0.0.0.0 serves the network: set
     /// --api-keys-file or put a gateway before it.
-    #[arg(long, env = "TRM_BIND", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "TRM_BIND", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT", value_parser = bind_address)]
     pub bind: SocketAddr,
+
+    /// Path under which the page and the interface are served, such as /puzzles, where a proxy passes it on. A proxy that
+    /// takes it off says so in X-Forwarded-Prefix instead. Default: none.
+    #[arg(long, env = "TRM_BASE_PATH", default_value = "", hide_default_value = true, value_name = "/PATH", value_parser = base_path)]
+    pub base_path: String,
 
     /// Threads that compute, shared by all models. 0: one per physical core.
     #[arg(long, env = "TRM_THREADS", default_value_t = 0, value_name = "COUNT")]
@@ -195,6 +200,29 @@ impl RestartArgs {
     }
 }
 
+/// An address with its port, by number or by name; of several addresses of a name, the first of version 4.
+fn bind_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if !text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+        return Err("expected an address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080".to_owned());
+    }
+    let found = text.to_socket_addrs().map_err(|error| format!("the name is not known: {error}"))?;
+    let found: Vec<SocketAddr> = found.collect();
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| "the name has no address".to_owned())
+}
+
+/// A path that begins with a slash and ends without one; empty where there is none.
+fn base_path(text: &str) -> Result<String, String> {
+    let path = text.trim_end_matches('/');
+    if is_prefix(path) || path.is_empty() {
+        return Ok(path.to_owned());
+    }
+    Err("expected a path of letters, digits and -_.~ between slashes, such as /puzzles".to_owned())
+}
+
 fn noise_target() -> impl TypedValueParser<Value = NoiseTarget> {
     let names = PossibleValuesParser::new([
         PossibleValue::new("latent").help("the latent states; the only state of a model that has one"),
@@ -293,6 +321,7 @@ impl ServerArgs {
                 max_in_flight: self.connections.max_in_flight,
                 protect_metrics: self.access.protect_metrics,
                 cors: self.access.origins(),
+                base_path: self.base_path,
             },
             keys: self.access.keys(),
             connections: self.connections.limits(),

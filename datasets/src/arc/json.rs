@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::fmt::{self, Display};
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::augmentation::COLOURS;
 use super::grid::{Grid, MAX_SIDE};
@@ -68,7 +68,7 @@ impl<S: Clone> Clone for Named<S> {
     }
 }
 
-/// `{"train": [pair, …], "test": [pair, …]}` in any order; "name" or other keys are refused, as the reference does.
+/// `{"train": [pair, …], "test": [pair, …]}` in any order; what else a task says of itself, such as its name, is passed over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TaskSeed;
 
@@ -77,10 +77,12 @@ impl<'de> DeserializeSeed<'de> for TaskSeed {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawTask, D::Error> {
         let both = deserializer.deserialize_map(TwoKeys { names: ["train", "test"], seed: pairs })?;
-        let test_first = both.swapped;
+        let (test_first, others) = (both.swapped, both.others());
         let [train, test] = both.values;
         let needed = |name: &str, pairs: Option<Vec<RawPair>>| match pairs {
-            None => Err(de::Error::custom(format_args!("expected the keys \"train\" and \"test\", found no {name:?}"))),
+            None => Err(de::Error::custom(format_args!(
+                "expected the keys \"train\" and \"test\", found no {name:?}{others}"
+            ))),
             Some(pairs) if pairs.is_empty() => {
                 Err(de::Error::custom(format_args!("expected at least one {name} pair, found none")))
             }
@@ -115,13 +117,17 @@ impl<'de> DeserializeSeed<'de> for PairSeed {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawPair, D::Error> {
         let both = deserializer.deserialize_map(TwoKeys { names: ["input", "output"], seed: |_| GridSeed })?;
+        let (output_first, others) = (both.swapped, both.others());
         let [input, output] = both.values;
-        let input = input.ok_or_else(|| de::Error::custom("expected the key \"input\", found none"))?;
-        Ok(RawPair { input, output, output_first: both.swapped })
+        let missing = || de::Error::custom(format_args!("expected the key \"input\", found none{others}"));
+        Ok(RawPair { input: input.ok_or_else(missing)?, output, output_first })
     }
 }
 
-/// An object of which two keys are known, each at most once.
+/// Unknown keys that a message names.
+const OTHERS_SHOWN: usize = 4;
+
+/// An object of which two keys are known, each at most once; others are passed over.
 struct TwoKeys<F> {
     names: [&'static str; 2],
     /// How the value of a key is read.
@@ -132,6 +138,15 @@ struct TwoValues<T> {
     values: [Option<T>; 2],
     /// Whether the second key came first.
     swapped: bool,
+    /// The first of the other keys, which may be misspelled.
+    others: Vec<String>,
+}
+
+impl<T> TwoValues<T> {
+    /// The other keys, for messages about a missing one.
+    fn others(&self) -> String {
+        if self.others.is_empty() { String::new() } else { format!(" (beside {})", self.others.join(", ")) }
+    }
 }
 
 impl<'de, S: DeserializeSeed<'de>, F: Fn(&'static str) -> S> Visitor<'de> for TwoKeys<F> {
@@ -142,25 +157,56 @@ impl<'de, S: DeserializeSeed<'de>, F: Fn(&'static str) -> S> Visitor<'de> for Tw
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut both = TwoValues { values: [None, None], swapped: false };
+        let mut both = TwoValues { values: [None, None], swapped: false, others: Vec::new() };
         while let Some(key) = map.next_key::<String>()? {
             let Some(index) = self.names.iter().position(|name| *name == key) else {
-                let [first, second] = self.names;
-                let found = shorten(&key);
-                return Err(de::Error::custom(format_args!(
-                    "expected the keys {first:?} and {second:?}, found {found:?}"
-                )));
+                map.next_value::<IgnoredAny>()?;
+                if both.others.len() < OTHERS_SHOWN {
+                    both.others.push(format!("{:?}", shorten(&key)));
+                }
+                continue;
             };
             if both.values[index].is_some() {
                 return Err(de::Error::custom(format_args!("expected the key {key:?} once, found it twice")));
             }
             both.swapped |= index == 1 && both.values[0].is_none();
             let name = self.names[index];
-            both.values[index] = Some(map.next_value_seed((self.seed)(name)).map_err(at(name))?);
+            both.values[index] = map.next_value_seed(Nullable((self.seed)(name))).map_err(at(name))?;
         }
         // A lone second key stands where it would stand behind the first.
         both.swapped &= both.values[0].is_some();
         Ok(both)
+    }
+}
+
+/// A value, or null where there is none.
+struct Nullable<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Nullable<S> {
+    type Value = Option<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
+    type Value = Option<S::Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list, or null")
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(deserializer).map(Some)
     }
 }
 

@@ -12,7 +12,7 @@ use super::grid::Grid;
 use super::json::{GridsSeed, Named, RawPair, RawTask, TaskSeed};
 use super::task::{ArcPair, ArcTask};
 use crate::DatasetError;
-use crate::store::{TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE, read_bounded};
+use crate::store::{TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE, read_bounded, text_of};
 
 /// Largest JSON file that is read; all of ARC-AGI-2 has 4 MB.
 const MAX_FILE_BYTES: u64 = 1 << 28;
@@ -159,7 +159,9 @@ fn read_folder(folder: &Path) -> Result<(PathBuf, NamedTasks), DatasetError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(DatasetError::io("read", folder))? {
         let path = entry.map_err(DatasetError::io("read", folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
+        // Hidden files are other programs' notes, such as macOS's `._{task}.json`.
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && path.extension().is_some_and(|extension| extension == "json") {
             files.push(path);
         }
     }
@@ -216,8 +218,9 @@ fn finish_pair(pair: RawPair) -> ArcPair {
 }
 
 fn parse<S: for<'de> DeserializeSeed<'de, Value = T>, T>(path: &Path, seed: S) -> Result<T, DatasetError> {
-    let text = read_bounded(path, MAX_FILE_BYTES)?;
-    let mut deserializer = serde_json::Deserializer::from_slice(&text);
+    let bytes = read_bounded(path, MAX_FILE_BYTES)?;
+    let text = text_of(&bytes).map_err(|error| arc_file(path, format!("expected text in UTF-8: {error}")))?;
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
     seed.deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| arc_file(path, error.to_string()))

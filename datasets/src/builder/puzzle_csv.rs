@@ -1,15 +1,24 @@
-//! Puzzle lists as the Sudoku-Extreme and Maze-Hard repositories publish them: CSV `source,question,answer,rating`.
-//! Owns rows and their line numbers, in bounded memory; leaves what a question means to the task.
+//! Puzzle lists as CSV: `source,question,answer,rating` of the Sudoku-Extreme and Maze-Hard repositories, and what others
+//! call the same columns (`quizzes,solutions`). Owns rows and their line numbers, in bounded memory; leaves what a question
+//! means to the task.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::fmt;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use csv_core::{ReadRecordResult, Reader};
 
 use crate::DatasetError;
+use crate::store::open_text;
 
+/// The columns of the published lists.
 const COLUMNS: [&str; 4] = ["source", "question", "answer", "rating"];
+/// Names of the column with the puzzles.
+const QUESTIONS: [&str; 6] = ["question", "questions", "puzzle", "puzzles", "quiz", "quizzes"];
+/// Names of the column with the solutions.
+const ANSWERS: [&str; 4] = ["answer", "answers", "solution", "solutions"];
+/// Columns of a list at most.
+const MAX_COLUMNS: usize = 32;
 /// Longest record: questions have at most 900 cells.
 const MAX_RECORD_BYTES: usize = 1 << 16;
 
@@ -22,18 +31,23 @@ pub struct PuzzleRow {
     pub question: String,
     /// Its solution as text.
     pub answer: String,
-    /// Difficulty as published; for Sudoku-Extreme the backtracks of a solver.
+    /// Difficulty as published, for Sudoku-Extreme the backtracks of a solver; 0 where the list has no ratings.
     pub rating: i64,
 }
 
 /// Iterator over the rows of a puzzle list.
-#[derive(Debug)]
 pub struct PuzzleCsv {
     path: PathBuf,
-    input: BufReader<File>,
+    input: Box<dyn BufRead>,
     reader: Reader,
     record: Vec<u8>,
-    ends: [usize; COLUMNS.len() + 1],
+    ends: [usize; MAX_COLUMNS + 1],
+    /// Names of the columns.
+    header: Vec<String>,
+    /// Which columns hold question, answer and, where there is one, rating.
+    question: usize,
+    answer: usize,
+    rating: Option<usize>,
     newlines: u64,
     failed: bool,
 }
@@ -41,23 +55,35 @@ pub struct PuzzleCsv {
 impl PuzzleCsv {
     /// Opens a list and checks its header.
     pub fn open(path: &Path) -> Result<Self, DatasetError> {
-        let file = File::open(path).map_err(DatasetError::io("open", path))?;
         let mut list = Self {
             path: path.to_owned(),
-            input: BufReader::with_capacity(1 << 18, file),
+            input: open_text(path)?,
             reader: Reader::new(),
             record: vec![0; MAX_RECORD_BYTES],
-            ends: [0; COLUMNS.len() + 1],
+            ends: [0; MAX_COLUMNS + 1],
+            header: Vec::new(),
+            question: 0,
+            answer: 0,
+            rating: None,
             newlines: 0,
             failed: false,
         };
-        match list.record()? {
-            Some((_, header)) if header == COLUMNS => Ok(list),
-            Some((line, header)) => Err(list.row_error(line, COLUMNS.join(","), format!("{:?}", header.join(",")))),
-            None => {
-                Err(DatasetError::format(path, format!("a CSV with header {}", COLUMNS.join(",")), "an empty file"))
-            }
-        }
+        let Some((line, header)) = list.record()? else {
+            return Err(DatasetError::format(
+                path,
+                format!("a CSV with header {}", COLUMNS.join(",")),
+                "an empty file",
+            ));
+        };
+        let column = |names: &[&str]| {
+            header.iter().position(|name| names.iter().any(|known| name.trim().eq_ignore_ascii_case(known)))
+        };
+        let (Some(question), Some(answer)) = (column(&QUESTIONS), column(&ANSWERS)) else {
+            let expected = format!("{} (or quizzes,solutions) as names of columns", COLUMNS.join(","));
+            return Err(list.row_error(line, expected, format!("{:?}", shorten(&header.join(",")))));
+        };
+        let rating = column(&["rating"]);
+        Ok(Self { header, question, answer, rating, ..list })
     }
 
     /// A [`DatasetError::CsvRow`] of this file.
@@ -69,15 +95,20 @@ impl PuzzleCsv {
         let Some((line, mut fields)) = self.record()? else {
             return Ok(None);
         };
-        if fields.len() != COLUMNS.len() {
-            let expected = format!("{} columns ({})", COLUMNS.len(), COLUMNS.join(","));
+        if fields.len() != self.header.len() {
+            let expected = format!("{} columns ({})", self.header.len(), self.header.join(","));
             return Err(self.row_error(line, expected, fields.len().to_string()));
         }
-        let Ok(rating) = fields[3].trim().parse() else {
-            return Err(self.row_error(line, "a whole number as rating", format!("{:?}", shorten(&fields[3]))));
+        let rating = match self.rating.map(|column| (column, fields[column].trim().parse())) {
+            None => 0,
+            Some((_, Ok(rating))) => rating,
+            Some((column, Err(_))) => {
+                let found = format!("{:?}", shorten(&fields[column]));
+                return Err(self.row_error(line, "a whole number as rating", found));
+            }
         };
-        let answer = std::mem::take(&mut fields[2]);
-        let question = std::mem::take(&mut fields[1]);
+        let answer = std::mem::take(&mut fields[self.answer]);
+        let question = std::mem::take(&mut fields[self.question]);
         Ok(Some(PuzzleRow { line, question, answer, rating }))
     }
 
@@ -100,7 +131,7 @@ impl PuzzleCsv {
                     return Err(self.row_error(line, format!("at most {MAX_RECORD_BYTES} bytes per row"), "more"));
                 }
                 ReadRecordResult::OutputEndsFull => {
-                    return Err(self.row_error(line, format!("{} columns", COLUMNS.len()), "more"));
+                    return Err(self.row_error(line, format!("at most {MAX_COLUMNS} columns"), "more"));
                 }
                 ReadRecordResult::End => return Ok(None),
                 ReadRecordResult::Record => {
@@ -121,6 +152,16 @@ impl PuzzleCsv {
         std::str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|_| {
             self.row_error(line, "text in UTF-8", format!("{:?}", shorten(&String::from_utf8_lossy(bytes))))
         })
+    }
+}
+
+impl fmt::Debug for PuzzleCsv {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PuzzleCsv")
+            .field("path", &self.path)
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }
 

@@ -25,21 +25,54 @@ pub enum MazeError {
         found: usize,
     },
 
-    /// The longest line of a drawing is longer or shorter than there are lines.
-    #[error("line {line} has {found} cells and no line is longer, but a maze of {side} lines is {side} cells wide")]
-    LineLength {
-        /// The longest line, from 1.
+    /// A drawing of no possible size.
+    #[error(
+        "a maze has 1 to {} rows and columns and two cells or more, found {rows} rows and {columns} columns",
+        MazeShape::MAX_SIDE
+    )]
+    Size {
+        /// Rows found.
+        rows: usize,
+        /// Columns found; 0 where there are too many rows to look.
+        columns: usize,
+    },
+
+    /// A drawing that is no square where only a square is taken.
+    #[error("expected as many rows as columns, found {rows} rows and {columns} columns")]
+    NotSquare {
+        /// Rows found.
+        rows: usize,
+        /// Columns found.
+        columns: usize,
+    },
+
+    /// The lines of a drawing differ in length.
+    #[error(
+        "line {line} has {found} cells, the longest line {columns}; write every cell of a line, free ones as '.' where blanks \
+         at the end are lost"
+    )]
+    Ragged {
+        /// The line of the text, or the row of an array, from 1.
         line: usize,
         /// Cells found in it.
         found: usize,
-        /// Number of lines.
-        side: usize,
+        /// Cells of the longest line.
+        columns: usize,
+    },
+
+    /// The text can be read in two ways.
+    #[error("{found}; {readings}")]
+    Ambiguous {
+        /// What was found.
+        found: String,
+        /// What it may mean, and how to write what is meant.
+        readings: &'static str,
     },
 
     /// A character that is no cell.
     #[error(
-        "character {character:?} at row {row}, column {column} is no maze cell; use '#' (wall), ' ' (free), 'S' (start), \
-         'G' (goal) and, in answers, 'o' (path)"
+        "character {character:?} at row {row}, column {column} is no maze cell; use '#' (wall), ' ' or '.' (free), 'S' \
+         (start), 'G' (goal) and, in answers, 'o' (path)"
     )]
     Character {
         /// The offending character.

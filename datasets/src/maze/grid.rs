@@ -1,10 +1,11 @@
-//! A maze and its spellings: text and tokens.
-//! Owns parsing, printing and the promise of one start and one goal; leaves paths to [`super::path`] and [`super::rules`].
+//! A maze as cells and as tokens, with the promise of one start and one goal.
+//! Leaves forms of text to [`super::text`], paths to [`super::path`] and [`super::rules`].
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use super::{MazeError, MazeShape};
+use super::drawing::lines;
+use super::{MazeDrawing, MazeError, MazeShape, Spelling};
 
 /// What a cell of a maze or of an answer can be; the value is its token in the reference's order (`# SGo`), 0 is padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -153,10 +154,10 @@ impl Maze {
         self.cells.iter().map(|cell| cell.token()).collect()
     }
 
-    /// The maze as a drawing, a text line per row, ending in a newline.
+    /// The maze as a drawing, a text line per row, ending in a newline. Where a row or column at the edge is free, so that
+    /// blanks would not show it, free cells are dots.
     pub fn to_grid(&self) -> String {
-        let line = |row: &[Cell]| row.iter().map(|cell| cell.character()).chain(['\n']).collect::<String>();
-        self.cells.chunks(self.shape.side()).map(line).collect()
+        lines(&self.cells, self.shape.side(), Spelling::REFERENCE).map(|line| line + "\n").collect()
     }
 
     /// The cells of the answer that marks `path`; start and goal among its cells keep their own tokens.
@@ -196,44 +197,17 @@ impl FromStr for Maze {
     }
 }
 
-/// Reads the cells of a maze or an answer: `#`, space, `S`, `G`, `o`, all on one line as in the reference's lists, or a
-/// line per row. Spaces that are missing at the end of a row are free cells, since editors strip them; the longest line
-/// must have as many cells as there are lines.
+/// Reads the cells of a maze or an answer that is a square; [`MazeDrawing::parse`] says in which forms.
 ///
 /// # Errors
-/// When a character is no cell or the cells are no square.
+/// When the text is no maze, or one that is no square.
 pub fn parse_cells(text: &str) -> Result<(MazeShape, Vec<Cell>), MazeError> {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let lines: Vec<&str> = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
-    let most = MazeShape::MAX_SIDE * MazeShape::MAX_SIDE;
-    if text.len() > 2 * most {
-        return Err(MazeError::CellCount { found: text.chars().count() });
+    let drawing = MazeDrawing::parse(text)?;
+    let (rows, columns) = (drawing.rows(), drawing.columns());
+    if rows != columns {
+        return Err(MazeError::NotSquare { rows, columns });
     }
-    if let [line] = lines[..] {
-        let shape = MazeShape::from_cells(line.chars().count())?;
-        let cells = line.chars().enumerate().map(|(index, character)| cell_of(character, shape.place_of(index)));
-        return Ok((shape, cells.collect::<Result<_, _>>()?));
-    }
-    let shape = MazeShape::from_side(lines.len())?;
-    let side = shape.side();
-    let lengths = lines.iter().map(|line| line.chars().count()).enumerate();
-    // Of equally long lines the first is named.
-    let (longest, length) = lengths.rev().max_by_key(|&(_, length)| length).unwrap_or_default();
-    if length != side {
-        return Err(MazeError::LineLength { line: longest + 1, found: length, side });
-    }
-    let mut cells = Vec::with_capacity(shape.cells());
-    for (row, line) in lines.iter().enumerate() {
-        for (column, character) in line.chars().enumerate() {
-            cells.push(cell_of(character, (row, column))?);
-        }
-        cells.resize((row + 1) * side, Cell::Free);
-    }
-    Ok((shape, cells))
-}
-
-fn cell_of(character: char, (row, column): (usize, usize)) -> Result<Cell, MazeError> {
-    Cell::from_character(character).ok_or(MazeError::Character { character, row: row + 1, column: column + 1 })
+    Ok((MazeShape::from_side(rows)?, drawing.cells().to_vec()))
 }
 
 /// The one place of a start or goal.

@@ -2,17 +2,22 @@
 //! Owns everything that knows what a wall is; leaves files and folders to [`crate::store`] and [`crate::builder`].
 
 mod bits;
+mod drawing;
 mod error;
 mod generator;
 mod grid;
 mod hard;
 mod layout;
+mod marks;
+mod matrix;
 mod path;
 mod rules;
 mod score;
 mod shape;
 mod source;
+mod text;
 
+pub use drawing::{MazeDrawing, Spelling, has_free_margin, looks_spaced};
 pub use error::{MazeError, PathFlaw};
 pub use generator::{DEFAULT_MAX_ATTEMPTS, MazeRequest, ShortestPaths, SolvedMaze, draw_maze};
 pub use grid::{Cell, Maze, parse_cells};

@@ -10,7 +10,7 @@ use super::canvas::{Area, Picture, RING};
 use super::colours::{ARC_COLOURS, RINGS, Rgb};
 use super::font::{Glyph, Size};
 use crate::arc::{Grid, MAX_SIDE};
-use crate::maze::{Cell, MazeShape};
+use crate::maze::{Cell, MazeDrawing, MazeShape, Spelling};
 
 /// Most bytes of a PNG file.
 pub const MAX_PICTURE_BYTES: u64 = 16 << 20;
@@ -32,20 +32,19 @@ const SIGN: (usize, usize) = (8, 10);
 /// any size down to one pixel, with or without thin lines between them.
 ///
 /// # Errors
-/// When the bytes are no PNG within the limits, the picture is no square grid of equal cells, or a cell means nothing.
-pub fn read_maze(bytes: &[u8]) -> Result<(MazeShape, Vec<Cell>), PictureError> {
+/// When the bytes are no PNG within the limits, the picture is no grid of equal cells, or a cell means nothing.
+pub fn read_maze(bytes: &[u8]) -> Result<MazeDrawing, PictureError> {
     let image = decode(bytes)?;
     let sides = MIN_MAZE_SIDE..=MazeShape::MAX_SIDE;
     let no_grid = PictureError::NoGrid {
         width: image.width(),
         height: image.height(),
-        expected: "a square maze of 3 to 255 cells per side",
+        expected: "a maze of 3 to 255 rows and columns",
     };
-    let fits = |rows: usize, columns: usize| rows == columns && sides.contains(&rows);
+    let fits = |rows: usize, columns: usize| sides.contains(&rows) && sides.contains(&columns);
     let lattice = Lattice::find(&image, fits, |_| true).ok_or(no_grid.clone())?;
-    let shape = MazeShape::from_side(lattice.rows).map_err(|_| no_grid)?;
-    let cells = (0..shape.cells()).map(|cell| {
-        let (row, column) = shape.place_of(cell);
+    let cells = (0..lattice.rows * lattice.columns).map(|cell| {
+        let (row, column) = (cell / lattice.columns, cell % lattice.columns);
         maze_cell(&image, lattice.area(row, column)).map_err(|found| PictureError::Cell {
             row: row + 1,
             column: column + 1,
@@ -53,7 +52,8 @@ pub fn read_maze(bytes: &[u8]) -> Result<(MazeShape, Vec<Cell>), PictureError> {
             expected: "dark (wall), light (free), green or S (start), red, purple or G (goal), blue or o (path)",
         })
     });
-    Ok((shape, cells.collect::<Result<_, _>>()?))
+    let cells = cells.collect::<Result<_, _>>()?;
+    MazeDrawing::from_cells(lattice.columns, cells, Spelling::REFERENCE).map_err(|_| no_grid)
 }
 
 /// Reads an ARC grid: cells of the ten colours, of any equal size, with or without thin lines between them.

@@ -19,6 +19,6 @@ pub(crate) use npy_header::ArrayHeader;
 pub use set::{DatasetSplit, PuzzleSet, Split};
 pub(crate) use staging::StagedFile;
 pub use staging::write_file;
-pub use text::{open_text, read_text};
+pub use text::{open_text, read_text, text_of};
 pub use writer::{DatasetWriter, SplitWriter};
 pub(crate) use writer::{IDENTIFIERS_FILE, TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE};

@@ -1,5 +1,5 @@
-//! A board and its spellings: text, nested arrays, tokens.
-//! Owns parsing and printing; leaves what a board means to [`super::rules`] and [`super::solver`].
+//! A board as nested arrays and tokens, and how it is printed.
+//! Leaves forms of text to [`super::text`], what a board means to [`super::rules`] and [`super::solver`].
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -25,54 +25,6 @@ impl Board {
     /// A board without givens.
     pub fn empty(shape: SudokuShape) -> Self {
         Self { shape, cells: vec![0; shape.cells()] }
-    }
-
-    /// Reads a board of any supported size; the number of cells decides which.
-    ///
-    /// Cells are `1`–`9`, then `A`–`G` or `a`–`g`; blanks are `.` or `0`. White space and the grid decoration
-    /// `|`, `-`, `+` are skipped.
-    ///
-    /// # Errors
-    /// When a character is none of these, a digit exceeds the size, or the number of cells fits no board.
-    pub fn parse(text: &str) -> Result<Self, SudokuError> {
-        let mut cells = Vec::with_capacity(SudokuShape::SIXTEEN.cells());
-        for (line_index, line) in text.lines().enumerate() {
-            for (column_index, character) in line.chars().enumerate() {
-                let value = match character {
-                    '.' | '0' => 0,
-                    '1'..='9' => character as u8 - b'0',
-                    'A'..='G' => character as u8 - b'A' + 10,
-                    'a'..='g' => character as u8 - b'a' + 10,
-                    '|' | '-' | '+' => continue,
-                    _ if character.is_whitespace() => continue,
-                    _ => {
-                        return Err(SudokuError::Character {
-                            character,
-                            line: line_index + 1,
-                            column: column_index + 1,
-                        });
-                    }
-                };
-                if cells.len() == SudokuShape::SIXTEEN.cells() {
-                    return Err(SudokuError::CellCount { found: cells.len() + 1 });
-                }
-                cells.push(value);
-            }
-        }
-        Self::from_cells(SudokuShape::from_cells(cells.len())?, cells)
-    }
-
-    /// [`parse`](Self::parse) that insists on one size.
-    ///
-    /// # Errors
-    /// As `parse`, and when the board has another shape.
-    pub fn parse_shape(shape: SudokuShape, text: &str) -> Result<Self, SudokuError> {
-        let board = Self::parse(text)?;
-        if board.shape == shape {
-            Ok(board)
-        } else {
-            Err(SudokuError::WrongShape { expected: shape.size(), found: board.shape.size() })
-        }
     }
 
     /// A board from its rows, 0 = blank.

@@ -54,6 +54,60 @@ pub enum SudokuError {
         column: usize,
     },
 
+    /// Two characters stand for blanks.
+    #[error(
+        "{one:?} and {other:?} both stand where a digit or a blank is expected; one of them may be a digit or a slip of the \
+         pen: write all blanks as '.'"
+    )]
+    Blanks {
+        /// One of them.
+        one: char,
+        /// The other.
+        other: char,
+    },
+
+    /// A zero that is neither a blank nor a digit.
+    #[error(
+        "0 is no digit of a {size}x{size} board whose blanks are written otherwise; write digits as 1-9 (and A-G on 16x16 \
+         boards) and blanks as '.'"
+    )]
+    Zero {
+        /// Side length of the board.
+        size: usize,
+    },
+
+    /// Cells hold several candidates each.
+    #[error(
+        "cells hold several candidates (pencil marks); expected one digit or a blank in each: send the givens alone"
+    )]
+    Candidates,
+
+    /// The text can be read in two ways.
+    #[error("{found}; {readings}")]
+    Ambiguous {
+        /// What was found.
+        found: String,
+        /// What it may mean, and how to write what is meant.
+        readings: String,
+    },
+
+    /// Lines that are no rows differ in length.
+    #[error("line {line} has {found} cells, the first one {first}; write a line per row, or all cells in one line")]
+    Lines {
+        /// The line, from 1; comments and rulers do not count.
+        line: usize,
+        /// Cells found in it.
+        found: usize,
+        /// Cells of the first line.
+        first: usize,
+    },
+
+    /// The solution beside a puzzle is none.
+    #[error(
+        "the solution beside the puzzle breaks the rules or a given of the puzzle; correct or leave out the solution"
+    )]
+    WrongSolution,
+
     /// A value that the board's size does not have.
     #[error(
         "row {row}, column {column} holds {found}, but a {size}x{size} board has the digits 1 to {size} (0 = blank)"

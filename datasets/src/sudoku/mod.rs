@@ -21,6 +21,7 @@ mod shape;
 mod solver;
 mod source;
 mod symmetry;
+mod text;
 mod unavoidable;
 mod vicinity;
 
@@ -39,3 +40,4 @@ pub use shape::SudokuShape;
 pub use solver::{DEFAULT_GUESS_BUDGET, Solutions, Verdict, solve, solve_with_budget};
 pub use source::{GeneratedSource, GeneratorOptions, SudokuExamples};
 pub use symmetry::Symmetry;
+pub use text::{ListedPuzzle, Notation, WrittenBoard, is_list_header, read_list};

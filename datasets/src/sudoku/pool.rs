@@ -6,7 +6,7 @@ use std::path::Path;
 use super::bitboard::Bitboard;
 use super::generator::Puzzle;
 use super::vicinity::{Cells, Clues};
-use super::{Board, SudokuError, SudokuShape};
+use super::{ListedPuzzle, SudokuError, SudokuShape};
 use crate::DatasetError;
 use crate::store::read_text;
 
@@ -20,8 +20,8 @@ pub struct PuzzlePool {
 }
 
 impl PuzzlePool {
-    /// The first `limit` puzzles of a file (all of them without a limit): one a line, `.` or `0` for blanks; blank lines
-    /// and whatever follows a `#` are skipped. `.gz` files are unpacked.
+    /// The first `limit` puzzles of a file (all of them without a limit): one a line, with
+    /// whatever [`ListedPuzzle::parse`] passes over; blank lines and whatever follows a `#` are skipped. `.gz` files are unpacked.
     ///
     /// # Errors
     /// When the file is unreadable, a line is no 9×9 puzzle with exactly one solution, or there are fewer puzzles than
@@ -31,8 +31,8 @@ impl PuzzlePool {
         let puzzles = puzzle_lines(&text)
             .take(limit.unwrap_or(usize::MAX))
             .map(|(line, content)| {
-                let board = Board::parse_shape(SudokuShape::NINE, content);
-                board.and_then(|board| proper(board.cells())).map_err(|error| {
+                let listed = ListedPuzzle::parse(content, Some(SudokuShape::NINE));
+                listed.and_then(|listed| proper(listed.puzzle.cells())).map_err(|error| {
                     DatasetError::format(path, "a proper 9x9 puzzle a line", format!("on line {line}: {error}"))
                 })
             })

@@ -63,6 +63,10 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
     })?;
     bar.finish_and_clear();
     let directory = arguments.out.clone().unwrap_or_else(|| PathBuf::from("checkpoints").join(&weights.name));
+    if !weights.file.opaque().is_empty() {
+        let classes = weights.file.opaque().join(", ");
+        eprintln!("warning: the file also names {classes} in Python; nothing of that is read or executed");
+    }
     let imported = import::write(&weights, &options, &directory)?;
     print!("{}", report(&weights, &imported));
     Ok(())

@@ -34,6 +34,7 @@ pub struct WeightFile {
     bytes: Mmap,
     format: WeightFormat,
     index: BTreeMap<String, TensorLayout>,
+    opaque: Vec<String>,
 }
 
 /// Type, shape and row-major bytes of a tensor.
@@ -71,15 +72,15 @@ impl WeightFile {
             reason = "mapping is unsafe because another process may truncate the file; checkpoints are written beside their place and renamed, never changed"
         )]
         let bytes = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path, "cannot map"))?;
-        let (format, tensors) = if bytes.starts_with(torch_file::MAGIC) {
-            let tensors = torch_file::read(&bytes, key).map_err(|e| ModelError::format(path, e.to_string()))?;
-            (WeightFormat::Torch, tensors)
+        let (format, tensors, opaque) = if bytes.starts_with(torch_file::MAGIC) {
+            let read = torch_file::read(&bytes, key).map_err(|e| ModelError::format(path, e.to_string()))?;
+            (WeightFormat::Torch, read.tensors, read.opaque)
         } else {
             if let Some(key) = key {
                 let problem = format!("is no torch.save file, so that it holds no state dict {key:?}");
                 return Err(ModelError::format(path, problem));
             }
-            (WeightFormat::Safetensors, safetensors_file::read(path, &bytes)?)
+            (WeightFormat::Safetensors, safetensors_file::read(path, &bytes)?, Vec::new())
         };
         let mut index = BTreeMap::new();
         for (name, layout) in tensors {
@@ -96,6 +97,7 @@ impl WeightFile {
             bytes,
             format,
             index,
+            opaque,
         })
     }
 
@@ -107,6 +109,11 @@ impl WeightFile {
     /// How it is laid out.
     pub fn format(&self) -> WeightFormat {
         self.format
+    }
+
+    /// Classes of others whose objects lie beside the tensors; nothing of them was executed or read.
+    pub fn opaque(&self) -> &[String] {
+        &self.opaque
     }
 
     /// Names, without wrapper prefixes, and shapes, sorted by name.

@@ -27,9 +27,9 @@ pub enum TorchFileError {
         /// Its position in the pickle.
         position: usize,
     },
-    /// A class or function that no state dict needs: whoever unpickles with Python would run it.
+    /// The tensors depend on a class or function that no state dict needs: whoever unpickles with Python would run it.
     #[error(
-        "refers to {name:?} in Python, and only tensors and plain values are read, nothing is executed; save it with torch.save(model.state_dict(), path)"
+        "has tensors that refer to {name:?} in Python, and only tensors and plain values are read, nothing is executed; save it with torch.save(model.state_dict(), path)"
     )]
     Global {
         /// Module and name, shortened.

@@ -1,6 +1,7 @@
-//! The instructions of a state dict's pickle, carried out on plain data: an opcode or a global that is not listed here
-//! ends the reading, and no listed one can call anything. Values lie in arenas and refer to each other by index, so
-//! that neither nesting nor sharing nor cycles cost more than the pickle's own length.
+//! The instructions of a state dict's pickle, carried out on plain data: an opcode that is not listed here ends the reading,
+//! and no listed one can call anything. What a global that is not listed makes is an opaque value, of which only the name
+//! is known. Values lie in arenas and refer to each other by index, so that neither nesting nor sharing nor cycles cost more
+//! than the pickle's own length.
 
 use std::collections::HashMap;
 
@@ -10,6 +11,8 @@ use super::TorchFileError;
 
 /// Values that a pickle may create; a tensor takes about six.
 const MAX_VALUES: usize = 1 << 20;
+/// Classes and functions of others that a pickle may name.
+const MAX_OPAQUE: usize = 1 << 10;
 /// Length of a class name in an error message.
 const SHOWN_NAME: usize = 100;
 
@@ -19,8 +22,10 @@ pub(super) enum Value {
     None,
     /// A truth value, an integer.
     Int(i64),
-    /// Any number that is none, such as a learning rate; nothing asks which.
-    Float,
+    /// Any other number, such as a learning rate or a seed of more than 64 bits; nothing asks which.
+    Number,
+    /// Bytes, such as the state of a random generator; nothing asks which.
+    Bytes,
     Text(usize),
     /// A tuple or a list.
     Sequence(usize),
@@ -28,6 +33,17 @@ pub(super) enum Value {
     Global(Global),
     Storage(usize),
     Tensor(usize),
+    /// Something of a class that is not known, or that class itself.
+    Opaque(usize),
+}
+
+/// What is known of a value of somebody's own class.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Opaque {
+    /// Module and name of the class or function, shortened.
+    pub(super) name: String,
+    /// Whether it stands in the place of a tensor.
+    pub(super) is_tensor: bool,
 }
 
 /// What a state dict may name in Python.
@@ -69,6 +85,8 @@ pub(super) struct Pickle<'a> {
     pub(super) dicts: Vec<Vec<(Value, Value)>>,
     pub(super) storages: Vec<Storage<'a>>,
     pub(super) tensors: Vec<Tensor>,
+    /// Each once, in the order in which they are named.
+    pub(super) opaques: Vec<Opaque>,
 }
 
 impl<'a> Pickle<'a> {
@@ -87,7 +105,9 @@ impl<'a> Pickle<'a> {
                 dicts: Vec::new(),
                 storages: Vec::new(),
                 tensors: Vec::new(),
+                opaques: Vec::new(),
             },
+            opaque_index: HashMap::new(),
         };
         while !machine.step()? {}
         Ok(machine.pickle)
@@ -104,6 +124,7 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
     pickle: Pickle<'a>,
+    opaque_index: HashMap<Opaque, usize>,
 }
 
 impl Machine<'_> {
@@ -134,18 +155,26 @@ impl Machine<'_> {
                 let value = i64::from(self.unsigned(4)? as u32 as i32);
                 self.push(Value::Int(value))?;
             }
-            0x8a => self.long()?,
+            // LONG1, LONG4.
+            0x8a => self.long(1)?,
+            0x8b => self.long(4)?,
             b'G' => {
                 self.take(8)?;
-                self.push(Value::Float)?;
+                self.push(Value::Number)?;
             }
+            // BINBYTES, SHORT_BINBYTES, BINBYTES8, BYTEARRAY8.
+            b'B' => self.bytes(4)?,
+            b'C' => self.bytes(1)?,
+            0x8e | 0x96 => self.bytes(8)?,
             // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, and the strings of Python 2.
             b'X' | b'T' => self.text(4)?,
             0x8c | b'U' => self.text(1)?,
             0x8d => self.text(8)?,
             b'(' => self.mark()?,
-            b')' | b']' => self.push_sequence(Vec::new())?,
-            b't' => {
+            // EMPTY_TUPLE, EMPTY_LIST, EMPTY_SET.
+            b')' | b']' | 0x8f => self.push_sequence(Vec::new())?,
+            // TUPLE, FROZENSET.
+            b't' | 0x91 => {
                 let items = self.pop_to_mark()?;
                 self.push_sequence(items)?;
             }
@@ -159,7 +188,8 @@ impl Machine<'_> {
                 let item = self.pop()?;
                 self.append(vec![item])?;
             }
-            b'e' => {
+            // APPENDS, ADDITEMS.
+            b'e' | 0x90 => {
                 let items = self.pop_to_mark()?;
                 self.append(items)?;
             }
@@ -184,27 +214,44 @@ impl Machine<'_> {
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Value::Global(global(module, name)?))?;
+                let found = self.global(module, name)?;
+                self.push(found)?;
             }
             0x93 => self.stack_global()?,
             b'Q' => self.persistent_id()?,
             b'R' => self.reduce()?,
+            0x81 => self.new_object()?,
+            // NEWOBJ_EX, with arguments by name.
+            0x92 => {
+                self.pop()?;
+                self.new_object()?;
+            }
+            // POP, POP_MARK: what recursive tuples leave behind.
+            b'0' => _ = self.pop()?,
+            b'1' => _ = self.pop_to_mark()?,
             b'b' => self.build()?,
             code => return Err(TorchFileError::Opcode { code, position }),
         }
         Ok(false)
     }
 
-    /// LONG1: up to eight bytes, little-endian, two's complement.
-    fn long(&mut self) -> Result<(), TorchFileError> {
-        let length = self.unsigned(1)? as usize;
+    /// LONG1 and LONG4: little-endian, two's complement, of any length.
+    fn long(&mut self, length_bytes: usize) -> Result<(), TorchFileError> {
+        let length = self.unsigned(length_bytes)? as usize;
         let digits = self.take(length)?;
         if length > 8 {
-            return Err(self.broken("an integer has more than 64 bits"));
+            return self.push(Value::Number);
         }
         let mut bytes = [if digits.last().is_some_and(|&last| last >= 0x80) { 0xff } else { 0 }; 8];
         bytes[..length].copy_from_slice(digits);
         self.push(Value::Int(i64::from_le_bytes(bytes)))
+    }
+
+    fn bytes(&mut self, length_bytes: usize) -> Result<(), TorchFileError> {
+        let length = self.unsigned(length_bytes)?;
+        let length = usize::try_from(length).map_err(|_| self.broken("a string of bytes is longer than the memory"))?;
+        self.take(length)?;
+        self.push(Value::Bytes)
     }
 
     fn text(&mut self, length_bytes: usize) -> Result<(), TorchFileError> {
@@ -219,6 +266,7 @@ impl Machine<'_> {
     fn append(&mut self, items: Vec<Value>) -> Result<(), TorchFileError> {
         match self.stack_top()? {
             Value::Sequence(list) => self.pickle.sequences[list].extend(items),
+            Value::Opaque(_) => {}
             _ => return Err(self.broken("items are appended to something that is no list")),
         }
         Ok(())
@@ -231,6 +279,7 @@ impl Machine<'_> {
                 self.pickle.dicts[dict].extend(pairs.iter().map(|&[key, value]| (key, value)));
                 Ok(())
             }
+            Value::Opaque(_) if rest.is_empty() => Ok(()),
             _ => Err(self.broken("pairs are put into something that is no dict")),
         }
     }
@@ -247,8 +296,8 @@ impl Machine<'_> {
     fn stack_global(&mut self) -> Result<(), TorchFileError> {
         match self.pop_many(2)?[..] {
             [Value::Text(module), Value::Text(name)] => {
-                let found = global(self.pickle.texts[module], self.pickle.texts[name])?;
-                self.push(Value::Global(found))
+                let found = self.global(self.pickle.texts[module], self.pickle.texts[name])?;
+                self.push(found)
             }
             _ => Err(self.broken("a global has no name")),
         }
@@ -270,15 +319,25 @@ impl Machine<'_> {
             self.pickle.storages.push(Storage { dtype, key, element_count });
             return self.push(Value::Storage(self.pickle.storages.len() - 1));
         }
+        // A storage of a type that is not known is refused where a tensor of the state dict needs it.
+        if let Value::Sequence(fields) = id
+            && let [Value::Text(_), Value::Opaque(kind), Value::Text(_), ..] = self.pickle.sequences[fields][..]
+        {
+            return self.push_opaque_tensor(kind);
+        }
         Err(self.broken("a storage is not described as torch.save describes it"))
     }
 
     /// The calls that may stand in a state dict, each with a fixed meaning.
     fn reduce(&mut self) -> Result<(), TorchFileError> {
         let arguments = self.pop()?;
-        let function = self.pop()?;
-        let (Value::Global(function), Value::Sequence(arguments)) = (function, arguments) else {
-            return Err(self.broken("something is called that is no function"));
+        let function = match self.pop()? {
+            Value::Global(function) => function,
+            Value::Opaque(class) => return self.push(Value::Opaque(class)),
+            _ => return Err(self.broken("something is called that is no function")),
+        };
+        let Value::Sequence(arguments) = arguments else {
+            return Err(self.broken("a function is called without arguments"));
         };
         let arguments = &self.pickle.sequences[arguments][..];
         match (function, arguments) {
@@ -296,8 +355,55 @@ impl Machine<'_> {
                 self.pickle.tensors.push(Tensor { storage, offset, shape, strides });
                 self.push(Value::Tensor(self.pickle.tensors.len() - 1))
             }
-            _ => Err(self.broken("a function is called with other arguments than torch.save writes")),
+            (
+                Global::RebuildTensor | Global::RebuildTensorV2 | Global::RebuildParameter,
+                &[Value::Opaque(storage), ..],
+            ) => self.push_opaque_tensor(storage),
+            (_, arguments) => Err(match arguments.iter().find_map(opaque_of) {
+                Some(opaque) => TorchFileError::Global { name: self.pickle.opaques[opaque].name.clone() },
+                None => self.broken("a function is called with other arguments than torch.save writes"),
+            }),
         }
+    }
+
+    /// NEWOBJ: an object of a class that is not known, or an empty `OrderedDict`.
+    fn new_object(&mut self) -> Result<(), TorchFileError> {
+        self.pop()?;
+        match self.pop()? {
+            Value::Opaque(class) => self.push(Value::Opaque(class)),
+            Value::Global(Global::OrderedDict) => self.push_dict(Vec::new()),
+            _ => Err(self.broken("an object is made of something that is no class")),
+        }
+    }
+
+    /// What a name of Python stands for: one of the known ones, or something opaque.
+    fn global(&mut self, module: &str, name: &str) -> Result<Value, TorchFileError> {
+        if let Some(known) = global(module, name) {
+            return Ok(Value::Global(known));
+        }
+        // Quantised, sparse and other tensors are put together by functions of these modules.
+        let is_tensor = matches!(module, "torch._utils" | "torch._tensor") && name.starts_with("_rebuild");
+        let name: String = format!("{module}.{name}").chars().take(SHOWN_NAME).collect();
+        self.opaque(Opaque { name, is_tensor }).map(Value::Opaque)
+    }
+
+    fn opaque(&mut self, opaque: Opaque) -> Result<usize, TorchFileError> {
+        if let Some(&known) = self.opaque_index.get(&opaque) {
+            return Ok(known);
+        }
+        if self.pickle.opaques.len() == MAX_OPAQUE {
+            return Err(TorchFileError::Limit { what: "classes of others in its pickle", most: MAX_OPAQUE });
+        }
+        self.pickle.opaques.push(opaque.clone());
+        self.opaque_index.insert(opaque, self.pickle.opaques.len() - 1);
+        Ok(self.pickle.opaques.len() - 1)
+    }
+
+    /// A tensor, or the storage of one, that depends on `opaque`.
+    fn push_opaque_tensor(&mut self, opaque: usize) -> Result<(), TorchFileError> {
+        let name = self.pickle.opaques[opaque].name.clone();
+        let tensor = self.opaque(Opaque { name, is_tensor: true })?;
+        self.push(Value::Opaque(tensor))
     }
 
     /// The pairs of an `OrderedDict` as Python 2 wrote them.
@@ -313,11 +419,11 @@ impl Machine<'_> {
         pairs.ok_or_else(|| self.broken("a dict is not made of pairs"))
     }
 
-    /// The attributes of an `OrderedDict` (`_metadata`: versions of modules) say nothing about tensors.
+    /// The attributes of an `OrderedDict` (`_metadata`: versions of modules) and of opaque objects say nothing about tensors.
     fn build(&mut self) -> Result<(), TorchFileError> {
         self.pop()?;
         match self.stack_top()? {
-            Value::Dict(_) => Ok(()),
+            Value::Dict(_) | Value::Opaque(_) => Ok(()),
             _ => Err(self.broken("attributes are set on something that is no dict")),
         }
     }
@@ -406,8 +512,15 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn global(module: &str, name: &str) -> Result<Global, TorchFileError> {
-    Ok(match (module, name) {
+fn opaque_of(value: &Value) -> Option<usize> {
+    match value {
+        Value::Opaque(opaque) => Some(*opaque),
+        _ => None,
+    }
+}
+
+fn global(module: &str, name: &str) -> Option<Global> {
+    Some(match (module, name) {
         ("collections", "OrderedDict") => Global::OrderedDict,
         ("torch", "Size") => Global::Size,
         ("torch._utils", "_rebuild_tensor") => Global::RebuildTensor,
@@ -423,9 +536,6 @@ fn global(module: &str, name: &str) -> Result<Global, TorchFileError> {
         ("torch", "CharStorage") => Global::Storage(Dtype::I8),
         ("torch", "ByteStorage") => Global::Storage(Dtype::U8),
         ("torch", "BoolStorage") => Global::Storage(Dtype::BOOL),
-        _ => {
-            let name: String = format!("{module}.{name}").chars().take(SHOWN_NAME).collect();
-            return Err(TorchFileError::Global { name });
-        }
+        _ => return None,
     })
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::TorchFileError;
 use super::archive::Archive;
 use super::pickle::{Pickle, Value};
+use super::{StateDict, TorchFileError};
 use crate::checkpoint::TensorLayout;
 
 /// Dimensions of a tensor; models have at most two.
@@ -15,17 +15,19 @@ const MAX_REPEATED_ELEMENTS: usize = 1 << 26;
 /// Keys that an error message lists.
 const SHOWN_KEYS: usize = 12;
 
-pub(super) fn tensors(
-    pickle: &Pickle<'_>,
-    archive: &Archive<'_>,
-    key: Option<&str>,
-) -> Result<Vec<(String, TensorLayout)>, TorchFileError> {
+pub(super) fn read(pickle: &Pickle<'_>, archive: &Archive<'_>, key: Option<&str>) -> Result<StateDict, TorchFileError> {
     let dict = state_dict(pickle, key)?;
     let mut found = Vec::new();
     let mut names = HashSet::new();
     let mut repeated = 0;
     for &(key, value) in &pickle.dicts[dict] {
-        let Value::Tensor(tensor) = value else { continue };
+        let tensor = match value {
+            Value::Tensor(tensor) => tensor,
+            Value::Opaque(opaque) if pickle.opaques[opaque].is_tensor => {
+                return Err(TorchFileError::Global { name: pickle.opaques[opaque].name.clone() });
+            }
+            _ => continue,
+        };
         let Value::Text(name) = key else {
             return Err(TorchFileError::StateDict { problem: "holds a tensor whose name is no text".into() });
         };
@@ -37,11 +39,16 @@ pub(super) fn tensors(
         let layout = layout(pickle, archive, tensor, &mut repeated).map_err(place)?;
         found.push((name.to_owned(), layout));
     }
-    Ok(found)
+    let mut opaque: Vec<String> = pickle.opaques.iter().map(|opaque| opaque.name.clone()).collect();
+    opaque.dedup();
+    Ok(StateDict { tensors: found, opaque })
 }
 
 /// The dict whose values are the tensors.
 fn state_dict(pickle: &Pickle<'_>, key: Option<&str>) -> Result<usize, TorchFileError> {
+    if let Value::Opaque(root) = pickle.root {
+        return Err(TorchFileError::Global { name: pickle.opaques[root].name.clone() });
+    }
     let Value::Dict(root) = pickle.root else {
         let problem = "holds no dict of tensors; save it with torch.save(model.state_dict(), path)".into();
         return Err(TorchFileError::StateDict { problem });
@@ -60,8 +67,11 @@ fn state_dict(pickle: &Pickle<'_>, key: Option<&str>) -> Result<usize, TorchFile
     let listed = inner.iter().map(|(key, _)| format!("{key:?}")).take(SHOWN_KEYS).collect::<Vec<_>>().join(", ");
     match (key, &inner[..]) {
         (None, &[(_, dict)]) => Ok(dict),
-        (None, []) => Err(TorchFileError::StateDict {
-            problem: "holds no tensors; save it with torch.save(model.state_dict(), path)".into(),
+        (None, []) => Err(match pickle.opaques.iter().find(|opaque| opaque.is_tensor) {
+            Some(opaque) => TorchFileError::Global { name: opaque.name.clone() },
+            None => TorchFileError::StateDict {
+                problem: "holds no tensors; save it with torch.save(model.state_dict(), path)".into(),
+            },
         }),
         (None, _) => Err(TorchFileError::StateDict {
             problem: format!("holds several state dicts ({listed}); say which one with --state-dict KEY"),

@@ -122,9 +122,9 @@ pub struct SourceArgs {
     /// Test split of a data set in the reference's format.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Text file with a puzzle a line, as it is or gzipped (FILE.gz). Sudoku: '.' or '0' for blanks, '#' starts a
-    /// comment. Mazes: all rows one after the other, '#' for walls, space or '.' for free cells, S and G for start and
-    /// goal.
+    /// Text file of puzzles, as it is or gzipped (FILE.gz): a puzzle a line with whatever a list notes beside it (CSV,
+    /// ratings, solutions, which are checked), or drawings over several lines. Sudoku: '.' or '0' for blanks, '#' starts a
+    /// comment. Mazes: '#' for walls, space or '.' for free cells, S and G for start and goal.
     #[arg(long, value_name = "FILE")]
     pub puzzles: Option<PathBuf>,
     /// Data set repository on the hub whose test.csv is taken, such as sapientinc/sudoku-extreme, or its short name.

@@ -6,6 +6,7 @@ pub mod choose;
 pub mod curve;
 pub mod log;
 pub mod measure;
+mod puzzle_lines;
 pub mod puzzle_set;
 pub mod records;
 pub mod report;

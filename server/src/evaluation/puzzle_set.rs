@@ -7,7 +7,7 @@ use datasets::DatasetError;
 use datasets::builder::puzzle_csv::PuzzleCsv;
 use datasets::loader::{LoaderOptions, TestBatches};
 use datasets::store::Split;
-use datasets::sudoku::{Board, GeneratorOptions, SudokuShape, Verdict, held_out, solve};
+use datasets::sudoku::{Board, GeneratorOptions, ListedPuzzle, SudokuError, SudokuShape, Verdict, held_out, solve};
 
 use super::EvaluationError;
 
@@ -104,8 +104,11 @@ pub fn from_csv(shape: SudokuShape, path: &Path, origin: &str, limit: usize) -> 
 
 /// One puzzle of a text file, with the label of our own solver, or why there is none.
 pub(super) fn parse_line(shape: SudokuShape, content: &str) -> Result<EvaluationPuzzle, String> {
-    let puzzle = Board::parse(content).map_err(|error| error.to_string())?;
-    check_shape(shape, &puzzle)?;
+    let listed = ListedPuzzle::parse(content, Some(shape)).map_err(|error| match error {
+        SudokuError::WrongShape { expected, found } => other_size(expected, found),
+        other => other.to_string(),
+    })?;
+    let puzzle = listed.puzzle;
     if let Some(contradiction) = puzzle.contradictions().first() {
         return Err(contradiction.to_string());
     }
@@ -123,10 +126,11 @@ pub(super) fn parse_line(shape: SudokuShape, content: &str) -> Result<Evaluation
 
 fn check_shape(shape: SudokuShape, puzzle: &Board) -> Result<(), String> {
     let (expected, found) = (shape.size(), puzzle.shape().size());
-    if puzzle.shape() == shape {
-        return Ok(());
-    }
-    Err(format!("expected {expected}x{expected} boards, found {found}x{found}; choose the model with --size {found}"))
+    if puzzle.shape() == shape { Ok(()) } else { Err(other_size(expected, found)) }
+}
+
+fn other_size(expected: usize, found: usize) -> String {
+    format!("expected {expected}x{expected} boards, found {found}x{found}; choose the model with --size {found}")
 }
 
 fn file_problem(path: &Path, problem: String) -> EvaluationError {

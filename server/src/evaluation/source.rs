@@ -3,25 +3,22 @@
 //! not grow with the number of puzzles.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use datasets::builder::puzzle_csv::PuzzleCsv;
 use datasets::loader::{LoaderOptions, TestBatches};
-use datasets::maze::{self, Maze, MazeOptions, parse_cells};
-use datasets::store::{Split, open_text};
+use datasets::maze::{self, Maze, MazeOptions, MazeShape, parse_cells};
+use datasets::store::Split;
 use datasets::sudoku::{self, Board, GeneratorOptions, Hardness, SudokuShape, solve};
 use sha2::{Digest, Sha256};
 
 use super::log::hex;
+use super::puzzle_lines::{PuzzleLines, PuzzleText, read_maze};
 use super::puzzle_set::parse_line;
 use super::{Entry, EvaluationError, Skipped};
 use crate::task::{Task, tokens_of};
 
-/// Longest line of a puzzle file: mazes have up to 255 cells per side.
-const MAX_LINE_BYTES: u64 = 1 << 17;
-/// Puzzle files are read up to here: fifty million Sudokus. A small packed file may unpack to much more.
-const MAX_LINES_BYTES: u64 = 4 << 30;
 /// Examples that a data set folder is read by.
 const FOLDER_BATCH: usize = 64;
 
@@ -136,9 +133,10 @@ impl PuzzleSource {
         Ok(Self { task, origin: Origin::List(path.to_owned()), limit, description: origin.to_owned(), digest })
     }
 
-    /// A text file with a puzzle a line, gzipped if its name ends in `.gz`; blank lines are skipped. Sudoku: `.` or `0` for
-    /// blanks, whatever follows a `#` is a comment. Mazes: all cells of `#`, space or `.`, `S`, `G`. The labels come from
-    /// our own solvers.
+    /// A text file of puzzles, gzipped if its name ends in `.gz`: lists with a puzzle a line and whatever stands beside it,
+    /// CSV included, or drawings over several lines, in the forms of [`ListedPuzzle`](datasets::sudoku::ListedPuzzle) and
+    /// [`MazeDrawing`](datasets::maze::MazeDrawing). The labels come from our own solvers; solutions beside puzzles are
+    /// checked.
     ///
     /// # Errors
     /// When the file is unreadable.
@@ -188,7 +186,10 @@ impl PuzzleSource {
                 let row = row?;
                 Ok(Content::Row { line: row.line, question: row.question, answer: row.answer })
             })),
-            Origin::Lines(path) => Box::new(lines_of(path, matches!(self.task, Task::Sudoku(_)))?),
+            Origin::Lines(path) => Box::new(PuzzleLines::open(path, self.task)?.map(|puzzle| {
+                let PuzzleText { line, text } = puzzle?;
+                Ok(Content::Line { line, text })
+            })),
         };
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let number = |(number, content): (usize, Result<_, _>)| Ok(Draft { number: number as u64, content: content? });
@@ -244,8 +245,8 @@ impl PuzzleSource {
                 Ok(puzzle) => Entry::Puzzle(puzzle),
                 Err(problem) => Entry::Skipped(Skipped { puzzle: number, line, problem }),
             }),
-            (Task::Maze(_), Content::Line { line, text }) => {
-                let read = maze_line(number, &text).and_then(|puzzle| match self.check_cells(puzzle) {
+            (Task::Maze(shape), Content::Line { line, text }) => {
+                let read = maze_line(number, shape, &text).and_then(|puzzle| match self.check_cells(puzzle) {
                     Ok(puzzle) => Ok(puzzle),
                     Err(error) => Err(error.to_string()),
                 });
@@ -301,11 +302,11 @@ fn sudoku_line(number: u64, shape: SudokuShape, text: &str) -> Result<BoardPuzzl
     Ok(board_puzzle(number, &parsed.puzzle, &parsed.solution, u64::from(parsed.guesses)))
 }
 
-fn maze_line(number: u64, text: &str) -> Result<BoardPuzzle, String> {
-    let maze = Maze::parse(&text.replace('.', " ")).map_err(|error| error.to_string())?;
+fn maze_line(number: u64, shape: MazeShape, text: &str) -> Result<BoardPuzzle, String> {
+    let (maze, answer) = read_maze(shape, text)?;
     let path = maze.shortest_path().map_err(|error| error.to_string())?;
-    let label = maze.marked(&path).iter().map(|cell| i64::from(cell.token())).collect();
-    maze_puzzle(number, &maze, label).map_err(|error| error.to_string())
+    let label = answer.unwrap_or_else(|| maze.marked(&path).iter().map(|cell| cell.token()).collect());
+    maze_puzzle(number, &maze, label.into_iter().map(i64::from).collect()).map_err(|error| error.to_string())
 }
 
 fn open_folder(directory: &Path) -> Result<TestBatches, EvaluationError> {
@@ -315,45 +316,6 @@ fn open_folder(directory: &Path) -> Result<TestBatches, EvaluationError> {
 fn examples_of(batch: &datasets::Batch) -> Vec<Result<Content, EvaluationError>> {
     let rows = batch.inputs.chunks(batch.seq_len).zip(batch.labels.chunks(batch.seq_len)).take(batch.real_rows);
     rows.map(|(inputs, labels)| Ok(Content::Example { inputs: inputs.to_vec(), labels: labels.to_vec() })).collect()
-}
-
-/// Lines with something on them, and their numbers from 1; of Sudoku files without comments and outer spaces.
-fn lines_of(
-    path: &Path,
-    is_sudoku: bool,
-) -> Result<impl Iterator<Item = Result<Content, EvaluationError>> + use<>, EvaluationError> {
-    let path = path.to_owned();
-    let mut reader = open_text(&path)?.take(MAX_LINES_BYTES);
-    let (mut line, mut ended) = (0, false);
-    Ok(std::iter::from_fn(move || {
-        while !ended {
-            let mut bytes = Vec::new();
-            let read = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes);
-            line += 1;
-            if let Err(error) = read {
-                ended = true;
-                return Some(Err(unreadable(&path, &error)));
-            }
-            if bytes.len() as u64 == MAX_LINE_BYTES {
-                ended = true;
-                let problem = format!("line {line} has more than {MAX_LINE_BYTES} bytes; expected a puzzle a line");
-                return Some(Err(EvaluationError::PuzzleFile { path: path.clone(), problem }));
-            }
-            if reader.limit() == 0 {
-                ended = true;
-                let problem = format!("line {line} is beyond {MAX_LINES_BYTES} bytes; split the file");
-                return Some(Err(EvaluationError::PuzzleFile { path: path.clone(), problem }));
-            }
-            ended = bytes.is_empty();
-            let text = String::from_utf8_lossy(&bytes);
-            let text = text.trim_end_matches(['\n', '\r']);
-            let text = if is_sudoku { text.split('#').next().unwrap_or_default().trim() } else { text };
-            if !text.trim().is_empty() {
-                return Some(Ok(Content::Line { line, text: text.to_owned() }));
-            }
-        }
-        None
-    }))
 }
 
 fn digest_of_file(path: &Path) -> Result<String, EvaluationError> {

@@ -28,6 +28,8 @@ pub struct HttpOptions {
     pub protect_metrics: bool,
     /// Whose pages may call from a browser.
     pub cors: CorsOrigins,
+    /// Path under which everything is served, such as `/puzzles`; empty where there is none.
+    pub base_path: String,
 }
 
 /// Whose pages may call from a browser.
@@ -48,6 +50,7 @@ impl Default for HttpOptions {
             max_in_flight: 2048,
             protect_metrics: false,
             cors: CorsOrigins::None,
+            base_path: String::new(),
         }
     }
 }

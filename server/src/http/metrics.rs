@@ -1,11 +1,12 @@
-//! `GET /metrics`: every number of this process in the text format of `OpenMetrics`, which Prometheus reads.
+//! `GET /metrics`: every number of this process in the text format of `OpenMetrics`, or in the classic one of Prometheus for
+//! whoever asks for it.
 //! The engines' own counters are read when somebody asks; nothing is counted twice.
 
 use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -22,14 +23,73 @@ use crate::lifecycle::{Lifecycle, Phase};
 use crate::registry::{Models, ServedModel};
 use crate::reload::Reloader;
 
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All numbers, at this moment.
-pub(super) async fn metrics(State(state): State<Arc<ServerState>>) -> Result<Response, Problem> {
+pub(super) async fn metrics(State(state): State<Arc<ServerState>>, headers: HeaderMap) -> Result<Response, Problem> {
     let mut text = String::new();
     // Only a writer can fail, and a string does not.
     prometheus_client::encoding::text::encode(&mut text, &state.page).map_err(|_| Problem::Internal)?;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+    let (content_type, text) = if wants_classic(&headers) { (CLASSIC, classic(&text)) } else { (OPEN_METRICS, text) };
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}
+
+/// Whether a client prefers plain text to `OpenMetrics`. Who does not say gets what was always given.
+fn wants_classic(headers: &HeaderMap) -> bool {
+    let lines: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
+    let quality = |name: &str| {
+        let ranges = lines.iter().flat_map(|line| line.split(','));
+        let of = |range: &str| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_named = parts.next().is_some_and(|range| range.eq_ignore_ascii_case(name));
+            let quality =
+                parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |quality| quality.parse().ok());
+            quality.filter(|_| is_named)
+        };
+        ranges.filter_map(of).fold(0.0_f32, f32::max)
+    };
+    quality("text/plain") > quality("application/openmetrics-text")
+}
+
+/// The page in the classic format: families are named as their samples are, `info` is a gauge, and nothing ends the page.
+fn classic(page: &str) -> String {
+    let mut text = String::with_capacity(page.len());
+    let mut renamed: Option<(String, String)> = None;
+    let lines: Vec<&str> = page.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "EOF" | "UNIT", ..] => continue,
+            ["#", "HELP" | "TYPE", name, rest] => {
+                if renamed.as_ref().is_none_or(|(known, _)| known != name) {
+                    renamed = Some((name.to_owned(), classic_name(name, &lines[index..])));
+                }
+                let name = renamed.as_ref().map_or(name, |(_, name)| name.as_str());
+                let rest = if words[1] == "TYPE" {
+                    rest.replace("info", "gauge").replace("unknown", "untyped")
+                } else {
+                    rest.to_owned()
+                };
+                for part in ["# ", words[1], " ", name, " ", &rest] {
+                    text.push_str(part);
+                }
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The name of a family of counters or facts, which ends as its samples do.
+fn classic_name(name: &str, lines: &[&str]) -> String {
+    let kind = lines.iter().find_map(|line| line.strip_prefix("# TYPE ")?.strip_prefix(name)?.strip_prefix(' '));
+    match kind {
+        Some("counter") => format!("{name}_total"),
+        Some("info") => format!("{name}_info"),
+        _ => name.to_owned(),
+    }
 }
 
 /// What the page of one server shows.

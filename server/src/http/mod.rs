@@ -14,6 +14,7 @@ mod observe;
 mod openapi;
 mod options;
 mod page;
+mod prefix;
 mod probes;
 mod problem;
 mod problem_kind;
@@ -38,6 +39,7 @@ pub use access::{Access, ApiKeys, KeyError, KeySource};
 pub use limits::{CorsOrigins, HttpLimits, HttpOptions};
 pub(crate) use observe::Tally;
 pub use options::SolveOptions;
+pub use prefix::is_prefix;
 pub use problem::Problem;
 pub use problem_kind::ProblemKind;
 
@@ -75,6 +77,8 @@ pub(crate) struct ServerState {
     max_in_flight: usize,
     /// One permit for each request that may be in flight.
     places: Arc<Semaphore>,
+    /// Path under which everything is served; empty where there is none.
+    base_path: String,
     traffic: Arc<Traffic>,
     page: MetricsPage,
     runtime: RuntimeFacts,
@@ -108,8 +112,21 @@ impl ServerState {
             reloader: reloader.clone(),
         };
         let page = metrics::page(&traffic, process, models.clone());
-        let (limits, started) = (options.limits, Instant::now());
-        Self { models, lifecycle, access, reloader, limits, max_in_flight, places, traffic, page, runtime, started }
+        let (limits, base_path, started) = (options.limits, options.base_path, Instant::now());
+        Self {
+            models,
+            lifecycle,
+            access,
+            reloader,
+            limits,
+            max_in_flight,
+            places,
+            base_path,
+            traffic,
+            page,
+            runtime,
+            started,
+        }
     }
 
     /// When a request that finds the whole server busy should come again: when the busiest engine has worked off half of
@@ -130,6 +147,7 @@ pub fn router(models: Arc<Models>, limits: HttpLimits, runtime: RuntimeFacts) ->
 pub fn routes(parts: ServerParts) -> Router {
     let (cors, protect_metrics) = (parts.options.cors.layer(), parts.options.protect_metrics);
     let state = Arc::new(ServerState::new(parts));
+    let base_path = state.base_path.clone();
     let mut open = Router::new().merge(probe_routes()).merge(page::routes()).merge(openapi::routes());
     let mut guarded = Router::new()
         .merge(solve_routes().layer(from_fn_with_state(state.clone(), admission::take_place)))
@@ -150,7 +168,8 @@ pub fn routes(parts: ServerParts) -> Router {
     if let Some(cors) = cors {
         all = all.layer(cors);
     }
-    all.layer(from_fn_with_state(state.clone(), observe::observe)).with_state(state)
+    let all = all.layer(from_fn_with_state(state.clone(), observe::observe)).with_state(state);
+    if base_path.is_empty() { all } else { prefix::below(all, &base_path) }
 }
 
 /// Routes that make a model think, or serve those that do: they wait for the models and count as in flight.

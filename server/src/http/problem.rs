@@ -24,6 +24,12 @@ pub enum Problem {
     /// The board has a size that no such puzzle has.
     #[error("{0}")]
     WrongSize(String),
+    /// The puzzle can be read in two ways.
+    #[error("{0}")]
+    Ambiguous(String),
+    /// Cells hold several candidates each.
+    #[error("{0}")]
+    Candidates(String),
     /// The board is sound, but no loaded model thinks about its size.
     #[error("{puzzle} needs a model that is not loaded; this server solves {available}")]
     NoModel {
@@ -187,7 +193,6 @@ impl Problem {
             Self::BodyTooLarge { .. } => ProblemKind::BodyTooLarge,
             Self::TooManyPuzzles { .. } => ProblemKind::TooManyPuzzles,
             Self::UnsupportedMedia(_) => ProblemKind::UnsupportedMedia,
-            Self::WrongSize(_) => ProblemKind::WrongSize,
             Self::NoModelForTask { .. } => ProblemKind::NoModelForTask,
             Self::UnknownTask { .. } => ProblemKind::UnknownTask,
             Self::UnknownModel { .. } => ProblemKind::UnknownModel,
@@ -196,9 +201,16 @@ impl Problem {
             Self::Maze(MazeError::Missing { .. }) => ProblemKind::MazeEndMissing,
             Self::Maze(MazeError::Twice { .. }) => ProblemKind::MazeEndTwice,
             Self::Maze(MazeError::Separated { .. }) => ProblemKind::MazeSeparated,
-            Self::Maze(MazeError::Side { .. } | MazeError::CellCount { .. } | MazeError::LineLength { .. }) => {
-                ProblemKind::WrongSize
-            }
+            Self::WrongSize(_)
+            | Self::Maze(
+                MazeError::Side { .. }
+                | MazeError::CellCount { .. }
+                | MazeError::Size { .. }
+                | MazeError::NotSquare { .. }
+                | MazeError::Ragged { .. },
+            ) => ProblemKind::WrongSize,
+            Self::Ambiguous(_) | Self::Maze(MazeError::Ambiguous { .. }) => ProblemKind::Ambiguous,
+            Self::Candidates(_) => ProblemKind::Candidates,
             Self::Malformed(_) | Self::Maze(_) => ProblemKind::Malformed,
             Self::Picture(_) => ProblemKind::UnreadablePicture,
             Self::QueueFull { .. } => ProblemKind::QueueFull,
@@ -276,7 +288,12 @@ impl From<SudokuError> for Problem {
             SudokuError::CellCount { .. }
             | SudokuError::Size { .. }
             | SudokuError::RowLength { .. }
+            | SudokuError::Lines { .. }
             | SudokuError::WrongShape { .. } => Self::WrongSize(error.to_string()),
+            SudokuError::Ambiguous { .. } | SudokuError::Blanks { .. } | SudokuError::Zero { .. } => {
+                Self::Ambiguous(error.to_string())
+            }
+            SudokuError::Candidates => Self::Candidates(error.to_string()),
             other => Self::Malformed(other.to_string()),
         }
     }

@@ -71,6 +71,10 @@ kinds! {
         "The body is a picture that the route does not read: mazes may come as PNG files, nothing else as pictures.",
     WrongSize = UNPROCESSABLE_ENTITY "wrong-size":
         "The board has a size that no such puzzle has.",
+    Ambiguous = UNPROCESSABLE_ENTITY "ambiguous-puzzle":
+        "The puzzle can be read in more than one way; `detail` names the readings.",
+    Candidates = UNPROCESSABLE_ENTITY "candidate-grid":
+        "The cells of a Sudoku hold candidates (pencil marks) instead of one digit each.",
     UnknownModel = UNPROCESSABLE_ENTITY "unknown-model":
         "No loaded model has the name, or it solves other puzzles.",
     NoModel = UNPROCESSABLE_ENTITY "no-model-for-size":

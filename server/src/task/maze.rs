@@ -44,7 +44,7 @@ pub fn maze_from_tokens(tokens: &[i64]) -> Option<Maze> {
 mod tests {
     use super::*;
 
-    const MAZE: &str = "S  \n#  \n#G \n";
+    const MAZE: &str = "S..\n#..\n#G.\n";
 
     fn tokens(text: &str) -> Vec<i64> {
         let (_, cells) = datasets::maze::parse_cells(text).unwrap();
@@ -55,17 +55,17 @@ mod tests {
     fn only_a_shortest_path_obeys() {
         let rules = MazeRules(MazeShape::from_side(3).unwrap());
         let maze = tokens(MAZE);
-        assert!(rules.obeyed(&maze, &tokens("So \n#o \n#G \n")));
+        assert!(rules.obeyed(&maze, &tokens("So.\n#o.\n#G.")));
         assert!(!rules.obeyed(&maze, &maze), "no path at all");
         assert!(!rules.obeyed(&maze, &tokens("Soo\n#oo\n#Go\n")), "marks that are no path");
-        assert!(!rules.obeyed(&maze, &tokens("Soo\n# o\n#Go\n")), "a detour");
+        assert!(!rules.obeyed(&maze, &tokens("Soo\n#.o\n#Go\n")), "a detour");
         assert!(!rules.obeyed(&maze, &[i64::MAX; 9]) && !rules.obeyed(&[7; 9], &maze));
     }
 
     #[test]
     fn the_seven_copies_of_a_seed_are_the_other_symmetries_and_are_undone() {
         let rules = MazeRules(MazeShape::from_side(3).unwrap());
-        let (maze, answer) = (tokens(MAZE), tokens("So \n#o \n#G \n"));
+        let (maze, answer) = (tokens(MAZE), tokens("So.\n#o.\n#G."));
         for seed in [0, 1, u64::MAX] {
             let copies: Vec<_> = (1..=7).map(|index| rules.copy(&maze, seed, index).unwrap()).collect();
             for (index, copy) in copies.iter().enumerate() {

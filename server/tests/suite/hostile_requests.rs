@@ -69,6 +69,16 @@ fn bodies_of_maze_requests() {
 }
 
 #[test]
+fn texts_of_sudokus() {
+    hold("sudoku_text", requests::check_sudoku_text);
+}
+
+#[test]
+fn texts_of_mazes() {
+    hold("maze_text", requests::check_maze_text);
+}
+
+#[test]
 fn pictures_of_mazes() {
     hold("maze_picture", requests::check_picture);
 }

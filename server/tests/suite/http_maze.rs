@@ -118,8 +118,7 @@ async fn mazes_of_any_size_are_walled_in_and_cut_out_again() {
     let answer = solve(json!(["S  ", "##G"])).await;
     assert_eq!((&answer["solution"], &answer["path_length"]), (&json!(["Soo", "##G"]), &json!(2)));
     assert_eq!(answer["model"]["name"], "maze-6");
-    // Lines whose blanks at the end an editor has stripped.
-    assert_eq!(solve(json!("S\n##\n#G #\n")).await["solution"], json!("Soo \n##o \n#Go#"));
+    assert_eq!(solve(json!("S...\n##..\n#G.#\n")).await["solution"], json!("Soo.\n##o.\n#Go#"));
     // One row, and one column.
     assert_eq!(solve(json!(["S  G"])).await["solution"], json!(["SooG"]));
     assert_eq!(solve(json!(["S", ".", "G"])).await["solution"], json!(["S", "o", "G"]));
@@ -187,6 +186,10 @@ async fn what_is_no_maze_says_so() {
         (json!([wide]).to_string(), 422, "wrong-size", "found 1 rows and 256 columns"),
         ("SG ".into(), 422, "wrong-size", "found 3 cells"),
         (json!(["S?G"]).to_string(), 400, "malformed-request", "character '?' at row 1, column 2"),
+        // Lines whose blanks at the end an editor has stripped.
+        (json!("S\n##\n#G #\n").to_string(), 422, "wrong-size", "line 1 has 1 cells, the longest line 4"),
+        (json!([["S", 7]]).to_string(), 400, "malformed-request", "character '7' at row 1, column 2"),
+        (json!([["S", "GG"]]).to_string(), 400, "malformed-request", "row 1, column 2 holds \"GG\""),
         (json!(["S", 5]).to_string(), 400, "malformed-request", "the lines of a maze are strings"),
         (json!({ "puzzle": 5 }).to_string(), 400, "malformed-request", "a maze is a string or an array of strings"),
         (json!({ "puzzles": "S G" }).to_string(), 400, "malformed-request", "\"puzzles\" is no list"),

@@ -10,6 +10,7 @@ mod arc_model;
 #[path = "../../../fuzz/fuzz_targets/arc_requests.rs"]
 mod arc_requests;
 mod arc_world;
+mod arrival;
 mod bench;
 mod bodies;
 mod countdown;
@@ -18,6 +19,7 @@ mod deployment;
 mod engine;
 mod evaluation;
 mod evaluation_figures;
+mod field;
 #[path = "../../../datasets/tests/common/fixtures.rs"]
 mod golden;
 mod gpu_wanted;

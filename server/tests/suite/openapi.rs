@@ -188,7 +188,7 @@ async fn the_page_of_the_description_loads_its_own_files_only() {
     let mut sizes = Vec::new();
     for mark in ["src=\"", "rel=\"stylesheet\" href=\""] {
         for path in text.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap()) {
-            let file = served.get(path).await;
+            let file = served.get(&format!("/{path}")).await;
             assert_eq!(file.status, StatusCode::OK, "{path}");
             assert_eq!(file.header("x-content-type-options"), "nosniff");
             let policy = file.header("content-security-policy");

@@ -31,9 +31,11 @@ async fn files(app: &Router) -> Vec<(String, HeaderMap, String)> {
         }
         let (status, headers, text) = get(app, &path, None).await;
         assert_eq!(status, StatusCode::OK, "{path}");
-        waiting.extend(quoted(&text, "src=\"").into_iter().map(str::to_owned));
-        waiting.extend(quoted(&text, "<link rel=\"stylesheet\" href=\"").into_iter().map(str::to_owned));
-        waiting.extend(quoted(&text, "<link rel=\"icon\" href=\"").into_iter().map(str::to_owned));
+        // The page's own addresses are relative, so that it may lie below a path.
+        let relative = |name: &str| format!("/{name}");
+        waiting.extend(quoted(&text, "src=\"").into_iter().map(relative));
+        waiting.extend(quoted(&text, "<link rel=\"stylesheet\" href=\"").into_iter().map(relative));
+        waiting.extend(quoted(&text, "<link rel=\"icon\" href=\"").into_iter().map(relative));
         waiting.extend(quoted(&text, " from \"./").into_iter().map(|name| format!("/page/{name}")));
         found.push((path, headers, text));
     }

@@ -36,17 +36,46 @@ fn parse_value(text: &str) -> Result<Value, String> {
     let text = text.trim();
     let Some(inner) = text.strip_prefix('[') else { return Ok(parse_scalar(text)) };
     let inner = inner.strip_suffix(']').ok_or_else(|| format!("`{text}` lacks its closing bracket"))?.trim();
-    if inner.contains(['[', ']', '{', '}']) {
-        return Err(format!("`{text}` nests lists or tables, which no setting takes"));
+    let items = items(inner).map_err(|problem| format!("`{text}` {problem}"))?;
+    Ok(Value::Array(items.into_iter().map(|item| parse_scalar(item.trim())).collect()))
+}
+
+/// The items between the commas of a list; commas and brackets within quotes are text.
+fn items(inner: &str) -> Result<Vec<&str>, &'static str> {
+    let (mut items, mut start) = (Vec::new(), 0);
+    let mut quote = None;
+    for (place, character) in inner.char_indices() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (Some(_), _) => {}
+            // Within a word, as in `it's`, an apostrophe opens nothing.
+            (None, '"' | '\'') if inner[start..place].trim().is_empty() => quote = Some(character),
+            (None, '[' | ']' | '{' | '}') => return Err("nests lists or tables, which no setting takes"),
+            (None, ',') => {
+                items.push(&inner[start..place]);
+                start = place + 1;
+            }
+            _ => {}
+        }
     }
-    if inner.is_empty() {
-        return Ok(Value::Array(Vec::new()));
+    if quote.is_some() {
+        return Err("lacks the quote that closes an item");
     }
-    Ok(Value::Array(inner.split(',').map(|item| parse_scalar(item.trim())).collect()))
+    // A comma behind the last item is no item, as in YAML and Python.
+    if !inner[start..].trim().is_empty() {
+        items.push(&inner[start..]);
+    }
+    Ok(items)
 }
 
 /// YAML 1.1's words for booleans and nothing, then numbers, then text with its quotes taken off.
 fn parse_scalar(text: &str) -> Value {
+    for quote in ['"', '\''] {
+        let inner = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        if let Some(inner) = inner.filter(|inner| !inner.contains(quote)) {
+            return Value::String(inner.to_owned());
+        }
+    }
     match text {
         "True" | "true" => return Value::Bool(true),
         "False" | "false" => return Value::Bool(false),
@@ -64,11 +93,6 @@ fn parse_scalar(text: &str) -> Value {
         && let Some(number) = Number::from_f64(float)
     {
         return Value::Number(number);
-    }
-    for quote in ['"', '\''] {
-        if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
-            return Value::String(inner.to_owned());
-        }
     }
     Value::String(text.to_owned())
 }

@@ -40,6 +40,23 @@ fn the_published_sudoku_command_is_understood() {
     assert_eq!(config.run_directory(), PathBuf::from("checkpoints/pretrain_mlp_t_sudoku"));
 }
 
+/// Commas, brackets and words such as `None` within quotes are text; a comma at the end is no item.
+#[test]
+fn items_of_lists_may_be_quoted() {
+    let paths = |text: &str| resolve(&[text]).map(|config| config.data_paths).map_err(|error| error.to_string());
+    for (text, expected) in [
+        ("data_paths=['a b','c']", vec!["a b", "c"]),
+        ("data_paths=[\"a,b\", 'c[1]']", vec!["a,b", "c[1]"]),
+        ("data_paths=['None',\"1\"]", vec!["None", "1"]),
+        ("data_paths=[it's, x]", vec!["it's", "x"]),
+        ("data_paths=[a,]", vec!["a"]),
+    ] {
+        assert_eq!(paths(text), Ok(expected.into_iter().map(PathBuf::from).collect()), "{text}");
+    }
+    assert!(paths("data_paths=['a, b]").unwrap_err().contains("lacks the quote that closes an item"));
+    assert!(paths("data_paths=[a, [b]]").unwrap_err().contains("nests lists"));
+}
+
 #[test]
 fn puzzle_embedding_follows_hidden_size_unless_set() {
     let ndim = |overrides: &[&str]| {

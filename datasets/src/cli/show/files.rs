@@ -56,9 +56,11 @@ pub(super) fn read_picture(path: &Path, color: When) -> anyhow::Result<String> {
     let maze = read_maze(&bytes);
     let is_maze = |cells: &[Cell]| cells.contains(&Cell::Start) && cells.contains(&Cell::Goal);
     match (&maze, read_arc_grid(&bytes)) {
-        (Ok((shape, cells)), _) if is_maze(cells) => {
-            let tokens: Vec<i32> = cells.iter().map(|cell| cell.token()).collect();
-            terminal::draw(&mut text, Some(Task::Maze(*shape)), &tokens, &tokens, color)?;
+        (Ok(maze), _) if is_maze(maze.cells()) => {
+            // Walls make the square that is drawn.
+            let shape = maze.square_shape();
+            let tokens: Vec<i32> = maze.walled_in(shape).into_iter().map(Cell::token).collect();
+            terminal::draw(&mut text, Some(Task::Maze(shape)), &tokens, &tokens, color)?;
         }
         (_, Ok(grid)) => {
             let tokens = canvas_of(&grid);

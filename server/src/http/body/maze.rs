@@ -1,8 +1,8 @@
-//! The forms in which people send a maze: lines of text, an array of lines, a picture. Mazes may have any number of rows
-//! and columns: walls around them make the model's square, and the answer is cut out of it again. Leaves cells, paths and
-//! pictures to `datasets`.
+//! The forms in which people send a maze: text, an array of lines, a matrix, a picture. Mazes may have any number of rows
+//! and columns: walls around them make the model's square, and the answer is cut out of it again. Leaves reading text and
+//! pictures, cells and paths to `datasets`.
 
-use datasets::maze::{Cell, Maze, MazeError, MazeShape};
+use datasets::maze::{Cell, MazeDrawing, MazeShape, Spelling, has_free_margin, looks_spaced};
 use datasets::picture::read_maze;
 use serde_json::Value;
 
@@ -13,20 +13,13 @@ use crate::task::Task;
 /// A maze as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MazePuzzle {
-    /// `[rows * columns]`
-    cells: Vec<Cell>,
-    columns: usize,
-    form: Form,
+    drawing: MazeDrawing,
+    layout: Layout,
+    /// How it is written back.
+    spelling: Spelling,
 }
 
 /// How a maze was written, and is written back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Form {
-    layout: Layout,
-    /// What stood for a free cell.
-    free: char,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// All cells in one line, as in the reference's lists.
@@ -35,6 +28,8 @@ enum Layout {
     Text,
     /// An array of a string per row.
     Lines,
+    /// An array of rows of characters.
+    Matrix,
     /// A picture, written back as lines.
     Picture,
 }
@@ -45,179 +40,158 @@ impl Puzzle for MazePuzzle {
 
     /// Of one line alone, the number of cells decides the square that it is.
     fn from_text(text: &str) -> Result<Self, Problem> {
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.contains('\n') {
-            let lines: Vec<&str> = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
-            return Self::from_lines(&lines, Layout::Text);
-        }
-        let side = MazeShape::from_cells(text.chars().count())?.side();
-        let cells = text.chars().enumerate().map(|(cell, character)| cell_of(character, cell / side, cell % side));
-        Ok(Self { cells: cells.collect::<Result<_, _>>()?, columns: side, form: Form::of(text, Layout::Line) })
+        let is_line = text.split(['\n', '\r']).filter(|line| !line.trim().is_empty()).count() < 2;
+        Ok(Self::new(MazeDrawing::parse(text)?, if is_line { Layout::Line } else { Layout::Text }))
     }
 
     fn from_json(value: &Value) -> Result<Self, Problem> {
-        let strings = |lines: &[Value]| {
-            let lines: Option<Vec<&str>> = lines.iter().map(Value::as_str).collect();
-            lines.map(|lines| Self::from_lines(&lines, Layout::Lines))
+        let rows = match value {
+            Value::String(text) => return Self::from_text(text),
+            Value::Array(rows) => rows,
+            _ => {
+                return Err(Problem::Malformed(format!(
+                    "a maze is a string or an array of strings; {}",
+                    Self::EXPECTED
+                )));
+            }
         };
-        match value {
-            Value::String(text) => Self::from_text(text),
-            Value::Array(lines) => strings(lines).unwrap_or_else(|| {
-                Err(Problem::Malformed(format!("the lines of a maze are strings; {}", Self::EXPECTED)))
-            }),
-            _ => Err(Problem::Malformed(format!("a maze is a string or an array of strings; {}", Self::EXPECTED))),
+        if let Some(lines) = rows.iter().map(Value::as_str).collect::<Option<Vec<&str>>>() {
+            return Ok(Self::new(MazeDrawing::from_lines(&lines)?, Layout::Lines));
         }
+        if rows.iter().all(Value::is_array) {
+            return Ok(Self::new(MazeDrawing::from_matrix(matrix(rows)?)?, Layout::Matrix));
+        }
+        Err(Problem::Malformed(format!("the lines of a maze are strings; {}", Self::EXPECTED)))
     }
 
     fn from_picture(png: &[u8]) -> Result<Self, Problem> {
-        let (shape, cells) = read_maze(png)?;
-        // A solved picture may be sent to be solved again.
-        let cells = cells.into_iter().map(|cell| if cell == Cell::Path { Cell::Free } else { cell }).collect();
-        Ok(Self { cells, columns: shape.side(), form: Form { layout: Layout::Picture, free: ' ' } })
+        Ok(Self::new(read_maze(png)?, Layout::Picture))
     }
 
     fn was_picture(&self) -> bool {
-        self.form.layout == Layout::Picture
+        self.layout == Layout::Picture
     }
 
     fn check(&self) -> Result<(), Problem> {
-        self.square()?.shortest_path()?;
+        self.drawing.to_maze()?.shortest_path()?;
         Ok(())
     }
 
     fn describe(&self) -> String {
-        format!("a {}x{} maze", self.rows(), self.columns)
+        format!("a {}x{} maze", self.drawing.rows(), self.drawing.columns())
     }
 
     fn fits(&self, task: Task) -> bool {
-        matches!(task, Task::Maze(shape) if self.longer_side() <= shape.side())
+        matches!(task, Task::Maze(shape) if self.drawing.square_shape() <= shape)
     }
 
     fn columns(&self) -> usize {
-        self.columns
+        self.drawing.columns()
     }
 
     fn givens(&self) -> Vec<i32> {
-        self.cells.iter().map(|cell| cell.token()).collect()
+        self.drawing.cells().iter().map(|cell| cell.token()).collect()
     }
 
     fn model_tokens(&self, task: Task) -> Vec<i64> {
-        self.walled_in(&self.givens(), side_of(task)).into_iter().map(i64::from).collect()
+        let shape = match task {
+            Task::Maze(shape) => shape,
+            _ => self.drawing.square_shape(),
+        };
+        self.drawing.walled_in(shape).into_iter().map(|cell| i64::from(cell.token())).collect()
     }
 
     fn cells(&self, task: Task, predicted: &[i64]) -> Vec<i32> {
-        let rows = predicted.chunks(side_of(task)).take(self.rows());
+        let rows = predicted.chunks(crate::task::side(task)).take(self.drawing.rows());
         let known = |&token: &i64| {
             let cell = i32::try_from(token).ok().and_then(Cell::from_token);
             cell.map_or(NO_CELL, Cell::token)
         };
-        rows.flat_map(|row| row[..self.columns].iter().map(known)).collect()
+        rows.flat_map(|row| row[..self.columns()].iter().map(known)).collect()
     }
 
     fn write(&self, cells: &[i32]) -> BoardForm {
-        let lines = cells.chunks(self.columns).map(|row| line(row, self.form.free));
-        match self.form.layout {
-            Layout::Line => BoardForm::Text(lines.collect()),
-            Layout::Text => BoardForm::Text(lines.collect::<Vec<_>>().join("\n")),
-            Layout::Lines | Layout::Picture => BoardForm::Lines(lines.collect()),
+        let lines = || cells.chunks(self.columns()).map(|row| line(row, self.spelling));
+        match self.layout {
+            Layout::Line => BoardForm::Text(lines().collect()),
+            Layout::Text => BoardForm::Text(lines().collect::<Vec<_>>().join("\n")),
+            Layout::Lines | Layout::Picture => BoardForm::Lines(lines().collect()),
+            Layout::Matrix => BoardForm::Matrix(lines().map(|line| line.chars().map(String::from).collect()).collect()),
         }
     }
 
     fn drawing(&self, cells: &[i32]) -> String {
-        cells.chunks(self.columns).map(|row| line(row, ' ') + "\n").collect()
+        cells.chunks(self.columns()).map(|row| line(row, Spelling::REFERENCE) + "\n").collect()
     }
 
     /// Pictures show squares.
     fn scene(&self, cells: &[i32]) -> (Task, Vec<i32>) {
-        let shape = self.square_shape();
-        (Task::Maze(shape), self.walled_in(cells, shape.side()))
+        let shape = self.drawing.square_shape();
+        let side = shape.side();
+        let mut square = vec![Cell::Wall.token(); shape.cells()];
+        for (row, into) in cells.chunks(self.columns()).zip(square.chunks_mut(side)) {
+            into[..row.len()].copy_from_slice(row);
+        }
+        (Task::Maze(shape), square)
+    }
+
+    fn plain(&self) -> BoardForm {
+        let spelling = Spelling { free: '.', ..Spelling::REFERENCE };
+        BoardForm::Lines(self.givens().chunks(self.columns()).map(|row| line(row, spelling)).collect())
     }
 
     fn path_length(&self) -> Option<usize> {
-        self.square().ok()?.path_length()
+        self.drawing.to_maze().ok()?.path_length()
     }
 }
 
 /// What stands for a prediction that is no cell: the pad token.
 const NO_CELL: i32 = 0;
 
-impl Form {
-    fn of(text: &str, layout: Layout) -> Self {
-        Self { layout, free: if text.contains('.') { '.' } else { ' ' } }
-    }
-}
-
 impl MazePuzzle {
-    /// Blanks that are missing at the end of a line are free cells, since editors strip them.
-    fn from_lines(lines: &[&str], layout: Layout) -> Result<Self, Problem> {
-        let columns = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
-        let sides = 1..=MazeShape::MAX_SIDE;
-        if !sides.contains(&columns) || !sides.contains(&lines.len()) || lines.len() * columns < MazeShape::MIN_SIDE {
-            return Err(Problem::WrongSize(format!(
-                "a maze has 1 to {0} rows and columns and two cells or more, found {1} rows and {columns} columns",
-                MazeShape::MAX_SIDE,
-                lines.len()
-            )));
-        }
-        let mut cells = Vec::with_capacity(lines.len() * columns);
-        for (row, line) in lines.iter().enumerate() {
-            for (column, character) in line.chars().enumerate() {
-                cells.push(cell_of(character, row, column)?);
-            }
-            cells.resize((row + 1) * columns, Cell::Free);
-        }
-        let free = if lines.iter().any(|line| line.contains('.')) { '.' } else { ' ' };
-        Ok(Self { cells, columns, form: Form { layout, free } })
-    }
-
-    fn rows(&self) -> usize {
-        self.cells.len() / self.columns
-    }
-
-    fn longer_side(&self) -> usize {
-        self.rows().max(self.columns)
-    }
-
-    fn square_shape(&self) -> MazeShape {
-        MazeShape::from_side(self.longer_side()).expect("the sides were checked when the maze was read")
-    }
-
-    /// The maze in the smallest square, which keeps the place of every cell.
-    fn square(&self) -> Result<Maze, MazeError> {
-        let shape = self.square_shape();
-        Maze::from_tokens(&self.walled_in(&self.givens(), shape.side()))
-    }
-
-    /// `[rows * columns]` cells in the upper left of a square of walls.
-    fn walled_in(&self, cells: &[i32], side: usize) -> Vec<i32> {
-        let mut square = vec![Cell::Wall.token(); side * side];
-        for (row, into) in cells.chunks(self.columns).zip(square.chunks_mut(side)) {
-            into[..self.columns].copy_from_slice(row);
-        }
-        square
+    /// A path in what was sent is a former answer, or a solved picture: its cells are free.
+    fn new(drawing: MazeDrawing, layout: Layout) -> Self {
+        let drawing = drawing.without_path();
+        let (cells, columns, spelling) = (drawing.cells(), drawing.columns(), drawing.spelling());
+        // Written back, blanks have to be read as what they are.
+        let hides_cells = match layout {
+            Layout::Text => has_free_margin(cells, columns) || looks_spaced(cells, columns),
+            Layout::Lines | Layout::Picture => looks_spaced(cells, columns),
+            Layout::Line | Layout::Matrix => false,
+        };
+        let free = if hides_cells && spelling.free == ' ' { '.' } else { spelling.free };
+        Self { spelling: Spelling { free, ..spelling }, drawing, layout }
     }
 }
 
-fn line(row: &[i32], free: char) -> String {
-    let character = |&token: &i32| match Cell::from_token(token) {
-        Some(Cell::Free) => free,
-        Some(cell) => cell.character(),
-        None => '?',
+/// The characters of a JSON array of arrays: strings of one character, and the numbers of a matrix.
+fn matrix(rows: &[Value]) -> Result<Vec<Vec<char>>, Problem> {
+    let cell = |row: usize, column: usize, value: &Value| {
+        let text = match value {
+            Value::Number(number) => number.to_string(),
+            Value::String(text) => text.clone(),
+            _ => String::new(),
+        };
+        let mut characters = text.chars();
+        if let (Some(only), None) = (characters.next(), characters.next()) {
+            return Ok(only);
+        }
+        let found: String = value.to_string().chars().take(40).collect();
+        Err(Problem::Malformed(format!(
+            "row {}, column {} holds {found}; expected one character, or 0 or 1 of a matrix",
+            row + 1,
+            column + 1
+        )))
     };
-    row.iter().map(character).collect()
+    // Longer rows are no maze, whatever they hold.
+    let most = MazeShape::MAX_SIDE + 1;
+    let row = |(row, values): (usize, &Value)| {
+        let values = values.as_array().map_or(&[][..], Vec::as_slice);
+        values.iter().take(most).enumerate().map(|(column, value)| cell(row, column, value)).collect()
+    };
+    rows.iter().take(most).enumerate().map(row).collect()
 }
 
-fn side_of(task: Task) -> usize {
-    crate::task::side(task)
-}
-
-/// A path in what was sent is a former answer: its cells are free.
-fn cell_of(character: char, row: usize, column: usize) -> Result<Cell, MazeError> {
-    match character {
-        '.' | 'o' => Ok(Cell::Free),
-        _ => {
-            Cell::from_character(character).ok_or(MazeError::Character { character, row: row + 1, column: column + 1 })
-        }
-    }
+fn line(row: &[i32], spelling: Spelling) -> String {
+    row.iter().map(|&token| Cell::from_token(token).map_or('?', |cell| spelling.character(cell))).collect()
 }

@@ -2,22 +2,23 @@
 //! Everything here but `read` is a pure function of untrusted bytes. Leaves solving to the routes, and the forms of
 //! each puzzle to the modules below.
 
+mod arrival;
 mod maze;
 mod sudoku;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use std::borrow::Cow;
+
+use datasets::store::text_of;
 use infer::MatcherType;
-use mediatype::MediaType;
-use mediatype::names::IMAGE;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use self::arrival::PICTURES_READ;
+pub(super) use self::arrival::read;
 pub use self::maze::MazePuzzle;
 pub use self::sudoku::SudokuPuzzle;
-use super::{HttpLimits, Problem, SolveOptions};
+use super::{Problem, SolveOptions};
 use crate::task::Task;
 
 /// A body by its first bytes. JSON begins with `{`, `[` or `"`, a PNG with its signature, no puzzle in plain text does
@@ -28,8 +29,8 @@ pub enum Content<'a> {
     Fields(Map<String, Value>),
     /// Another JSON value: a puzzle alone.
     Json(Value),
-    /// Plain text: a puzzle alone.
-    Text(&'a str),
+    /// Plain text: a puzzle, or one a line.
+    Text(Cow<'a, str>),
     /// A PNG: a puzzle alone.
     Picture(&'a [u8]),
 }
@@ -40,8 +41,10 @@ pub enum Content<'a> {
 pub enum BoardForm {
     /// One character per cell; of mazes with line breaks.
     Text(String),
-    /// Mazes: a string per row.
+    /// A string per row.
     Lines(Vec<String>),
+    /// Mazes: an array of characters per row.
+    Matrix(Vec<Vec<String>>),
     /// Sudoku: an array per row, 0 for blanks.
     Rows(Vec<Vec<u8>>),
     /// Sudoku: one array of all cells, 0 for blanks.
@@ -60,6 +63,14 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     /// # Errors
     /// When it is no board.
     fn from_text(text: &str) -> Result<Self, Problem>;
+
+    /// Reads plain text that holds a puzzle a line; `None` where it is one puzzle.
+    ///
+    /// # Errors
+    /// When a line of the list is no board, or there are more than `max_puzzles`.
+    fn list_from_text(_text: &str, _max_puzzles: usize) -> Result<Option<Vec<Self>>, Problem> {
+        Ok(None)
+    }
 
     /// Reads any JSON value.
     ///
@@ -111,8 +122,16 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     /// The task whose pictures show the board, and `cells` as its tokens.
     fn scene(&self, cells: &[i32]) -> (Task, Vec<i32>);
 
+    /// The board in the form that every reader takes: the page's.
+    fn plain(&self) -> BoardForm;
+
     /// Cells between start and goal on a shortest path, where there is such a thing.
     fn path_length(&self) -> Option<usize>;
+
+    /// Whether there is no second solution; `None` where that is not asked, or a bounded search leaves it open.
+    fn is_unique(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// A whole request for boards.
@@ -138,31 +157,13 @@ impl<P: Puzzle> SolveRequest<P> {
                 (puzzles, is_batch, SolveOptions::from_fields(fields)?.or(query))
             }
             Content::Json(value) => (vec![P::from_json(&value)?], false, query),
-            Content::Text(text) => (vec![P::from_text(text)?], false, query),
+            Content::Text(text) => match P::list_from_text(&text, max_puzzles)? {
+                Some(puzzles) => (puzzles, true, query),
+                None => (vec![P::from_text(&text)?], false, query),
+            },
             Content::Picture(png) => (vec![P::from_picture(png)?], false, query),
         };
         Ok(Self { puzzles, is_batch, options })
-    }
-}
-
-/// The whole body.
-///
-/// # Errors
-/// When it is larger or slower than the limits allow, the connection breaks, or it claims to be a picture of a kind that
-/// is not read.
-pub(super) async fn read(request: Request, limits: &HttpLimits) -> Result<Bytes, Problem> {
-    let claimed = claimed_picture(request.headers());
-    let reading = tokio::time::timeout(limits.request_timeout, Bytes::from_request(request, &()));
-    let read = reading.await.map_err(|_| Problem::SlowBody(limits.request_timeout))?;
-    let body = read.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { limit: limits.max_body_bytes },
-        _ => Problem::Malformed(format!("the body could not be read: {}", rejection.body_text())),
-    })?;
-    match claimed {
-        Some(claimed) if !body.is_empty() && !is_picture(&body) => Err(Problem::UnsupportedMedia(format!(
-            "the content type is {claimed}, but the body is no PNG file; {PICTURES_READ}"
-        ))),
-        _ => Ok(body),
     }
 }
 
@@ -181,11 +182,15 @@ impl<'a> Content<'a> {
         if is_picture(body) {
             return Ok(Self::Picture(body));
         }
-        let text = match str::from_utf8(body) {
+        let text = match text_of(body) {
             Ok(text) if !text.contains('\0') => text,
-            read => match other_picture(body) {
-                Some(problem) => return Err(problem),
-                None => read.map_err(|error| Problem::Malformed(format!("the body is no UTF-8: {error}")))?,
+            read => match (other_picture(body), read) {
+                (Some(problem), _) => return Err(problem),
+                (None, Ok(_)) if body.len().is_multiple_of(2) => {
+                    let found = "the body holds zero bytes, as UTF-16 without a byte-order mark does; send UTF-8";
+                    return Err(Problem::Malformed(found.to_owned()));
+                }
+                (None, read) => read.map_err(|error| Problem::Malformed(format!("the body is no UTF-8: {error}")))?,
             },
         };
         let from_json = |text: &str| {
@@ -194,7 +199,8 @@ impl<'a> Content<'a> {
         };
         match text.trim_start().chars().next() {
             None => Err(Problem::Malformed(format!("the body is empty; {expected}"))),
-            Some('{' | '[' | '"') => Ok(match from_json(text)? {
+            Some('[') if !is_json_array(&text) => Ok(Self::Text(text)),
+            Some('{' | '[' | '"') => Ok(match from_json(&text)? {
                 Value::Object(fields) => Self::Fields(fields),
                 other => Self::Json(other),
             }),
@@ -204,17 +210,20 @@ impl<'a> Content<'a> {
     }
 }
 
+/// Whether a text that begins with a bracket may be JSON: other programs write matrices with blanks between cells and with
+/// single quotes, and files of puzzles have sections such as `[Puzzle]`.
+fn is_json_array(text: &str) -> bool {
+    let inner = text.trim_start().trim_start_matches(|character: char| character == '[' || character.is_whitespace());
+    let name = inner.split(']').next().unwrap_or_default();
+    let is_word = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_section = is_word && !["null", "true", "false"].contains(&name);
+    let first_row = inner.split([']', '\n']).next().unwrap_or_default();
+    let has_blanks_between = first_row.split_ascii_whitespace().count() > 1 && !first_row.contains([',', '"']);
+    !is_section && !has_blanks_between && !inner.starts_with('\'')
+}
+
 /// The eight bytes at the beginning of every PNG file.
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-
-/// What to do about a picture that is not read.
-const PICTURES_READ: &str = "mazes may come as pictures, as PNG files; send everything else as text or JSON";
-
-/// The picture format that a content type names, by which a body that is none is refused: the client meant a picture.
-fn claimed_picture(headers: &HeaderMap) -> Option<String> {
-    let media_type = MediaType::parse(headers.get(header::CONTENT_TYPE)?.to_str().ok()?).ok()?;
-    (media_type.ty == IMAGE).then(|| media_type.essence().to_string().chars().take(100).collect())
-}
 
 /// Refuses a picture in another format than PNG by its name. Asked only about bytes that are no text or hold a zero, so
 /// that no puzzle whose letters begin like a picture is taken for one.

@@ -1,7 +1,7 @@
-//! The forms in which people send a Sudoku: text, nested or flat arrays. Owns reading and writing them back; leaves
+//! The forms in which people send a Sudoku: text, nested or flat arrays. Owns arrays and writing them back; leaves text and
 //! what a board may hold to `datasets`.
 
-use datasets::sudoku::{Board, SudokuShape};
+use datasets::sudoku::{Board, ListedPuzzle, Notation, SudokuShape, Verdict, read_list, solve_with_budget};
 use serde_json::Value;
 
 use super::{BoardForm, Puzzle};
@@ -19,7 +19,9 @@ pub struct SudokuPuzzle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// One character per cell.
-    Text,
+    Text(Notation),
+    /// An array of a string per row.
+    Lines(Notation),
     /// An array of rows.
     Rows,
     /// One array of all cells.
@@ -31,7 +33,18 @@ impl Puzzle for SudokuPuzzle {
                                     '.' or '0' for blanks, or an array of rows";
 
     fn from_text(text: &str) -> Result<Self, Problem> {
-        Ok(Self { board: Board::parse(text.trim())?, form: Form::Text })
+        let ListedPuzzle { puzzle, notation, .. } = ListedPuzzle::parse(text, None)?;
+        Ok(Self { board: puzzle, form: Form::Text(notation) })
+    }
+
+    fn list_from_text(text: &str, max_puzzles: usize) -> Result<Option<Vec<Self>>, Problem> {
+        let Some(list) = read_list(text, max_puzzles) else { return Ok(None) };
+        let listed = list?;
+        if listed.len() > max_puzzles {
+            return Err(Problem::TooManyPuzzles { found: text.lines().count(), limit: max_puzzles });
+        }
+        let puzzle = |ListedPuzzle { puzzle, notation, .. }| Self { board: puzzle, form: Form::Text(notation) };
+        Ok(Some(listed.into_iter().map(puzzle).collect()))
     }
 
     fn from_json(value: &Value) -> Result<Self, Problem> {
@@ -44,6 +57,11 @@ impl Puzzle for SudokuPuzzle {
                 });
                 let rows = rows.collect::<Result<Vec<Vec<u8>>, _>>()?;
                 Ok(Self { board: Board::from_rows(&rows)?, form: Form::Rows })
+            }
+            Value::Array(rows) if is_rows_as_strings(rows) => {
+                let lines: Vec<&str> = rows.iter().filter_map(Value::as_str).collect();
+                let ListedPuzzle { puzzle, notation, .. } = ListedPuzzle::parse(&lines.join("\n"), None)?;
+                Ok(Self { board: puzzle, form: Form::Lines(notation) })
             }
             Value::Array(cells) => {
                 let shape = SudokuShape::from_cells(cells.len())?;
@@ -90,7 +108,11 @@ impl Puzzle for SudokuPuzzle {
     fn write(&self, cells: &[i32]) -> BoardForm {
         let board = self.board_of(cells);
         match self.form {
-            Form::Text => BoardForm::Text(board.to_string()),
+            Form::Text(notation) => BoardForm::Text(board.to_text(notation)),
+            Form::Lines(notation) => {
+                let cells: Vec<char> = board.to_text(notation).chars().collect();
+                BoardForm::Lines(cells.chunks(board.shape().size()).map(|row| row.iter().collect()).collect())
+            }
             Form::Rows => BoardForm::Rows(board.to_rows()),
             Form::Flat => BoardForm::Flat(board.cells().to_vec()),
         }
@@ -104,9 +126,32 @@ impl Puzzle for SudokuPuzzle {
         (Task::Sudoku(self.board.shape()), cells.to_vec())
     }
 
+    fn plain(&self) -> BoardForm {
+        BoardForm::Text(self.board.to_string())
+    }
+
     fn path_length(&self) -> Option<usize> {
         None
     }
+
+    fn is_unique(&self) -> Option<bool> {
+        let budget = if self.board.shape() == SudokuShape::SIXTEEN { UNIQUE_BUDGET / 4 } else { UNIQUE_BUDGET };
+        match solve_with_budget(&self.board, budget).verdict {
+            Verdict::Unique => Some(true),
+            Verdict::Multiple => Some(false),
+            Verdict::None | Verdict::BudgetExhausted => None,
+        }
+    }
+}
+
+/// Guesses of the search for a second solution: a few milliseconds, and more than proper 9×9 puzzles need. Those of 16×16
+/// boards take longer.
+const UNIQUE_BUDGET: u32 = 2_000;
+
+/// Whether an array holds rows of several cells as strings, and not all cells, each as a string.
+fn is_rows_as_strings(values: &[Value]) -> bool {
+    let length = |value: &Value| value.as_str().map(|text| text.trim().chars().count());
+    values.iter().all(Value::is_string) && values.iter().any(|value| length(value) > Some(2))
 }
 
 impl SudokuPuzzle {
@@ -116,14 +161,14 @@ impl SudokuPuzzle {
     }
 }
 
-/// A number, `null` or `""` or `"."` for a blank, or a digit as a string.
+/// A number, `null` or `""` or `"."` for a blank, or a digit or letter as a string.
 fn cell_from_json(value: &Value, row: usize, column: usize) -> Result<u8, Problem> {
     let cell = match value {
         Value::Null => Some(0),
         Value::Number(number) => number.as_u64().and_then(|number| u8::try_from(number).ok()),
         Value::String(text) => match text.trim() {
             "" | "." => Some(0),
-            text => text.parse().ok(),
+            text => text.parse().ok().or_else(|| letter(text)),
         },
         _ => None,
     };
@@ -134,4 +179,12 @@ fn cell_from_json(value: &Value, row: usize, column: usize) -> Result<u8, Proble
             "row {row}, column {column} holds {found}; expected a digit, or 0 or null for a blank"
         ))
     })
+}
+
+/// `A` to `G`, the digits from 10 on.
+fn letter(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [letter] => matches!(letter.to_ascii_uppercase(), b'A'..=b'G').then(|| letter.to_ascii_uppercase() - b'A' + 10),
+        _ => None,
+    }
 }

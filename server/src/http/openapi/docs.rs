@@ -31,12 +31,12 @@ const INDEX: &str = r#"<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Tiny recursive reasoning: the interface</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
 </body>
 </html>
 "#;
@@ -44,7 +44,7 @@ const INDEX: &str = r#"<!doctype html>
 /// The validator would be asked over the network.
 const START: &str = r#""use strict";
 SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   dom_id: '#swagger-ui',
   deepLinking: true,
   validatorUrl: null,

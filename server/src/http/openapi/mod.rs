@@ -7,15 +7,18 @@ mod examples;
 mod operations;
 mod schemas;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use axum::http::header;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
 use self::operations::{OPERATIONS, Operation};
+use super::prefix::seen_by_clients;
 use super::{Problem, ProblemKind, ServerState};
 
 /// The whole description.
@@ -24,8 +27,20 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 /// The routes of the description.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
     let wrong_method = || async { Problem::MethodNotAllowed("GET, HEAD") };
-    let description = || async { ([(header::CACHE_CONTROL, "no-cache")], Json(&*DOCUMENT)) };
+    let description = |State(state): State<Arc<ServerState>>, headers: HeaderMap| async move {
+        ([(header::CACHE_CONTROL, "no-cache")], Json(below(&seen_by_clients(&headers, &state.base_path))))
+    };
     Router::new().route("/openapi.json", get(description).fallback(wrong_method)).merge(docs::routes())
+}
+
+/// The description as it is seen below a path.
+fn below(prefix: &str) -> Cow<'static, Value> {
+    if prefix.is_empty() {
+        return Cow::Borrowed(&*DOCUMENT);
+    }
+    let mut document = DOCUMENT.clone();
+    document["servers"] = json!([{ "url": prefix }]);
+    Cow::Owned(document)
 }
 
 fn document() -> Value {

@@ -39,7 +39,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         parameters: option_parameters,
         body: Some(|| body("Sudoku", "SudokuPuzzle", "SudokuRequest", &sudoku_examples(), false)),
         responses: || solved("SolveResponse", "BatchResponse", "SolveEvent"),
-        problems: || solve_problems(&[Kind::WrongSize, Kind::NoModel, Kind::Contradictory, Kind::UnsupportedMedia]),
+        problems: || {
+            solve_problems(&[
+                Kind::WrongSize,
+                Kind::Ambiguous,
+                Kind::Candidates,
+                Kind::NoModel,
+                Kind::Contradictory,
+                Kind::UnsupportedMedia,
+            ])
+        },
     },
     Operation {
         method: "post",
@@ -54,6 +63,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         problems: || {
             solve_problems(&[
                 Kind::WrongSize,
+                Kind::Ambiguous,
                 Kind::NoModel,
                 Kind::MazeEndMissing,
                 Kind::MazeEndTwice,
@@ -76,6 +86,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         responses: || solved("ArcResponse", "ArcBatchResponse", "ArcEvent"),
         problems: || solve_problems(&[Kind::NoModelForTask, Kind::UnknownTask, Kind::UnsupportedMedia]),
     },
+    Operation {
+        id: "readSudoku",
+        summary: "Reads a Sudoku without solving it.",
+        body: Some(|| body("Sudoku", "SudokuPuzzle", "SudokuRequest", &json!({}), false)),
+        problems: || solve_problems(&[Kind::WrongSize, Kind::Ambiguous, Kind::Candidates, Kind::UnsupportedMedia]),
+        ..READ
+    },
+    Operation { path: "/read/maze", id: "readMaze", summary: "Reads a maze without solving it.", ..READ },
     Operation {
         method: "get",
         path: "/samples/sudoku",
@@ -183,6 +201,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ..document("/openapi.json", "openapi", "This description.", "application/json")
     },
 ];
+
+/// What the routes that only read have in common.
+const READ: Operation = Operation {
+    method: "post",
+    path: "/read/sudoku",
+    id: "",
+    tag: "solve",
+    summary: "",
+    description: "The forms are those of the route that solves; the answer is the puzzle in the plainest of them.",
+    parameters: Vec::new,
+    body: Some(|| body("a maze", "MazePuzzle", "MazeRequest", &json!({}), true)),
+    responses: || ok("The puzzle as it was read.", &reference("ReadResponse")),
+    problems: || solve_problems(&[Kind::WrongSize, Kind::Ambiguous, Kind::UnreadablePicture]),
+};
 
 /// What operators' routes have in common.
 const PROBE: Operation = Operation {

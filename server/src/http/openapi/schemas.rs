@@ -13,6 +13,7 @@ use crate::http::arc::answer::{ArcBatchResponse, ArcResponse, ArcStepResponse};
 use crate::http::arc::stream::{ArcAnswerEvent, ArcStepEvent};
 use crate::http::body::BoardForm;
 use crate::http::samples::{MAZE_SIDES, MazeQuery, MazeSample, SudokuQuery, SudokuSample};
+use crate::http::solve::ReadResponse;
 use crate::http::solve::answer::{BatchResponse, ModelName, SolveResponse, TimingsMs, TraceEntry};
 use crate::http::solve::stream::{AnswerEvent, StepEvent};
 use crate::http::{ProblemKind, SolveOptions};
@@ -25,6 +26,7 @@ use crate::http::{ProblemKind, SolveOptions};
     Stopped,
     BoardForm,
     SolveResponse,
+    ReadResponse,
     BatchResponse,
     TraceEntry,
     ModelName,
@@ -149,7 +151,7 @@ fn sudoku_puzzle() -> Value {
         "description": "A digit; 0, null, \"\" or \".\" for a blank.",
         "oneOf": [
             { "type": "integer", "minimum": 0, "maximum": 16 },
-            { "type": "string", "pattern": "^(|\\.|[0-9]|1[0-6])$" },
+            { "type": "string", "pattern": "^(|\\.|[0-9]|1[0-6]|[A-Ga-g])$" },
             { "type": "null" },
         ],
     });
@@ -158,10 +160,12 @@ fn sudoku_puzzle() -> Value {
         "oneOf": [
             {
                 "type": "string",
-                "description": "One character per cell, row by row: 1-9, then A-G; `.` or `0` for blanks. Line breaks, \
-                                blanks and the characters `|-+` are skipped.",
+                "description": "One character per cell, row by row: 1-9, then A-G; `.` or `0` (or another character all \
+                                over the board) for blanks. Line breaks, borders and rulers are passed over.",
                 "minLength": 16,
             },
+            { "type": "array", "description": "A string per row.", "minItems": 4, "maxItems": 16,
+              "items": { "type": "string", "minLength": 4 } },
             { "type": "array", "description": "An array per row.", "minItems": 4, "maxItems": 16,
               "items": { "type": "array", "minItems": 4, "maxItems": 16, "items": cell.clone() } },
             { "type": "array", "description": "All cells, row by row.", "minItems": 16, "maxItems": 256, "items": cell },
@@ -170,20 +174,27 @@ fn sudoku_puzzle() -> Value {
 }
 
 fn maze_puzzle() -> Value {
-    let cells = "`#` wall, blank or `.` free, `S` start, `G` goal; `o`, the path of a former answer, is read as free";
+    let cells = "`#` wall, blank or `.` free, `S` start, `G` goal (or `s` and `e`, `E` and `X`, `A` and `B`); `o`, the path \
+                 of a former answer, is read as free; in a matrix `1` wall and `0` free";
     json!({
         "description": format!("A maze of 1 to 255 rows and columns: {cells}."),
         "oneOf": [
             {
                 "type": "string",
                 "description": "A line per row; or all cells of a square in one line.",
-                "pattern": "^[# .SGo\\r\\n]+$",
                 "minLength": 2,
             },
             {
                 "type": "array",
                 "description": "A string per row.",
-                "items": { "type": "string", "pattern": "^[# .SGo]*$", "maxLength": 255 },
+                "items": { "type": "string" },
+                "minItems": 1,
+                "maxItems": 255,
+            },
+            {
+                "type": "array",
+                "description": "A character, or 0 or 1, per cell.",
+                "items": { "type": "array", "items": { "type": ["string", "integer"] }, "maxItems": 255 },
                 "minItems": 1,
                 "maxItems": 255,
             },

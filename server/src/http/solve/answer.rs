@@ -26,6 +26,9 @@ pub(in crate::http) struct SolveResponse {
     solved: bool,
     /// Whether the rules were checked and are obeyed.
     verified: bool,
+    /// Whether a Sudoku has this solution alone; left out where a bounded search does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique: Option<bool>,
     /// Cells between start and goal of a maze on a shortest path.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_length: Option<usize>,
@@ -105,6 +108,7 @@ impl SolveResponse {
             attempt,
             solved: answer.verified,
             verified: answer.verified,
+            unique: if answer.verified { puzzle.is_unique() } else { None },
             path_length: puzzle.path_length().filter(|_| answer.verified),
             steps: answer.steps,
             q: answer.q,

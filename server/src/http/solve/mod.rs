@@ -13,12 +13,14 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use self::answer::{BatchResponse, SolveResponse};
 pub(super) use self::answer::{ModelName, TimingsMs};
 use self::submit::{Asked, Ticket, Watching, submit};
 use super::accept::Output;
-use super::body::{self, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
+use super::body::{self, BoardForm, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
 use super::{Problem, ServerState, SolveOptions, Tally};
 use crate::engine::Answer;
 
@@ -31,6 +33,34 @@ pub(super) fn routes() -> Router<Arc<ServerState>> {
     Router::new()
         .route("/solve/sudoku", post(solve::<SudokuPuzzle>).fallback(wrong_method))
         .route("/solve/maze", post(solve::<MazePuzzle>).fallback(wrong_method))
+        .route("/read/sudoku", post(read::<SudokuPuzzle>).fallback(wrong_method))
+        .route("/read/maze", post(read::<MazePuzzle>).fallback(wrong_method))
+}
+
+/// A puzzle as the server reads it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReadResponse {
+    /// A Sudoku as one character per cell, `.` for blanks; a maze as a string per row of `#`, `.`, `S` and `G`.
+    puzzle: BoardForm,
+    rows: usize,
+    columns: usize,
+}
+
+/// Reads one puzzle and solves nothing: pages and programs have one reader of text.
+async fn read<P: Puzzle>(
+    State(state): State<Arc<ServerState>>,
+    request: Request,
+) -> Result<Json<ReadResponse>, Problem> {
+    let bytes = body::read(request, &state.limits).await?;
+    let request = parse::<P>(bytes, SolveOptions::default(), state.limits.max_puzzles).await?;
+    let [puzzle] = &request.puzzles[..] else {
+        return Err(Problem::Malformed(format!(
+            "expected one puzzle, found {}; send one of them",
+            request.puzzles.len()
+        )));
+    };
+    let cells = puzzle.givens().len();
+    Ok(Json(ReadResponse { puzzle: puzzle.plain(), rows: cells / puzzle.columns(), columns: puzzle.columns() }))
 }
 
 /// Reads the puzzles, has their models think, and answers in the form that was asked.
