@@ -231,9 +231,12 @@ fn emit_unrolled(
     let tokens = metadata.tokens();
     let inputs = step_inputs(inputs);
     let mixer = metadata.arch.mixer();
-    let initial_state = |init| match mixer.is_size_free() {
-        true => emitter.initial_site_state(init, &inputs.tokens, mixer == Mixer::Units),
-        false => emitter.initial_state(init, tokens, &inputs.tokens),
+    let initial_state = |init| {
+        if mixer.is_size_free() {
+            emitter.initial_site_state(init, &inputs.tokens, mixer == Mixer::Units)
+        } else {
+            emitter.initial_state(init, tokens, &inputs.tokens)
+        }
     };
     let mut state: Vec<Symbol> = model.initial_states().iter().map(initial_state).collect();
     let (mut preds, mut q_halt, mut q_continue, mut logits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

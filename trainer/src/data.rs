@@ -87,6 +87,9 @@ impl TrainingData {
     ///
     /// # Errors
     /// When sources differ in size and the architecture takes one size only.
+    ///
+    /// # Panics
+    /// Never: settings without a source are refused.
     pub fn dims(&self, arch: &ArchitectureConfig) -> Result<ModelDims, TrainError> {
         let all: Vec<ModelDims> = self.sources.iter().map(|source| dims_of(source.metadata())).collect();
         let largest = all.iter().copied().max_by_key(|dims| dims.seq_len).expect("a run has a source");
@@ -128,6 +131,9 @@ impl TrainingData {
     ///
     /// # Errors
     /// When no task has this vocabulary and length.
+    ///
+    /// # Panics
+    /// Never: settings without a source are refused.
     pub fn task(&self) -> Result<Task, TrainError> {
         let largest = self.sources.iter().map(|source| source.metadata()).max_by_key(|metadata| metadata.seq_len);
         task_of(largest.expect("a run has a source"))

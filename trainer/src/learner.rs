@@ -116,6 +116,9 @@ impl Learner {
     ///
     /// # Errors
     /// When the parameters belong to another architecture.
+    ///
+    /// # Panics
+    /// Without a turn.
     pub fn taking_turns(
         config: LearnerConfig,
         parameters: Parameters,

@@ -163,7 +163,9 @@ fn live_candidates(mask: &[bool], side: usize) -> LiveSites {
         let mut numbers = vec![[0_i32; UNIT_KINDS]; side * side];
         for kind in 0..UNIT_KINDS {
             let mut used = vec![false; side * side];
-            of_site.iter().for_each(|units| used[units[kind]] = true);
+            for units in &of_site {
+                used[units[kind]] = true;
+            }
             for unit in (0..side * side).filter(|&unit| used[unit]) {
                 numbers[unit][kind] = next;
                 next += 1;

@@ -1,7 +1,7 @@
 //! The structured mixers on libtorch: over all sites with a mask, in plain operations, and over the live ones alone with
 //! the fused operators.
 
-use models::{CERTAIN, LocalMixing, PART_OF_KIND, STENCIL, SwiGlu, UNIT_PARTS, UNIT_SUM_SCALE, UnitsMixing};
+use models::{Backend, CERTAIN, LocalMixing, PART_OF_KIND, STENCIL, SwiGlu, UNIT_PARTS, UNIT_SUM_SCALE, UnitsMixing};
 use tch::{Device, Kind, Tensor};
 
 use super::{Activation, TchBackend, Weight};
@@ -32,7 +32,7 @@ impl TchBackend {
             };
             return Activation(kernels::units_mixing(&x.0, &weights, live, eps));
         }
-        let x = &self.dense(x, sites);
+        let x = &dense(x, sites);
         let sent = x.0.linear(&self.cast(&input.weight), None::<Tensor>);
         let pooled = pool_units(&sent, sites, mixing.pool_size as i64);
         let delta = pooled.linear(&self.cast(&output.weight), None::<Tensor>);
@@ -50,7 +50,7 @@ impl TchBackend {
         if let Some(live) = fused(sites, &[swiglu.gate_up.in_features, swiglu.down.in_features]) {
             return Activation(site_mlp(x, swiglu, Some(&stencil.master), live, eps));
         }
-        let x = &self.dense(x, sites);
+        let x = &dense(x, sites);
         let halves = x.0.linear(&self.cast(&swiglu.gate_up.weight), None::<Tensor>).chunk(2, -1);
         let (side, inner) = (sites.side, swiglu.down.in_features as i64);
         // Zeros outside of the board, and where nothing lives.
@@ -73,22 +73,20 @@ impl TchBackend {
         if let Some(live) = fused(sites, &[swiglu.gate_up.in_features, swiglu.down.in_features]) {
             return Activation(site_mlp(x, swiglu, None, live, eps));
         }
-        use models::Backend;
-        let x = &self.dense(x, sites);
+        let x = &dense(x, sites);
         self.masked_norm(x, &self.swiglu(x, swiglu).0, sites, eps)
-    }
-
-    /// `[batch, sites, hidden_size]` whatever the form of `x`.
-    fn dense(&self, x: &Activation, sites: &Sites) -> Activation {
-        if x.0.dim() == 3 { x.clone() } else { leave(x, sites) }
     }
 
     /// The residual norm where something lives, zeros elsewhere, in the form that `sites` asks for.
     fn masked_norm(&self, x: &Activation, delta: &Tensor, sites: &Sites, eps: f64) -> Activation {
-        use models::Backend;
         let normed = self.residual_rms_norm(x, &Activation(delta.shallow_clone()), eps);
         enter(&Activation(normed.0 * sites.weights(self.kind)), sites)
     }
+}
+
+/// `[batch, sites, hidden_size]` whatever the form of `x`.
+fn dense(x: &Activation, sites: &Sites) -> Activation {
+    if x.0.dim() == 3 { x.clone() } else { leave(x, sites) }
 }
 
 /// The live sites, where widths are such that the fused operators take them.
@@ -187,15 +185,13 @@ pub(super) fn logits(head: &Activation, sites: &Sites) -> Activation {
             None => head.0.where_self(&sites.mask.unsqueeze(-1), &certain),
         });
     }
-    let digits = match &sites.live {
-        Some(live) => {
-            let excluded = certain.narrow(-1, 2, sites.side).reshape(-1);
-            excluded.index_copy(0, &live.places, &head.0.squeeze_dim(-1)).view([batch, cells, sites.side])
-        }
-        None => {
-            let shape = [batch, cells, sites.side];
-            head.0.view(shape).where_self(&sites.mask.view(shape), &certain.narrow(-1, 2, sites.side))
-        }
+    let given = certain.narrow(-1, 2, sites.side);
+    let digits = if let Some(live) = &sites.live {
+        let all = given.reshape(-1).index_copy(0, &live.places, &head.0.squeeze_dim(-1));
+        all.view([batch, cells, sites.side])
+    } else {
+        let shape = [batch, cells, sites.side];
+        head.0.view(shape).where_self(&sites.mask.view(shape), &given)
     };
     // Neither padding nor a blank is an answer.
     let neither = certain.narrow(-1, 0, 2).full_like(-CERTAIN);

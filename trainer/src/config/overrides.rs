@@ -47,7 +47,6 @@ fn items(inner: &str) -> Result<Vec<&str>, &'static str> {
     for (place, character) in inner.char_indices() {
         match (quote, character) {
             (Some(open), _) if character == open => quote = None,
-            (Some(_), _) => {}
             // Within a word, as in `it's`, an apostrophe opens nothing.
             (None, '"' | '\'') if inner[start..place].trim().is_empty() => quote = Some(character),
             (None, '[' | ']' | '{' | '}') => return Err("nests lists or tables, which no setting takes"),
