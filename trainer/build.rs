@@ -50,7 +50,7 @@ fn main() {
             let (out, libtorch) = (&out, &libtorch);
             threads.spawn(move || {
                 let own = format!("{name}.cpp");
-                let digest = digest(libtorch, |file| file == own || !file.ends_with(".cpp"));
+                let digest = digest(libtorch, |file| file == own || file.strip_suffix(".cpp").is_none());
                 when_changed(out, name, &digest, || compile_operators(libtorch, name));
             });
         }

@@ -152,7 +152,7 @@ fn configs_of_other_programs_are_read_and_empty_ones_are_refused() {
     for (field, value) in [("H_cycles", "2"), ("L_cycles", "3"), ("halt_max_steps", "8")] {
         assert!(row(&table, field, value, "wandb_config.yaml"), "{field} is not so in: {table}");
     }
-    let manifest = Checkpoint::open(&place.path().join("checkpoints/step_3")).unwrap().manifest;
+    let manifest = Checkpoint::open(place.path().join("checkpoints/step_3")).unwrap().manifest;
     assert_eq!((manifest.weights, manifest.dataset.as_str()), (WeightsKind::Ema, "data/sudoku-extreme-1k-aug-1000"));
 
     let arguments = import(&field("typo.yaml"));

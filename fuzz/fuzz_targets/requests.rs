@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "every target uses its part")]
 
+use models::{ArchitectureConfig, TrmConfig};
 use std::fmt::Write as _;
 
 use axum::http::Uri;
@@ -71,7 +72,7 @@ fn check_puzzle<P: Puzzle>(puzzle: &P, models: &[Task]) {
         let nonsense = vec![i64::MIN; seq_len];
         assert_eq!(puzzle.cells(model, &nonsense).len(), givens.len());
         let _ = puzzle.write(&puzzle.cells(model, &nonsense));
-        let _ = task::rules(model);
+        let _ = task::rules(model, &ArchitectureConfig::Trm(TrmConfig::default()));
     }
 }
 

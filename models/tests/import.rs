@@ -111,6 +111,7 @@ fn every_golden_file_gives_the_config_that_it_was_made_with() {
             vocab_size: size("vocab_size"),
             seq_len: size("seq_len"),
             num_puzzle_identifiers: if table["puzzle_emb_ndim"] == 0 { 1 } else { size("num_puzzle_identifiers") },
+            sizes: None,
         };
         assert_eq!(found.dims, dims, "{}", folder.display());
 

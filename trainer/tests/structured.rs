@@ -1,6 +1,8 @@
 //! The structured mixers: fused operators against plain operations in float64, values and gradients, and the symmetries
 //! of the board that their answers keep.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 use datasets::maze::MazeOptions;
 use datasets::sudoku::{GeneratorOptions, SudokuShape, Symmetry};
 use models::{

@@ -11,6 +11,7 @@ use datasets::sudoku::{HARD_GUESSES, Hardness, LogicLevel, SudokuShape, hardness
 use exporter::runtime::SessionOptions;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use models::ArchitectureConfig;
 use server::engine::{Answer, Batching, Halting, Policy, Request, Rules, StepTrace, Stopped, Timings};
 use server::evaluation::measure::run_raw;
 use server::evaluation::puzzle_set::{self, PuzzleSet};
