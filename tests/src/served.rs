@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use exporter::Precision;
 use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
 use server::RuntimeFacts;
@@ -61,8 +62,8 @@ pub fn guarded_routes(checkpoint: &Path, key: &str) -> Router {
 fn parts(checkpoints: &[&Path], arc_data: &[PathBuf], limits: EngineLimits) -> ServerParts {
     let options = one_thread();
     let facts = RuntimeFacts::new(&runtime::load().unwrap(), &options);
-    let load = |checkpoint: &&Path| ServedModel::load(checkpoint, &options, limits).unwrap();
-    let mut models: Vec<ServedModel> = checkpoints.iter().map(load).collect();
+    let load = |checkpoint: &&Path| ServedModel::load_warm(checkpoint, Precision::Float32, &options, limits).unwrap();
+    let mut models: Vec<ServedModel> = checkpoints.iter().flat_map(load).collect();
     server::arc::attach(&mut models, arc_data).unwrap();
     let models = Models::new(Registry::new(models).unwrap());
     let http_limits = HttpLimits { max_body_bytes: 1 << 20, max_puzzles: 256, request_timeout: Duration::from_mins(5) };

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use datasets::maze::{self, MazeOptions, MinLength};
+use datasets::sudoku::SudokuShape;
 use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes, routes_with_restarts};
 use models::Checkpoint;
 use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
@@ -41,7 +42,7 @@ fn checkpoints() -> Vec<PathBuf> {
 
 #[test]
 fn both_board_sizes_and_mazes_are_shipped() {
-    for name in ["sudoku-9x9", "sudoku-4x4", "maze-10x10"] {
+    for name in ["sudoku", "sudoku-9x9", "sudoku-4x4", "maze-10x10"] {
         Checkpoint::open(shipped().join(name)).unwrap();
     }
 }
@@ -94,6 +95,36 @@ fn a_puzzle_from_the_paper_is_solved_and_verified() {
         assert_eq!((&results[0]["verified"], &results[0]["solved"]), (&true.into(), &true.into()), "{}", results[0]);
         assert_eq!(results[0]["solution"], solution);
     }
+}
+
+/// The weights were trained on 9×9 boards alone.
+#[test]
+fn one_set_of_weights_answers_boards_of_every_size() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let routes = routes_with_restarts(&shipped().join("sudoku"));
+    for shape in [SudokuShape::FOUR, SudokuShape::SIX, SudokuShape::NINE] {
+        let set = puzzle_set::generated(shape, 0, 0, 8).unwrap();
+        let puzzles: Vec<String> = set.puzzles.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
+        let results = runtime.block_on(post_puzzles(&routes, "/solve/sudoku", &puzzles));
+        for (result, puzzle) in results.iter().zip(&set.puzzles) {
+            assert_eq!(result["verified"], true, "{result}");
+            assert_eq!(result["solution"], puzzle.solution.to_string());
+        }
+    }
+}
+
+/// Published in newspapers of 2012 as the hardest Sudoku in the world (A. Inkala).
+#[test]
+fn a_hard_puzzle_is_verified_within_the_restarts_of_the_manifest() {
+    const HARD: &str = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let routes = routes_with_restarts(&shipped().join("sudoku"));
+    let results = runtime.block_on(post_puzzles(&routes, "/solve/sudoku", &[HARD.to_owned()]));
+    assert_eq!(results[0]["verified"], true, "{}", results[0]);
+    assert_eq!(
+        results[0]["solution"],
+        "812753649943682175675491283154237896369845721287169534521974368438526917796318452"
+    );
 }
 
 /// Mazes with starts and goals at any distance, as a server answers them that was told nothing.
