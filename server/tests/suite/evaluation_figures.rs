@@ -256,7 +256,7 @@ fn sources_read_one_at_a_time_what_sets_hold() {
 fn lines_are_puzzles_comments_or_problems_with_their_number_packed_or_not() {
     let task = Task::Sudoku(SudokuShape::FOUR);
     let folder = tempfile::tempdir().unwrap();
-    let text = "# 4x4 puzzles\n\n123434122143....  # easy\n1234341221430000\n1.x.............\n11..............\n\
+    let text = "# 4x4 puzzles\n\n123434122143....  # easy\n1234341221430000\n1.q.............\n11..............\n\
                 ................\n1....\n123....4........\n";
     let (plain, packed) = (folder.path().join("puzzles.txt"), folder.path().join("puzzles.txt.gz"));
     fs::write(&plain, text).unwrap();
@@ -274,7 +274,7 @@ fn lines_are_puzzles_comments_or_problems_with_their_number_packed_or_not() {
         }
         let solution: Vec<i64> = "1234341221434321".bytes().map(|digit| i64::from(digit - b'0') + 1).collect();
         assert_eq!(labels, [solution.clone(), solution]);
-        let says = ["'x' at line 1, column 3", "1 stands twice in row 1", "more than one", "found 5", "no solution"];
+        let says = ["'q'", "1 stands twice in row 1", "more than one", "found 5", "no solution"];
         assert_eq!(problems.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
         for ((_, problem), says) in problems.iter().zip(says) {
             assert!(problem.contains(says), "{problem:?} does not say {says:?}");

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use models::{Backend, ForwardDtype, Linear, SwiGlu};
 use tch::{Device, Kind, Tensor};
 
-use super::{Activation, TchBackend, Weight};
+use super::{Activation, TchBackend, Weight, kernels};
 
 const EPS: f64 = 1e-5;
 /// `[batch, tokens, width]`; batches that do not fill a chunk, odd tokens, widths on both sides of a gate block.
@@ -77,7 +77,13 @@ impl Inputs {
         let gradient = self.weight_of_result.to_kind(backend.kind);
         (&result * gradient).sum(master_kind).backward();
         let without_gradient = backend.no_grad(|| operation(backend, &arranged(&x), &arranged(&delta), &weights).0);
-        assert!(result.equal(&without_gradient), "recording gradients changed the values");
+        if backend.kind == Kind::BFloat16 && !kernels::has_bf16_products() {
+            // Products are libtorch's own here, which takes another path without gradients on some processors.
+            let error = distance(&without_gradient.to_kind(Kind::Double), &result.to_kind(Kind::Double));
+            assert!(error < 0.01, "recording gradients changed the values by {error:e}");
+        } else {
+            assert!(result.equal(&without_gradient), "recording gradients changed the values");
+        }
         [result.detach(), x.grad(), delta.grad(), gate_up.grad(), down.grad()]
             .into_iter()
             .filter(Tensor::defined)
