@@ -12,8 +12,9 @@ mod common;
 use common::{Case, Outputs, case_names, slice_step};
 use exporter::{Flavor, GraphKind};
 
-/// One floor for the reference's error, four for ours: another order of summation, and kernels that approximate `exp`.
-const FLOORS: f64 = 5.0;
+/// One floor for the reference's error, five for ours: another order of summation, and kernels that approximate `exp`. The
+/// most that was seen is 5.4 in all, on a processor with AVX2 alone; ONNX Runtime's kernels for AVX-512 stay below 5.
+const FLOORS: f64 = 6.0;
 /// Units in the last place on top.
 const ULPS: f64 = 8.0;
 const STEPS: usize = 4;
