@@ -12,9 +12,10 @@ mod common;
 use common::{Case, Outputs, case_names, slice_step};
 use exporter::{Flavor, GraphKind};
 
-/// One floor for the reference's error, five for ours: another order of summation, and kernels that approximate `exp`. The
-/// most that was seen is 5.4 in all, on a processor with AVX2 alone; ONNX Runtime's kernels for AVX-512 stay below 5.
-const FLOORS: f64 = 6.0;
+/// One floor for the reference's error, four for ours: another order of summation, and kernels that approximate `exp`.
+const FLOORS: f64 = 5.0;
+/// The same on processors with AVX2 alone, whose kernels in ONNX Runtime sum in yet another order: 5.4 was measured.
+const FLOORS_WITHOUT_AVX512: f64 = 6.0;
 /// Units in the last place on top.
 const ULPS: f64 = 8.0;
 const STEPS: usize = 4;
@@ -119,7 +120,8 @@ fn floor(case: &Case, step: usize, quantity: usize) -> f64 {
 
 fn tolerance(floor: f64, golden: &[f32]) -> f64 {
     let largest = golden.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    FLOORS * floor + ULPS * f64::from(f32::EPSILON) * f64::from(largest)
+    let floors = if kernels::is_supported() { FLOORS } else { FLOORS_WITHOUT_AVX512 };
+    floors * floor + ULPS * f64::from(f32::EPSILON) * f64::from(largest)
 }
 
 /// Predicted tokens must agree wherever the two best logits lie further apart than rounding can move them.

@@ -115,7 +115,7 @@ fn one_set_of_weights_answers_boards_of_every_size() {
 
 /// Published in newspapers of 2012 as the hardest Sudoku in the world (A. Inkala).
 #[test]
-fn a_hard_puzzle_is_verified_within_the_restarts_of_the_manifest() {
+fn the_hardest_newspaper_puzzle_is_verified() {
     const HARD: &str = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let routes = routes_with_restarts(&shipped().join("sudoku"));
