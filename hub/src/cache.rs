@@ -122,7 +122,7 @@ pub(crate) fn is_commit(text: &str) -> bool {
 }
 
 /// Whether `path` is a symbolic link to `target` now. File systems without such links (exFAT, network shares) refuse with
-/// different errors, so that none of them is told apart.
+/// different errors, so every error counts as a refusal.
 #[cfg(unix)]
 fn link(target: &Path, path: &Path) -> bool {
     match std::os::unix::fs::symlink(target, path) {

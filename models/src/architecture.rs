@@ -14,8 +14,8 @@ use crate::trm::{Trm, TrmConfig};
 use crate::trm_hier6::{self, TrmHier6};
 use crate::trm_singlez::TrmSinglez;
 use crate::{
-    Backend, ForwardDtype, HaltingRule, Mixer, ModelDims, ModelError, ParameterSource, ParameterSpec, SizeRange,
-    SpecRecorder, StepInputs, StepOutput,
+    Backend, ForwardDtype, HaltingRule, Mixer, ModelDims, ModelError, ParameterSource, ParameterSpec, SpecRecorder,
+    StepInputs, StepOutput,
 };
 
 /// Config of any architecture, tagged by `name`.
@@ -171,11 +171,10 @@ impl ArchitectureConfig {
         }
     }
 
-    /// `dims` on boards of `side` cells a side, for a model that takes any.
+    /// `dims` on boards of `side` cells a side, for a model that takes any; `sizes` stay those that were trained on.
     pub fn dims_at(&self, dims: &ModelDims, side: usize) -> ModelDims {
         let vocab_size = if self.mixer() == Mixer::Units { side + 2 } else { dims.vocab_size };
-        let sizes = Some(SizeRange { least: side, greatest: side });
-        ModelDims { vocab_size, seq_len: side * side, sizes, ..*dims }
+        ModelDims { vocab_size, seq_len: side * side, ..*dims }
     }
 
     /// Names of the recursion state, in order.

@@ -152,7 +152,8 @@ impl Generator {
 
 fn describe_sudoku(options: &GeneratorOptions) -> String {
     let GeneratorOptions { size, extra_clues: (least, most), seed, .. } = options;
-    let fresh = format!("generated {size}x{size} Sudoku, minimal plus {least}-{most} clues, seed {seed}");
+    let kind = options.givens.map_or("minimal".to_owned(), |(least, most)| format!("{least}-{most} givens"));
+    let fresh = format!("generated {size}x{size} Sudoku, {kind} plus {least}-{most} clues, seed {seed}");
     if options.pools.is_empty() {
         return fresh;
     }

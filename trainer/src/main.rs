@@ -287,23 +287,29 @@ fn run_eval(arguments: &EvalArguments) -> anyhow::Result<()> {
         None => held_out(&checkpoint, arguments.extra_clues, arguments.count.unwrap_or(1_000), batch_size)?,
     };
     let manifest = &checkpoint.manifest;
+    // A model of boards of any size is evaluated on those of the data.
+    let dims = match data.dims()? {
+        Some(dims) if manifest.dims.sizes.is_some() => manifest.arch.dims_at(&manifest.dims, dims.seq_len.isqrt()),
+        _ => manifest.dims,
+    };
+    let expected = (dims.seq_len, dims.vocab_size);
     if let Some(dims) = data.dims()?
-        && (dims.seq_len, dims.vocab_size) != (manifest.dims.seq_len, manifest.dims.vocab_size)
+        && (dims.seq_len, dims.vocab_size) != expected
     {
         bail!(
             "the data has seq_len {} and vocab_size {}, the checkpoint expects {} and {}; evaluate on the task it was trained for",
             dims.seq_len,
             dims.vocab_size,
-            manifest.dims.seq_len,
-            manifest.dims.vocab_size
+            expected.0,
+            expected.1
         );
     }
-    let task = Task::infer(manifest.dims.vocab_size, manifest.dims.seq_len)
-        .with_context(|| format!("no known task has vocab_size {}", manifest.dims.vocab_size))?;
+    let task = Task::infer(dims.vocab_size, dims.seq_len)
+        .with_context(|| format!("no known task has vocab_size {}", dims.vocab_size))?;
     let copies = SymmetricCopies::new(task, arguments.augmentations, arguments.augmentation_seed)?;
     let mut sink = AnswerSink::default();
     if let Some(path) = &arguments.save_predictions {
-        sink = sink.with_file(path, data.rows()?, manifest.dims.seq_len, &copies)?;
+        sink = sink.with_file(path, data.rows()?, dims.seq_len, &copies)?;
     }
     if let Some(scorer) = scorer(task, arguments, &data)? {
         sink = sink.with_votes(scorer);

@@ -49,6 +49,16 @@ fn kills_leave_no_trace_in_a_run_on_a_folder_with_puzzle_embedding() {
     assert_kills_leave_no_trace(&from_folder(&data), 40, KILLS);
 }
 
+/// Batches of both sizes, with rows of their own, are in flight whenever the run is killed.
+#[test]
+fn kills_leave_no_trace_in_a_run_on_boards_of_two_sizes() {
+    let sizes = words(
+        "arch.mixer=units arch.pool_size=8 arch.forward_dtype=float32 arch.expansion=2 generator.size=[4,6] \
+         generator.weights=[1,2] eval_interval_steps=15 checkpoint_interval=4 log_interval=2",
+    );
+    assert_kills_leave_no_trace(&[tiny(40), sizes].concat(), 40, KILLS);
+}
+
 #[test]
 fn signals_save_and_the_run_goes_on_to_the_same_bytes() {
     let folder = TempDir::new().unwrap();

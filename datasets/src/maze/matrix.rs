@@ -18,7 +18,7 @@ pub(super) fn matrix_rows(text: &str) -> Result<Vec<(usize, Vec<char>)>, MazeErr
             // The comma behind a row's bracket stands between rows.
             let part = if part_index == 0 { part } else { part.trim_start_matches([',', ' ']) };
             let cells = matrix_cells(part, rows.len())?;
-            // An empty line within the matrix is told by its length.
+            // An empty line within the matrix fails the length check below.
             if !cells.is_empty() || (!has_brackets && !rows.is_empty()) {
                 rows.push((index + 1, cells));
             }

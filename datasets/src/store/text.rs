@@ -29,8 +29,8 @@ pub fn read_text(path: &Path, max_bytes: u64) -> Result<String, DatasetError> {
 }
 
 /// A text file to be read piece by piece; one whose name ends in `.gz` is unpacked on the way, UTF-16 behind a byte-order
-/// mark becomes UTF-8, and the mark is left out. A small packed file may unpack to a thousand times its size: whoever reads
-/// it sets the bound.
+/// mark becomes UTF-8, and the mark is left out. A small packed file may unpack to a thousand times its size, so the
+/// caller sets the bound.
 ///
 /// # Errors
 /// When the file cannot be opened.

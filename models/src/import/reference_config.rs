@@ -82,8 +82,8 @@ impl ReferenceConfig {
         Ok(Self { origin: origin.to_owned(), arch, fields, dataset, ema })
     }
 
-    /// Checks that the config says something about a model, and that no key is a misspelled one: whoever names a config
-    /// means it to be used.
+    /// Checks that the config sets something of a model and that no key is misspelled: a config that was named is meant
+    /// to be used.
     ///
     /// # Errors
     /// When no key is a setting of an architecture, or a key is nearly one that the config lacks.

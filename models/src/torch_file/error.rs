@@ -27,7 +27,7 @@ pub enum TorchFileError {
         /// Its position in the pickle.
         position: usize,
     },
-    /// The tensors depend on a class or function that no state dict needs: whoever unpickles with Python would run it.
+    /// The tensors depend on a class or function that no state dict needs: unpickling with Python would run it.
     #[error(
         "has tensors that refer to {name:?} in Python, and only tensors and plain values are read, nothing is executed; save it with torch.save(model.state_dict(), path)"
     )]

@@ -58,3 +58,25 @@ pub fn board_from_tokens(shape: SudokuShape, tokens: &[i64]) -> Board {
         .map(|value| if (1..=size).contains(&value) { value as u8 } else { 0 });
     Board::from_cells(shape, cells.collect()).expect("values lie within the board, and there is one per cell")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUZZLE: &str = "7.....8....2..5....3..6..9..7.6....1...1.3.7.....7.9.....4.2....9..3..1..2..1643.";
+
+    #[test]
+    fn further_chains_see_symmetric_copies_or_of_equivariant_models_the_puzzle_with_a_pin() {
+        let shape = SudokuShape::NINE;
+        let inputs = tokens_of(&Board::parse(PUZZLE).unwrap());
+        let changed = |tokens: &[i64]| tokens.iter().zip(&inputs).filter(|(one, other)| one != other).count();
+        let copy = SudokuRules { shape, is_equivariant: false }.copy(&inputs, 0, 1).unwrap();
+        assert!(changed(&copy.tokens) > 20 && changed(&(copy.undo)(&copy.tokens)) == 0);
+        let rules = SudokuRules { shape, is_equivariant: true };
+        let pinned: Vec<SymmetricCopy> = (1..=8).map(|index| rules.copy(&inputs, 0, index).unwrap()).collect();
+        for (index, copy) in pinned.iter().enumerate() {
+            assert_eq!((changed(&copy.tokens), (copy.undo)(&copy.tokens)), (1, copy.tokens.clone()));
+            assert!(pinned[..index].iter().all(|other| other.tokens != copy.tokens), "pin {index} came before");
+        }
+    }
+}
