@@ -1,5 +1,5 @@
-//! `GET /metrics`: every number of this process in the text format of `OpenMetrics`, or in the classic one of Prometheus for
-//! whoever asks for it.
+//! `GET /metrics`: every number of this process in the text format of `OpenMetrics`, or in the classic one of Prometheus where
+//! `Accept` asks for it.
 //! The engines' own counters are read when somebody asks; nothing is counted twice.
 
 use std::fmt;

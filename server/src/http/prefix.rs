@@ -1,4 +1,4 @@
-//! The page and the interface below a path: taken off a request's address before it is routed, told to whoever needs whole
+//! The page and the interface below a path: removed from a request's address before routing, and kept for what needs whole
 //! addresses. The page's own addresses are relative and need none of it.
 
 use std::sync::Arc;
