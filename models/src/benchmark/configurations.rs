@@ -22,8 +22,17 @@ pub struct BenchmarkConfig {
 
 impl BenchmarkConfig {
     /// Every name, in the order in which they are timed.
-    pub const NAMES: [&'static str; 7] =
-        ["sudoku-4x4", "sudoku-9x9", "maze-10x10", "small", "sudoku-mlp", "sudoku-attention", "maze-attention"];
+    pub const NAMES: [&'static str; 9] = [
+        "sudoku",
+        "maze",
+        "sudoku-4x4",
+        "sudoku-9x9",
+        "maze-10x10",
+        "small",
+        "sudoku-mlp",
+        "sudoku-attention",
+        "maze-attention",
+    ];
 
     /// The configurations called `names`; those called `default` where none is named, and every one for `all`.
     ///
@@ -65,11 +74,23 @@ impl BenchmarkConfig {
             batch_size,
         };
         Ok(match name {
+            "sudoku" => {
+                let model =
+                    shipped("sudoku", "the shipped Sudoku model on 9x9: units mixing", "sudoku", SHIPPED_SUDOKU)?;
+                model.on_boards_of(9, 32)
+            }
+            "maze" => {
+                let model = shipped("maze", "the shipped maze model on 30x30: local mixing", "maze", SHIPPED_MAZE)?;
+                model.on_boards_of(30, 16)
+            }
             "sudoku-4x4" => shipped("sudoku-4x4", "the shipped 4x4 model: hidden 64, H2 L3", "sudoku", SHIPPED_4X4)?,
             "sudoku-9x9" => shipped("sudoku-9x9", "the shipped 9x9 model: hidden 128, H2 L3", "sudoku", SHIPPED_9X9)?,
-            "maze-10x10" => {
-                shipped("maze-10x10", "the shipped maze model: hidden 128, H2 L3, attention", "maze", SHIPPED_MAZE)?
-            }
+            "maze-10x10" => shipped(
+                "maze-10x10",
+                "the shipped maze model: hidden 128, H2 L3, attention",
+                "maze",
+                SHIPPED_MAZE_10X10,
+            )?,
             "small" => of("small", "hidden 128, H3 L6, 81 tokens, token mixing", small, 64),
             "sudoku-mlp" => of("sudoku-mlp", "the published Sudoku model: hidden 512, H3 L6, 97 tokens", published, 16),
             "sudoku-attention" => of("sudoku-attention", "the same with attention", attention, 16),
@@ -85,15 +106,23 @@ impl BenchmarkConfig {
             },
             _ => {
                 let names = Self::NAMES.join(", ");
-                return Err(ModelError::config("config", format!("`{name}` is no benchmark; there are {names}")));
+                let problem = format!("unknown configuration `{name}`; expected one of {names}");
+                return Err(ModelError::config("config", problem));
             }
         })
+    }
+
+    /// The model of a size-free mixer on boards of `side` × `side`, in batches of `batch_size` rows.
+    fn on_boards_of(self, side: usize, batch_size: usize) -> Self {
+        Self { dims: self.arch.dims_at(&self.dims, side), batch_size, ..self }
     }
 }
 
 const SHIPPED_4X4: &str = include_str!("../../shipped/sudoku-4x4/manifest.json");
 const SHIPPED_9X9: &str = include_str!("../../shipped/sudoku-9x9/manifest.json");
-const SHIPPED_MAZE: &str = include_str!("../../shipped/maze-10x10/manifest.json");
+const SHIPPED_MAZE_10X10: &str = include_str!("../../shipped/maze-10x10/manifest.json");
+const SHIPPED_SUDOKU: &str = include_str!("../../shipped/sudoku/manifest.json");
+const SHIPPED_MAZE: &str = include_str!("../../shipped/maze/manifest.json");
 
 fn shipped(
     name: &'static str,

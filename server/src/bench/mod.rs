@@ -23,8 +23,8 @@ use crate::model;
 /// What is measured, and for how long.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// Models to time, with random weights: sudoku-4x4, sudoku-9x9, maze-10x10, small, sudoku-mlp, sudoku-attention,
-    /// maze-attention, or all. Default: sudoku-9x9 and sudoku-mlp.
+    /// Models to time, with random weights: sudoku, maze, sudoku-4x4, sudoku-9x9, maze-10x10, small, sudoku-mlp,
+    /// sudoku-attention, maze-attention, or all. Default: sudoku, maze and sudoku-mlp.
     #[arg(long = "config", value_delimiter = ',', value_name = "NAME")]
     pub configs: Vec<String>,
     /// Checkpoints to time instead.
@@ -62,7 +62,7 @@ fn precision(name: &str) -> Result<Precision, String> {
 }
 
 /// What is timed where nothing is named.
-const DEFAULT_CONFIGS: [&str; 2] = ["sudoku-9x9", "sudoku-mlp"];
+const DEFAULT_CONFIGS: [&str; 3] = ["sudoku", "maze", "sudoku-mlp"];
 
 /// A model on disk that is timed.
 struct Candidate {

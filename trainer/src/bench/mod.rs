@@ -21,8 +21,8 @@ use crate::pretrain::{device, set_threads};
 /// What is measured, and for how long.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArguments {
-    /// Configurations: sudoku-4x4, sudoku-9x9, maze-10x10, small, sudoku-mlp, sudoku-attention, maze-attention; all where none
-    /// is named
+    /// Configurations: sudoku, maze, sudoku-4x4, sudoku-9x9, maze-10x10, small, sudoku-mlp, sudoku-attention,
+    /// maze-attention [default: all]
     #[arg(long = "config", value_delimiter = ',', value_name = "NAME")]
     pub configs: Vec<String>,
     /// Checkpoint whose architecture is timed instead, with fresh weights
@@ -106,6 +106,8 @@ fn candidates(arguments: &BenchArguments) -> Result<Vec<Candidate>, TrainError> 
     let batch_size = |default: usize| arguments.batch_size.map_or(default, usize::from);
     if let Some(folder) = &arguments.checkpoint {
         let Manifest { arch, dims, .. } = Manifest::read(&folder.join(MANIFEST_FILE))?;
+        // Of a size-free model the largest boards that it was trained on.
+        let dims = dims.sizes.map_or(dims, |sizes| arch.dims_at(&dims, sizes.greatest));
         return Ok(vec![Candidate { name: folder.display().to_string(), arch, dims, batch_size: batch_size(64) }]);
     }
     let configs = BenchmarkConfig::selected(&arguments.configs, &BenchmarkConfig::NAMES)?;
