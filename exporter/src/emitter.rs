@@ -325,12 +325,11 @@ impl Backend for Emitter {
     }
 
     fn enter_sites(&self, state: &Symbol, sites: &Sites) -> Symbol {
-        self.masked(state, sites)
+        self.entered(state, sites)
     }
 
-    /// Every operation on sites leaves zeros where nothing lives.
-    fn leave_sites(&self, x: &Symbol, _sites: &Sites) -> Symbol {
-        x.clone()
+    fn leave_sites(&self, x: &Symbol, sites: &Sites) -> Symbol {
+        self.left(x, sites)
     }
 
     fn embed_sites(&self, table: &Parameter, sites: &Sites) -> Symbol {
@@ -343,6 +342,10 @@ impl Backend for Emitter {
 
     fn local_mixing(&self, x: &Symbol, mixing: &LocalMixing<Parameter>, sites: &Sites, eps: f64) -> Symbol {
         self.emit_local_mixing(x, mixing, sites, eps)
+    }
+
+    fn site_channel_mixing(&self, x: &Symbol, swiglu: &SwiGlu<Parameter>, sites: &Sites, eps: f64) -> Symbol {
+        self.packed_swiglu(x, swiglu, sites, eps).unwrap_or_else(|| self.channel_mixing(x, swiglu, eps))
     }
 
     fn site_logits(&self, x: &Symbol, head: &Linear<Parameter>, sites: &Sites) -> Symbol {

@@ -18,6 +18,7 @@ pub mod providers;
 mod quantized;
 mod recurrent;
 pub mod runtime;
+mod site_operators;
 #[cfg(test)]
 mod structure_tests;
 mod structured;
@@ -66,8 +67,9 @@ pub enum Flavor {
     Fused,
     /// The standard's operators only, for any runtime.
     Portable,
-    /// As fused; in int8, the halves of a block are operators of this project (domain `kernels`), which only sessions of
-    /// [`runtime`] have, and only where [`kernels::is_supported`] says so.
+    /// As fused, with operators of this project (domain `kernels`), which only sessions of [`runtime`] on processors have. In
+    /// float32 they compute the structured mixers, on live sites alone; in int8 the halves of other blocks, and only
+    /// where [`kernels::is_supported`] says so.
     Kernels,
 }
 
@@ -81,12 +83,13 @@ impl Flavor {
         }
     }
 
-    /// What computes a graph of that precision fastest in a session of [`runtime`] on this processor.
-    pub fn fastest(precision: Precision) -> Self {
-        match precision {
-            Precision::Int8 if kernels::is_supported() => Self::Kernels,
-            _ => Self::Fused,
-        }
+    /// What computes a model with that mixer in that precision fastest in a session of [`runtime`] on this processor.
+    pub fn fastest(mixer: Mixer, precision: Precision) -> Self {
+        let has_kernels = match precision {
+            Precision::Float32 => mixer.is_size_free(),
+            Precision::Int8 => !mixer.is_size_free() && kernels::is_supported(),
+        };
+        if has_kernels { Self::Kernels } else { Self::Fused }
     }
 }
 
@@ -186,9 +189,10 @@ pub fn export(checkpoint: &Checkpoint, options: &ExportOptions) -> Result<Export
         return Err(ExportError::HaltSteps { found });
     }
     let manifest = &checkpoint.manifest;
-    // This project's own operators are for boards of one size.
-    let is_own = options.flavor == Flavor::Kernels && manifest.arch.mixer().is_size_free();
-    let options = &ExportOptions { flavor: if is_own { Flavor::Fused } else { options.flavor }, ..*options };
+    // Structured mixers have kernels in float32 alone.
+    let has_none = manifest.arch.mixer().is_size_free() && options.precision == Precision::Int8;
+    let is_fused = options.flavor == Flavor::Kernels && has_none;
+    let options = &ExportOptions { flavor: if is_fused { Flavor::Fused } else { options.flavor }, ..*options };
     let model = Model::new(&manifest.arch, &manifest.dims, &mut CheckpointSource { checkpoint })?;
     let metadata = GraphMetadata::new(manifest, checkpoint.sha256()?, options);
 

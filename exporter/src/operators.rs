@@ -10,6 +10,8 @@ use kernels::{ChannelMixing, Linear, Matrix, ShapeError, SwiGlu, TokenMixing};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput};
 use ort::value::{TensorElementType, TensorValueType, ValueRef};
 
+use crate::site_operators;
+
 /// Domain of the operators.
 pub(crate) const DOMAIN: &str = "kernels";
 /// Version of the domain.
@@ -21,15 +23,16 @@ pub(crate) const CHANNEL_MIXING: &str = "ChannelMixing";
 pub(crate) const TOKEN_MIXING: &str = "TokenMixing";
 /// `x · matrix`, no attribute. Inputs: `x` `[batch, tokens, inputs]`, the integers and the scales of the matrix.
 pub(crate) const LINEAR: &str = "Linear";
-/// The attribute of both halves.
+/// The attribute of both halves, and of the mixers of sites.
 pub(crate) const EPSILON: &str = "epsilon";
 
 /// The operators for a session whose operations share so many threads.
 pub(crate) fn domain(threads: usize) -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?
+    let domain = OperatorDomain::new(DOMAIN)?
         .add(Shared::<ChannelMixing>::new(threads))?
         .add(Shared::<TokenMixing>::new(threads))?
-        .add(Shared::<Linear>::new(threads))
+        .add(Shared::<Linear>::new(threads))?;
+    site_operators::add_to(domain, threads)
 }
 
 /// A call of an operator.
@@ -234,10 +237,10 @@ impl<W: Weights> Kernel for Node<W> {
     }
 }
 
-fn check(what: &str, expected: usize, found: usize) -> ort::Result<()> {
+pub(crate) fn check(what: &str, expected: usize, found: usize) -> ort::Result<()> {
     if expected == found { Ok(()) } else { Err(failed(format!("{what}: expected {expected}, found {found}"))) }
 }
 
-fn failed(problem: impl Display) -> ort::Error {
+pub(crate) fn failed(problem: impl Display) -> ort::Error {
     ort::Error::new(format!("operator of the domain {DOMAIN}: {problem}"))
 }

@@ -1,6 +1,7 @@
 //! Graphs of one operation, which benchmarks measure the machine with: products at the shapes of a model, as the nodes
 //! that its graph has, and a sum of long vectors.
 
+use models::Mixer;
 use models::benchmark::{Product, ProductKind};
 use prost::Message;
 
@@ -24,7 +25,7 @@ pub struct Probe {
 /// A product as the fastest graphs of that precision have it, the quantisation of its activations included.
 pub fn product(product: &Product, precision: Precision) -> Probe {
     let Product { kind, matrices, rows, inner, columns } = *product;
-    let emitter = Emitter::new(Flavor::fastest(precision), precision);
+    let emitter = Emitter::new(Flavor::fastest(Mixer::Attention, precision), precision);
     let input = |name: &str, row_shape: &[usize]| emitter.graph().input(name, ElementType::Float32, row_shape);
     // Of values that differ: what is measured shall not depend on zeros.
     let weight = |rows: usize, columns: usize| Parameter {

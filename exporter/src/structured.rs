@@ -1,15 +1,16 @@
-//! The structured mixers as nodes, in standard operators, for boards of any size: sizes are computed from the shape of the
-//! tokens when the graph runs.
+//! The structured mixers as nodes, for boards of any size: sizes are computed from the shape of the tokens when the graph
+//! runs. In the flavor `kernels` they are operators of this project on live sites alone (`site_operators`), else standard
+//! operators on all sites.
 //!
-//! Sites where nothing lives hold zeros from the start. Products and gates leave a zero as it is, so that a mask is
+//! Where states are dense, sites where nothing lives hold zeros from the start. Products and gates leave a zero as it is, so that a mask is
 //! needed only where something reaches such a site from outside: what units answer, and what heads say.
 
-use models::{Backend, CERTAIN, Linear, LocalMixing, PART_OF_KIND, UNIT_PARTS, UNIT_SUM_SCALE, UnitsMixing};
+use models::{Backend, CERTAIN, Linear, LocalMixing, PART_OF_KIND, SwiGlu, UNIT_PARTS, UNIT_SUM_SCALE, UnitsMixing};
 
 use crate::emitter::Emitter;
-use crate::graph::{Symbol, int_attribute, ints_attribute};
+use crate::graph::{Symbol, float_attribute, int_attribute, ints_attribute};
 use crate::parameter::Parameter;
-use crate::proto;
+use crate::{Flavor, operators, proto, site_operators};
 
 /// The sites of a batch of boards.
 #[derive(Debug)]
@@ -24,6 +25,16 @@ pub(crate) struct Sites {
     live: String,
     /// float32 `[batch, sites, 1]`: 1 where something lives.
     mask: String,
+    /// The live sites alone, where states between entering and leaving are `[live, hidden_size]`.
+    packed: Option<Packed>,
+}
+
+/// What operators on live sites read of a batch; see `models::LiveSites`.
+#[derive(Debug)]
+struct Packed {
+    places: String,
+    /// `rows`, `links`, and `units` of candidates.
+    wires: Vec<String>,
 }
 
 /// The token of a blank; that of digit `d`, from 1, is `d + 1`.
@@ -101,7 +112,55 @@ impl Emitter {
         let blank = self.plain("Equal", &[&tokens.name, &self.graph_scalar(BLANK)]);
         let live = self.plain("And", &[&self.unsqueezed_last(&blank), &free]);
         let mask = self.reshape_to(&self.cast(&live, proto::FLOAT), &[0, -1, 1]);
-        Sites { tokens: tokens.name.clone(), are_candidates: true, side, board: Some(board), live, mask }
+        let packed = self.packed(site_operators::CANDIDATES, &[&tokens.name], 4);
+        Sites { tokens: tokens.name.clone(), are_candidates: true, side, board: Some(board), live, mask, packed }
+    }
+
+    /// The live sites alone, where the flavor has operators for them.
+    fn packed(&self, operator: &str, inputs: &[&str], outputs: usize) -> Option<Packed> {
+        (self.flavor == Flavor::Kernels).then(|| {
+            let mut graph = self.graph();
+            let mut wires = graph.node_with_outputs(operators::DOMAIN, operator, inputs, Vec::new(), outputs);
+            Packed { places: wires.remove(0), wires }
+        })
+    }
+
+    /// A mixer of live sites, with `weights` as they are.
+    fn mixed(&self, operator: &str, x: &Symbol, wires: &[String], weights: &[&Parameter], eps: f64) -> Symbol {
+        let weights: Vec<String> = weights.iter().map(|weight| self.stored(weight)).collect();
+        let inputs: Vec<&str> = std::iter::once(&x.name).chain(wires).chain(&weights).map(String::as_str).collect();
+        let attributes = vec![float_attribute(operators::EPSILON, eps as f32)];
+        let name = self.graph().node(operators::DOMAIN, operator, &inputs, attributes);
+        Symbol { name, row_shape: x.row_shape.clone() }
+    }
+
+    /// A dense `[batch, sites, hidden_size]` value as the operations on sites take it.
+    pub(crate) fn entered(&self, x: &Symbol, sites: &Sites) -> Symbol {
+        let Some(packed) = &sites.packed else { return self.masked(x, sites) };
+        let rows = self.reshape_to(&x.name, &[-1, x.width() as i64]);
+        let name = self.graph().node("", "Gather", &[&rows, &packed.places], vec![int_attribute("axis", 0)]);
+        Symbol { name, row_shape: x.row_shape.clone() }
+    }
+
+    /// Back to `[batch, sites, hidden_size]`. Where states are dense, every operation leaves zeros where nothing lives.
+    pub(crate) fn left(&self, x: &Symbol, sites: &Sites) -> Symbol {
+        let Some(packed) = &sites.packed else { return x.clone() };
+        let inputs = [x.name.as_str(), &packed.places, &sites.mask];
+        let name = self.graph().node(operators::DOMAIN, site_operators::LEAVE_SITES, &inputs, Vec::new());
+        Symbol { name, row_shape: x.row_shape.clone() }
+    }
+
+    /// The SwiGLU of each live site with its residual norm; `None` where states are dense.
+    pub(crate) fn packed_swiglu(
+        &self,
+        x: &Symbol,
+        swiglu: &SwiGlu<Parameter>,
+        sites: &Sites,
+        eps: f64,
+    ) -> Option<Symbol> {
+        sites.packed.as_ref()?;
+        let weights = [&swiglu.gate_up.weight, &swiglu.down.weight];
+        Some(self.mixed(site_operators::SITE_SWIGLU, x, &[], &weights, eps))
     }
 
     pub(crate) fn emit_cells(&self, tokens: &Symbol, blocked: &[usize]) -> Sites {
@@ -112,7 +171,9 @@ impl Emitter {
         let is_blocked = is_blocked.unwrap_or_else(|| self.plain("Equal", &[&tokens.name, &self.graph_scalar(-1)]));
         let live = self.unsqueezed_last(&self.plain("Not", &[&is_blocked]));
         let mask = self.cast(&live, proto::FLOAT);
-        Sites { tokens: tokens.name.clone(), are_candidates: false, side, board: None, live, mask }
+        let all: Vec<i64> = blocked.iter().map(|&token| token as i64).collect();
+        let packed = self.packed(site_operators::CELLS, &[&tokens.name, &self.ints(&all)], 3);
+        Sites { tokens: tokens.name.clone(), are_candidates: false, side, board: None, live, mask, packed }
     }
 
     fn graph_scalar(&self, value: i64) -> String {
@@ -149,7 +210,8 @@ impl Emitter {
             let rows = self.graph().node("", "Gather", &[&stored, &sites.tokens], vec![int_attribute("axis", 0)]);
             self.plain("Mul", &[&rows, &sites.mask])
         };
-        Symbol { name, row_shape: vec![1, table.shape[1]] }
+        let dense = Symbol { name, row_shape: vec![1, table.shape[1]] };
+        if sites.packed.is_some() { self.entered(&dense, sites) } else { dense }
     }
 
     pub(crate) fn emit_units_mixing(
@@ -159,6 +221,10 @@ impl Emitter {
         sites: &Sites,
         eps: f64,
     ) -> Symbol {
+        if let Some(packed) = &sites.packed {
+            let weights = [&mixing.input.weight, &mixing.output.weight];
+            return self.mixed(site_operators::UNITS_MIXING, x, &packed.wires, &weights, eps);
+        }
         let (width, half) = (mixing.output.out_features, mixing.pool_size / 2);
         let board = sites.board.as_ref().expect("units are made of candidates");
         let channels = |count: usize| self.concat(&[board, &self.ints(&[count as i64])], 0);
@@ -192,6 +258,10 @@ impl Emitter {
         eps: f64,
     ) -> Symbol {
         let LocalMixing { swiglu, stencil } = mixing;
+        if let Some(packed) = &sites.packed {
+            let weights = [&swiglu.gate_up.weight, &swiglu.down.weight, stencil];
+            return self.mixed(site_operators::LOCAL_MIXING, x, &packed.wires, &weights, eps);
+        }
         let (weight, inner) = (&swiglu.gate_up.weight, swiglu.down.in_features);
         let gate = self.project(x, &format!("{}_gate_T", weight.name), weight, 0, inner);
         let up = self.project(x, &format!("{}_up_T", weight.name), weight, inner, inner);
@@ -214,7 +284,7 @@ impl Emitter {
     }
 
     pub(crate) fn emit_site_logits(&self, x: &Symbol, head: &Linear<Parameter>, sites: &Sites) -> Symbol {
-        let said = self.linear(x, head);
+        let said = self.linear(&self.left(x, sites), head);
         let tokens = self.unsqueezed_last(&sites.tokens);
         let certain = |values: &str| {
             let is_it = self.cast(&self.plain("Equal", &[&tokens, values]), proto::FLOAT);
@@ -246,7 +316,8 @@ impl Emitter {
             self.graph().node("", "ReduceSum", &[x, &axes], vec![int_attribute("keepdims", 0)])
         };
         let count = self.plain("Max", &[&over_sites(&sites.mask), &self.scalar(1.0)]);
-        let sum = over_sites(&self.masked(x, sites).name);
+        let dense = if sites.packed.is_some() { self.left(x, sites) } else { self.masked(x, sites) };
+        let sum = over_sites(&dense.name);
         Symbol { name: self.plain("Div", &[&sum, &count]), row_shape: vec![x.width()] }
     }
 }

@@ -14,8 +14,8 @@ use std::process::{Command, Output};
 
 use common::Case;
 use exporter::{Flavor, Precision, runtime};
-use models::ForwardDtype;
 use models::checkpoint::{HostTensor, publish, write_tensors};
+use models::{ForwardDtype, Mixer};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -68,7 +68,7 @@ fn without_libtorch_the_graphs_are_held_against_each_other() {
             "onnx step portable int8",
             "onnx step fused int8",
         ];
-        if Flavor::fastest(Precision::Int8) == Flavor::Kernels {
+        if Flavor::fastest(Mixer::Mlp, Precision::Int8) == Flavor::Kernels {
             expected.push("onnx step kernels int8");
         }
         assert_eq!(backends, expected);

@@ -19,6 +19,7 @@ mod packed;
 mod product;
 #[cfg(target_arch = "x86_64")]
 mod simd;
+pub mod sites;
 mod swiglu;
 #[cfg(target_arch = "x86_64")]
 mod tokens;

@@ -17,6 +17,7 @@ mod layers;
 mod lstm;
 mod outline;
 mod parameters;
+mod sites;
 pub mod torch_file;
 mod transformer;
 mod transformers_baseline;
@@ -37,6 +38,7 @@ pub use layers::{
 };
 pub use lstm::LstmConfig;
 pub use parameters::{Init, Initializer, ParameterKind, ParameterSource, ParameterSpec, SpecRecorder};
+pub use sites::{LiveSites, open_candidates};
 pub use transformer::TransformerConfig;
 pub use transformers_baseline::TransformersBaselineConfig;
 pub use trm::TrmConfig;

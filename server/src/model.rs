@@ -113,7 +113,11 @@ pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions)
     })?;
     let tasks = tasks_of(manifest);
     let card = card(&checkpoint, precision)?;
-    let export = ExportOptions { graph: GraphKind::Step, flavor: Flavor::fastest(precision), precision, logits: false };
+    let flavor = match options.provider {
+        Provider::Cpu => Flavor::fastest(manifest.arch.mixer(), precision),
+        Provider::Cuda { .. } => Flavor::Fused,
+    };
+    let export = ExportOptions { graph: GraphKind::Step, flavor, precision, logits: false };
     let graph = exporter::export(&checkpoint, &export)?;
     let session = runtime::open_bytes(&graph.bytes, options)?;
     let metadata = metadata::read(&session)?;

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use models::checkpoint::PuzzleEmbeddings;
-use models::{Checkpoint, ModelError};
+use models::{Checkpoint, Mixer, ModelError};
 use serde::Serialize;
 
 pub use compare::StepComparison;
@@ -50,8 +50,8 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Every backend that a checkpoint is verified on, reference first.
-    pub fn all(with_libtorch: bool) -> Vec<Self> {
+    /// Every backend that a checkpoint with that mixer is verified on, reference first.
+    pub fn all(mixer: Mixer, with_libtorch: bool) -> Vec<Self> {
         let libtorch = |arithmetic, plain| Self::LibTorch { arithmetic, plain };
         let mut backends = Vec::new();
         if with_libtorch {
@@ -66,7 +66,7 @@ impl Backend {
         for (unrolled, precision) in [(false, Precision::Float32), (true, Precision::Float32), (false, Precision::Int8)]
         {
             // Portable first: it is the reference where libtorch is not there.
-            let own = (Flavor::fastest(precision) == Flavor::Kernels).then_some(Flavor::Kernels);
+            let own = (Flavor::fastest(mixer, precision) == Flavor::Kernels).then_some(Flavor::Kernels);
             for flavor in [Flavor::Portable, Flavor::Fused].into_iter().chain(own) {
                 backends.push(Self::Onnx { unrolled, flavor, precision });
             }
@@ -227,7 +227,7 @@ pub fn verify(
         notes.push(libtorch::ABSENT.to_owned());
     }
     let sets = inputs::sets(&job, &mut notes)?;
-    let backends = Backend::all(options.trainer.is_some());
+    let backends = Backend::all(checkpoint.manifest.arch.mixer(), options.trainer.is_some());
     let (reference, others) = (backends[0], &backends[1..]);
     let mut reports = Vec::new();
     for set in &sets {
