@@ -180,6 +180,11 @@ struct Boards<'a> {
 }
 
 impl Boards<'_> {
+    /// How the pieces of one board are computed.
+    fn parallel(&self) -> &dyn Parallel {
+        if self.threads == 1 { &Serial } else { &self.pool }
+    }
+
     /// Calls `board` with the index of each board, its part of `x`, its `links` and its part of `out`: boards side by side where
     /// there are enough of them, else one after the other on all threads.
     fn each(
@@ -203,16 +208,16 @@ impl Boards<'_> {
             pieces.push((index, x, &links[begin * links_of_site..end * links_of_site], out));
             rest = others;
         }
-        if self.threads == 1 {
-            pieces.into_iter().for_each(|(index, x, links, out)| board(&Serial, index, x, links, out));
-        } else if pieces.len() >= self.threads {
+        if self.threads > 1 && pieces.len() >= self.threads {
             let pieces: Vec<_> = pieces.into_iter().map(Mutex::new).collect();
             self.pool.context.par_for(pieces.len(), 0, |index| {
                 let (index, x, links, out) = &mut *pieces[index].lock().unwrap_or_else(PoisonError::into_inner);
                 board(&Serial, *index, x, links, out);
             })?;
         } else {
-            pieces.into_iter().for_each(|(index, x, links, out)| board(&self.pool, index, x, links, out));
+            for (index, x, links, out) in pieces {
+                board(self.parallel(), index, x, links, out);
+            }
         }
         self.pool.result()
     }
@@ -235,11 +240,7 @@ impl Parallel for Pool<'_> {
         if count < 2 {
             return Serial.run(count, work);
         }
-        /// A shared reference to what is `Sync` may go to other threads.
-        struct Work<'a>(&'a (dyn Fn(usize) + Sync));
-        let work = Work(work);
-        let work = &work;
-        if let Err(error) = self.context.par_for(count, 0, move |index| work.0(index)) {
+        if let Err(error) = self.context.par_for(count, 0, work) {
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     }
@@ -322,8 +323,7 @@ impl Weights for SiteSwiGlu {
     }
 
     fn run(&self, boards: &Boards<'_>, out: &mut [f32]) -> ort::Result<()> {
-        let parallel: &dyn Parallel = if boards.threads == 1 { &Serial } else { &boards.pool };
-        self.sites(parallel, boards.x, boards.epsilon, out);
+        self.sites(boards.parallel(), boards.x, boards.epsilon, out);
         boards.pool.result()
     }
 }

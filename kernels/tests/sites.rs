@@ -23,7 +23,7 @@ impl Numbers {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        ((self.next() + 1.0) / 2.0 * bound as f32) as usize % bound
+        (self.next().abs() * bound as f32) as usize % bound
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the mixers are made of, compiled once for each instruction set: products with packed weights, gates, stencils,
 //! pools and norms.
 
+#![expect(clippy::inline_always, reason = "only what is inlined is compiled for the caller's instruction set")]
+
 /// Columns of a panel of packed weights.
 const PANEL: usize = 16;
 /// Cells that a stencil reads.
@@ -101,7 +103,7 @@ fn product_body<const ROWS: usize, const FMA: bool>(x: &[f32], weight: &Packed, 
         let mut row = 0;
         macro_rules! tiles {
             ($count:expr) => {
-                while row + $count <= rows {
+                while rows - row >= $count {
                     let sums = tile::<{ $count }, FMA>(&x[row * inputs..(row + $count) * inputs], panel);
                     for (at, sums) in sums.iter().enumerate() {
                         let out = &mut out[(row + at) * outputs + begin..][..width];
@@ -212,7 +214,9 @@ fn square_sum<const FMA: bool>(values: &[f32]) -> f32 {
 #[inline(always)]
 fn normalize<const FMA: bool>(row: &mut [f32], eps: f32) {
     let scale = 1.0 / (square_sum::<FMA>(row) / row.len() as f32 + eps).sqrt();
-    row.iter_mut().for_each(|value| *value *= scale);
+    for value in row {
+        *value *= scale;
+    }
 }
 
 #[inline(always)]
