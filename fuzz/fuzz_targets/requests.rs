@@ -3,7 +3,6 @@
 
 #![allow(dead_code, reason = "every target uses its part")]
 
-use models::{ArchitectureConfig, TrmConfig};
 use std::fmt::Write as _;
 
 use axum::http::Uri;
@@ -11,12 +10,13 @@ use datasets::maze::{MazeDrawing, MazeShape};
 use datasets::picture::read_maze;
 use datasets::store::text_of;
 use datasets::sudoku::{Board, ListedPuzzle, SudokuShape, WrittenBoard, read_list};
+use engine::Policy;
+use engine::task::{self, Task};
+use models::{ArchitectureConfig, TrmConfig};
 use png::{BitDepth, ColorType, Encoder};
 use serde_json::{Map, Value, json};
-use server::engine::Policy;
 use server::http::SolveOptions;
 use server::http::body::{MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
-use server::task::{self, Task};
 
 /// As the server's default.
 pub(crate) const MAX_PUZZLES: usize = 256;

@@ -7,19 +7,19 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{FalseyValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
-use exporter::runtime::{Optimization, Provider, SessionOptions};
+use clap::builder::FalseyValueParser;
+use clap::{Parser, Subcommand};
+use engine::LoadError;
+use engine::default_policy::RestartArgs;
+use engine::model::{checkpoints_in, shipped_directory};
+use engine::registry::EngineLimits;
+use engine::{Batching, session_options};
+use evaluation::bench::BenchArgs;
+use evaluation::cli::EvalArgs;
+use exporter::runtime::SessionOptions;
 use exporter::{Precision, Quantization};
 
-use crate::ServerError;
-use crate::bench::BenchArgs;
-use crate::default_policy::RestartWishes;
-use crate::engine::{Batching, NoiseTarget};
-use crate::eval_cli::EvalArgs;
 use crate::http::{HttpLimits, HttpOptions, KeySource, is_prefix};
-use crate::model::{checkpoints_in, shipped_directory};
-use crate::registry::EngineLimits;
 use crate::serving::{ConnectionLimits, DrainOptions};
 use crate::telemetry::TelemetryOptions;
 
@@ -162,44 +162,6 @@ pub enum ServerCommand {
     Bench(Box<BenchArgs>),
 }
 
-/// What is tried when the first chain of thought has found no answer that obeys the rules. What is not said here is as
-/// the model's manifest says; where that is silent, too: 8 augmentations, no rollouts, sigma 0.25 on the latent states
-/// and depth 64 for puzzles with rules, nothing for others.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub struct RestartArgs {
-    /// Further chains of thought on symmetric copies of a puzzle that the first chain has not solved. Default: as the
-    /// model's manifest says, else 8.
-    #[arg(long, env = "TRM_AUGMENTATIONS", value_name = "COUNT")]
-    pub augmentations: Option<usize>,
-
-    /// Further chains of thought on such a puzzle itself, told apart by noise. Default: as the model's manifest says,
-    /// else 0.
-    #[arg(long, env = "TRM_ROLLOUTS", value_name = "COUNT")]
-    pub rollouts: Option<usize>,
-
-    /// Deviation of the noise that further chains add to their state before each step; states have a size of 1.
-    /// Default: as the model's manifest says, else 0.25.
-    #[arg(long, env = "TRM_SIGMA")]
-    pub sigma: Option<f32>,
-
-    /// States that get the noise. Default: as the model's manifest says, else latent.
-    #[arg(long, env = "TRM_NOISE", value_parser = noise_target(), value_name = "STATES")]
-    pub noise: Option<NoiseTarget>,
-
-    /// Steps of the chain that thinks about the puzzle as it is when all others have failed. Default: as the model's
-    /// manifest says, else 64.
-    #[arg(long, env = "TRM_DEPTH", value_name = "STEPS")]
-    pub depth: Option<usize>,
-}
-
-impl RestartArgs {
-    /// The same for the registry.
-    pub fn wishes(&self) -> RestartWishes {
-        let Self { augmentations, rollouts, sigma, noise, depth } = *self;
-        RestartWishes { augmentations, rollouts, sigma, noise, depth }
-    }
-}
-
 /// An address with its port, by number or by name; of several addresses of a name, the first of version 4.
 fn bind_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
@@ -221,19 +183,6 @@ fn base_path(text: &str) -> Result<String, String> {
         return Ok(path.to_owned());
     }
     Err("expected a path of letters, digits and -_.~ between slashes, such as /puzzles".to_owned())
-}
-
-fn noise_target() -> impl TypedValueParser<Value = NoiseTarget> {
-    let names = PossibleValuesParser::new([
-        PossibleValue::new("latent").help("the latent states; the only state of a model that has one"),
-        PossibleValue::new("answer").help("the state that the answer is read from"),
-        PossibleValue::new("all").help("every state"),
-    ]);
-    names.map(|name| match name.as_str() {
-        "answer" => NoiseTarget::Answer,
-        "all" => NoiseTarget::All,
-        _ => NoiseTarget::Latent,
-    })
 }
 
 /// What the arguments mean.
@@ -275,8 +224,8 @@ impl CheckpointSource {
     /// The checkpoints that are there now.
     ///
     /// # Errors
-    /// [`ServerError::NoModel`] when none is named and none is shipped.
-    pub fn folders(&self) -> Result<Vec<PathBuf>, ServerError> {
+    /// [`LoadError::NoModel`] when none is named and none is shipped.
+    pub fn folders(&self) -> Result<Vec<PathBuf>, LoadError> {
         if self.named.is_empty() {
             return checkpoints_in(&shipped_directory(self.models_dir.as_deref())?);
         }
@@ -288,8 +237,8 @@ impl ServerArgs {
     /// Resolves defaults.
     ///
     /// # Errors
-    /// [`ServerError::NoModel`] when no checkpoint is named and none is shipped.
-    pub fn resolve(self) -> Result<ServerConfig, ServerError> {
+    /// [`LoadError::NoModel`] when no checkpoint is named and none is shipped.
+    pub fn resolve(self) -> Result<ServerConfig, LoadError> {
         // A variable that is set to nothing names no checkpoint.
         let named: Vec<PathBuf> = self.checkpoints.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
         let checkpoints = CheckpointSource { named, models_dir: self.models_dir };
@@ -329,10 +278,4 @@ impl ServerArgs {
             telemetry: self.telemetry.options(),
         })
     }
-}
-
-/// Session options of `threads` threads (0: one per physical core) on a GPU, if one is named, else the processor.
-pub fn session_options(threads: usize, cuda_device: Option<u16>) -> SessionOptions {
-    let provider = cuda_device.map_or(Provider::Cpu, |device| Provider::Cuda { device });
-    SessionOptions { threads, provider, optimization: Optimization::All, ..SessionOptions::default() }
 }

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use engine::registry::{Models, Registry, ServedModel, attach_arc_data};
+use engine::{LoadError, RuntimeFacts};
+use evaluation::bench;
+use evaluation::cli;
 use exporter::runtime;
-use server::arc;
-use server::bench;
 use server::config::{ServerArgs, ServerCommand, ServerConfig};
-use server::eval_cli;
 use server::http::{Access, ServerParts, routes};
 use server::lifecycle::{Lifecycle, Phase};
-use server::registry::{Models, Registry, ServedModel};
 use server::reload::Reloader;
 use server::serving::{self, Drained, ReservedAddress};
-use server::{RuntimeFacts, ServerError, telemetry};
+use server::telemetry;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let args = ServerArgs::parse();
     match &args.command {
-        Some(ServerCommand::Eval(eval_args)) => return eval_cli::eval(eval_args),
+        Some(ServerCommand::Eval(eval_args)) => return cli::eval(eval_args),
         Some(ServerCommand::Bench(bench_args)) => return bench::run(bench_args),
         None => {}
     }
@@ -136,7 +136,7 @@ async fn serve(config: &ServerConfig, models: Arc<Models>, access: Arc<Access>, 
     Ok(())
 }
 
-fn load_models(config: &ServerConfig) -> Result<Registry, ServerError> {
+fn load_models(config: &ServerConfig) -> Result<Registry, LoadError> {
     let mut models = Vec::new();
     for directory in config.checkpoints.folders()? {
         let started = Instant::now();
@@ -149,7 +149,7 @@ fn load_models(config: &ServerConfig) -> Result<Registry, ServerError> {
         }
         models.extend(loaded);
     }
-    arc::attach(&mut models, &config.arc_data)?;
+    attach_arc_data(&mut models, &config.arc_data)?;
     Registry::new(models)
 }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use engine::LoadError;
+use engine::registry::{Models, Registry, ServedModel};
 use serde::Serialize;
 use tracing::{error, info};
 
-use crate::ServerError;
 use crate::http::{Access, KeyError};
-use crate::registry::{Models, Registry, ServedModel};
 
 /// Loads every model afresh; blocks.
-pub type LoadModels = dyn Fn() -> Result<Registry, ServerError> + Send + Sync;
+pub type LoadModels = dyn Fn() -> Result<Registry, LoadError> + Send + Sync;
 
 /// Exchanges the models, one exchange at a time.
 pub struct Reloader {
@@ -64,7 +64,7 @@ pub enum ReloadError {
     Running,
     /// A model cannot be served.
     #[error("nothing was reloaded: {0}")]
-    Models(#[from] ServerError),
+    Models(#[from] LoadError),
     /// The keys cannot be read.
     #[error("nothing was reloaded: {0}")]
     Keys(#[from] KeyError),

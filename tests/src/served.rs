@@ -8,17 +8,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use engine::RuntimeFacts;
+use engine::default_policy::RestartWishes;
+use engine::registry::{EngineLimits, Models, Registry, ServedModel};
+use engine::session_options;
+use engine::task::tokens_of;
+use engine::{self, Policy};
+use evaluation::puzzle_set::PuzzleSet;
 use exporter::Precision;
 use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
-use server::RuntimeFacts;
-use server::config::session_options;
-use server::default_policy::RestartWishes;
-use server::engine::{self, Policy};
-use server::evaluation::puzzle_set::PuzzleSet;
 use server::http::{self, Access, HttpLimits, KeySource, ServerParts};
-use server::registry::{EngineLimits, Models, Registry, ServedModel};
-use server::task::tokens_of;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
@@ -64,7 +64,7 @@ fn parts(checkpoints: &[&Path], arc_data: &[PathBuf], limits: EngineLimits) -> S
     let facts = RuntimeFacts::new(&runtime::load().unwrap(), &options);
     let load = |checkpoint: &&Path| ServedModel::load_warm(checkpoint, Precision::Float32, &options, limits).unwrap();
     let mut models: Vec<ServedModel> = checkpoints.iter().flat_map(load).collect();
-    server::arc::attach(&mut models, arc_data).unwrap();
+    engine::registry::attach_arc_data(&mut models, arc_data).unwrap();
     let models = Models::new(Registry::new(models).unwrap());
     let http_limits = HttpLimits { max_body_bytes: 1 << 20, max_puzzles: 256, request_timeout: Duration::from_mins(5) };
     ServerParts::open(Arc::new(models), http_limits, facts)

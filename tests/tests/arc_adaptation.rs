@@ -10,13 +10,13 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use clap::Parser;
+use engine::model::ModelCard;
 use exporter::Precision;
 use integration_tests::{ArcWorld, arc_routes, arc_task, build_arc, train, write_task};
 use models::{ArchitectureConfig, Manifest, ModelDims};
 use serde_json::{Value, json};
-use server::arc::adapt::commands;
 use server::config::ServerArgs;
-use server::model::ModelCard;
+use server::http::arc::adapt::commands;
 use tower::ServiceExt;
 use trainer::config::PretrainConfig;
 

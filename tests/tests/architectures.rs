@@ -5,12 +5,12 @@
 
 use datasets::batch::Batch;
 use datasets::sudoku::SudokuShape;
+use engine::task::{self, tokens_of};
+use evaluation::measure::run_raw;
+use evaluation::puzzle_set::{self, PuzzleSet};
 use exporter::{Flavor, GraphKind};
 use integration_tests::{Graph, libtorch_steps, one_thread, post_puzzles, routes, train};
 use models::Checkpoint;
-use server::evaluation::measure::run_raw;
-use server::evaluation::puzzle_set::{self, PuzzleSet};
-use server::task::{self, tokens_of};
 use tempfile::TempDir;
 
 const HALT_STEPS: usize = 4;
@@ -51,7 +51,7 @@ fn check(settings: &str) {
         }
     }
 
-    let mut loaded = server::model::load(checkpoint.directory(), &one_thread()).unwrap();
+    let mut loaded = engine::model::load(checkpoint.directory(), &one_thread()).unwrap();
     let rules = task::rules(loaded.task, &loaded.card.arch);
     let raw = run_raw(&mut loaded.step_model, &*rules, &tokens, HALT_STEPS, 16, |_| {}).unwrap();
     assert_eq!(raw.len(), PUZZLES);

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use datasets::maze::{self, MazeOptions, MinLength};
 use datasets::sudoku::SudokuShape;
+use engine::registry::ServedModel;
+use engine::task::Task;
+use evaluation::puzzle_set;
 use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes, routes_with_restarts};
 use models::Checkpoint;
 use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
-use server::evaluation::puzzle_set;
-use server::registry::ServedModel;
-use server::task::Task;
 
 /// Largest weight file that a clone shall carry.
 const MAX_BYTES: u64 = 4 << 20;

@@ -5,14 +5,14 @@
 
 use datasets::batch::Batch;
 use datasets::sudoku::{Board, GeneratorOptions, SudokuShape};
+use engine::task::{self, tokens_of};
+use evaluation::measure::run_raw;
+use evaluation::puzzle_set::{self, PuzzleSet};
+use evaluation::score::{RawScore, score_raw};
 use exporter::{Flavor, GraphKind};
 use integration_tests::{Graph, StepOutputs, libtorch_steps, one_thread, post_puzzles, routes, train};
 use models::Checkpoint;
 use serde_json::Value;
-use server::evaluation::measure::run_raw;
-use server::evaluation::puzzle_set::{self, PuzzleSet};
-use server::evaluation::score::{RawScore, score_raw};
-use server::task::{self, tokens_of};
 use tch::Device;
 use tempfile::TempDir;
 use trainer::act::Reasoner;
@@ -67,7 +67,7 @@ fn evaluated_by_trainer(checkpoint: &Checkpoint, extra_clues: usize) -> Evaluati
 /// What `speedrun-inference --extra-clues` calls raw.
 fn evaluated_by_server(checkpoint: &Checkpoint, extra_clues: usize) -> RawScore {
     let set = held_out(extra_clues);
-    let mut loaded = server::model::load(checkpoint.directory(), &one_thread()).unwrap();
+    let mut loaded = engine::model::load(checkpoint.directory(), &one_thread()).unwrap();
     let rules = task::rules(loaded.task, &loaded.card.arch);
     let outcomes = run_raw(&mut loaded.step_model, &*rules, &tokens(&set), HALT_STEPS, 16, |_| {}).unwrap();
     score_raw(&set.puzzles, &outcomes, HALT_STEPS)

@@ -26,7 +26,7 @@ The project's own commands.
   cargo xtask screenshots
       Take the pictures of the server's page in docs/page, with Chromium.
   cargo speedrun-inference TASK [OPTION]...
-      Set-up of ONNX Runtime, then the program `speedrun-inference` of the package `server` with these arguments.
+      Set-up of ONNX Runtime, then the program `speedrun-inference` of the package `evaluation` with these arguments.
   cargo xtask help
 
 Environment:

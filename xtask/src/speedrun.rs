@@ -1,4 +1,4 @@
-//! `cargo speedrun-inference`: ONNX Runtime is made sure of, then this process becomes `cargo run` of the server's
+//! `cargo speedrun-inference`: ONNX Runtime is made sure of, then this process becomes `cargo run` of that
 //! program, so that Ctrl-C, standard streams and the exit code are its own. libtorch is neither fetched nor built.
 
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ pub(crate) fn run(project: &Project, arguments: &[OsString]) -> anyhow::Error {
     }
     let error = project
         .cargo()
-        .args(["run", "--release", "--package", "server", "--bin", "speedrun-inference", "--"])
+        .args(["run", "--release", "--package", "evaluation", "--bin", "speedrun-inference", "--"])
         .args(arguments)
         .exec();
     anyhow::Error::new(error).context("cannot run cargo")

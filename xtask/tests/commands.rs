@@ -61,7 +61,7 @@ fn speedrun_inference_hands_over_arguments_and_exit_code() {
     assert_eq!(
         stage.calls(),
         [
-            "<run><--release><--package><server><--bin><speedrun-inference><--><sudoku><--out><a b><--><-x> LIBTORCH= PKG="
+            "<run><--release><--package><evaluation><--bin><speedrun-inference><--><sudoku><--out><a b><--><-x> LIBTORCH= PKG="
         ]
     );
     assert!(!own.join("lib").exists());

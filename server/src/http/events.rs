@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use engine::{Answer, Pending, StepTrace};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
@@ -14,7 +15,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Problem;
-use crate::engine::{Answer, Pending, StepTrace};
 
 /// Steps of one puzzle that wait for a slow reader. The engine drops what goes beyond; the answer always arrives.
 pub(super) const STEPS_AHEAD: usize = 64;

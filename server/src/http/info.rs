@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use engine::task;
 use serde_json::{Value, json};
 
 use super::ServerState;
-use crate::task;
 
 /// What runs here: models with their engines' limits and counters, runtime, limits of the HTTP side.
 pub(super) async fn info(State(state): State<Arc<ServerState>>) -> Json<Value> {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use engine::registry::{Models, ServedModel};
+use engine::{HistogramSnapshot, Histograms, MetricsSnapshot};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -18,9 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::traffic::Traffic;
 use super::{Problem, ServerState};
-use crate::engine::{HistogramSnapshot, Histograms, MetricsSnapshot};
 use crate::lifecycle::{Lifecycle, Phase};
-use crate::registry::{Models, ServedModel};
 use crate::reload::Reloader;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

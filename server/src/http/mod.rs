@@ -43,10 +43,10 @@ pub use prefix::is_prefix;
 pub use problem::Problem;
 pub use problem_kind::ProblemKind;
 
-use crate::RuntimeFacts;
 use crate::lifecycle::{Lifecycle, Phase};
-use crate::registry::Models;
 use crate::reload::Reloader;
+use engine::RuntimeFacts;
+use engine::registry::Models;
 use traffic::Traffic;
 
 /// What the routes are made of.

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use axum::extract::Query;
 use axum::http::Uri;
+use engine::{Halting, NoiseTarget, Policy, Restarts};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
-use crate::engine::{Halting, NoiseTarget, Policy, Restarts};
 
 /// Options of a request; the model's default policy stands in for what is not said.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema, IntoParams)]

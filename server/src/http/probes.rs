@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use engine::registry::Registry;
 use serde_json::{Value, json};
 
 use super::{Problem, ServerState};
 use crate::lifecycle::Phase;
-use crate::registry::Registry;
 
 /// 200 while the process answers and no engine has died: if not, only a restart helps.
 pub(super) async fn livez(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use datasets::maze::MazeError;
 use datasets::picture::PictureError;
 use datasets::sudoku::{Contradiction, SudokuError};
+use engine::EngineError;
 use serde_json::{Value, json};
 
 use super::ProblemKind;
-use crate::engine::EngineError;
 
 /// Why a request got no solution.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -11,14 +11,14 @@ use datasets::DatasetError;
 use datasets::builder::generated::{GeneratedMazes, GeneratedPuzzles, NumberedPuzzles};
 use datasets::maze::{MazeRequest, MazeShape};
 use datasets::sudoku::{PuzzleRequest, SudokuShape};
+use engine::registry::Registry;
+use engine::task::{self, Task};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{HttpLimits, Problem, ServerState};
-use crate::registry::Registry;
-use crate::task::{self, Task};
 
 /// Puzzles that are drawn at a time: a maze takes milliseconds, a 16x16 Sudoku up to a second or two.
 static DRAWING: Semaphore = Semaphore::const_new(2);

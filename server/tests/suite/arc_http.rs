@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use engine::RuntimeFacts;
+use engine::registry::{Models, Registry, ServedModel};
 use serde_json::{Value, json};
-use server::RuntimeFacts;
 use server::http::arc::body::ArcRequest;
 use server::http::{HttpLimits, SolveOptions, router};
-use server::registry::{Models, Registry, ServedModel};
 use tower::ServiceExt;
 
 use crate::arc_world::{NUM_AUG, STEPS, Scripted, index, opinionated, task};

@@ -7,11 +7,11 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use datasets::sudoku::SudokuShape;
+use engine::RuntimeFacts;
+use engine::registry::{EngineLimits, Models, Registry, ServedModel};
+use engine::task::Task;
 use serde_json::{Value, json};
-use server::RuntimeFacts;
 use server::http::{HttpLimits, router};
-use server::registry::{EngineLimits, Models, Registry, ServedModel};
-use server::task::Task;
 use tower::ServiceExt;
 
 use crate::oracle::{Oracle, STEPS, card};

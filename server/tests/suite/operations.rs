@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Request;
 use datasets::sudoku::SudokuShape;
+use engine::{StepBatch, StepError, StepModel, StepOutcome, warm_up};
 use serde_json::json;
-use server::engine::{StepBatch, StepError, StepModel, StepOutcome, warm_up};
 use server::http::{CorsOrigins, HttpOptions, ServerParts, routes};
 use server::lifecycle::{Lifecycle, Phase};
 

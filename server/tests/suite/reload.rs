@@ -7,10 +7,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use datasets::sudoku::SudokuShape;
+use engine::LoadError;
+use engine::registry::{Registry, ServedModel};
 use serde_json::{Value, json};
-use server::ServerError;
 use server::http::{Access, KeySource, ServerParts, routes};
-use server::registry::{Registry, ServedModel};
 use server::reload::{LoadModels, Reloader};
 
 use crate::oracle::Oracle;
@@ -80,7 +80,7 @@ async fn a_request_in_flight_finishes_on_the_old_model_while_new_ones_see_the_ne
 
 #[tokio::test]
 async fn a_reload_that_fails_changes_nothing() {
-    let refuse = || Err(ServerError::NoModel { searched: "the folder is empty".into() });
+    let refuse = || Err(LoadError::NoModel { searched: "the folder is empty".into() });
     let app = app(fresh("01d0"), Box::new(refuse));
     let reply = reload(&app).await;
     assert_eq!(reply.problem(), (500, "reload-failed".into()));
@@ -91,7 +91,7 @@ async fn a_reload_that_fails_changes_nothing() {
     let text = get(&app, "/metrics").await.text;
     assert!(text.contains("trm_reloads_total{outcome=\"failed\"} 1\n"), "{text}");
 
-    let panic = || -> Result<Registry, ServerError> { panic!("a defect, on purpose") };
+    let panic = || -> Result<Registry, LoadError> { panic!("a defect, on purpose") };
     let app = self::app(fresh("01d0"), Box::new(panic));
     assert_eq!(reload(&app).await.problem(), (500, "reload-failed".into()));
     // And it does not block the next one.

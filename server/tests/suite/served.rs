@@ -8,12 +8,12 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use datasets::maze::MazeShape;
 use datasets::sudoku::SudokuShape;
+use engine::MetricsSnapshot;
+use engine::RuntimeFacts;
+use engine::registry::{EngineLimits, Models, Registry, ServedModel};
+use engine::task::Task;
 use serde_json::Value;
-use server::RuntimeFacts;
-use server::engine::MetricsSnapshot;
 use server::http::{HttpLimits, router};
-use server::registry::{EngineLimits, Models, Registry, ServedModel};
-use server::task::Task;
 use tower::ServiceExt;
 
 use crate::oracle::{Oracle, card, maze_card};

@@ -6,12 +6,12 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use datasets::sudoku::SudokuShape;
+use engine::RuntimeFacts;
+use engine::StepModel;
+use engine::registry::{EngineLimits, Models, Registry, ServedModel};
+use engine::task::Task;
 use serde_json::Value;
-use server::RuntimeFacts;
-use server::engine::StepModel;
 use server::http::{Access, HttpOptions, ServerParts};
-use server::registry::{EngineLimits, Models, Registry, ServedModel};
-use server::task::Task;
 use tower::ServiceExt;
 
 use crate::oracle::{Oracle, card};

@@ -2,13 +2,13 @@
 
 use datasets::arc::Grid;
 use datasets::scoring::RankedGrid;
+use engine::arc::{ArcAnswer, ArcStep, TestAnswer};
+use engine::registry::ServedModel;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Answered;
-use crate::arc::{ArcAnswer, ArcStep, TestAnswer};
 use crate::http::solve::{ModelName, TimingsMs};
-use crate::registry::ServedModel;
 
 /// What a task gets back.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,5 +1,5 @@
 //! The forms in which people send ARC tasks: ARC's own JSON, a name, both, alone or many at once.
-//! A pure function of untrusted bytes; leaves which task is meant to [`crate::arc`].
+//! A pure function of untrusted bytes; leaves which task is meant to [`engine::arc`].
 
 use datasets::arc::SentTask;
 use serde_json::{Map, Value};

@@ -1,6 +1,7 @@
 //! `POST /solve/arc` and `GET /samples/arc`: tasks in, two attempts per test input out, as JSON, events or pictures.
-//! Owns which model answers; leaves forms of tasks to `body`, voting to [`crate::arc`].
+//! Owns which model answers; leaves forms of tasks to `body`, voting to [`engine::arc`].
 
+pub mod adapt;
 pub(super) mod answer;
 pub mod body;
 mod picture;
@@ -13,6 +14,10 @@ use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use engine::Policy;
+use engine::arc::{ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, TaskIndex, Thinking, submit};
+use engine::registry::{Registry, ServedModel};
+use engine::task::Task;
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -21,12 +26,6 @@ use self::answer::{ArcBatchResponse, ArcResponse};
 use self::body::{ArcQuestion, ArcRequest};
 use super::accept::Output;
 use super::{Problem, ServerState, SolveOptions, Tally};
-use crate::arc::{
-    ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, TaskIndex, Thinking, adapt, submit,
-};
-use crate::engine::Policy;
-use crate::registry::{Registry, ServedModel};
-use crate::task::Task;
 
 /// Steps that the traces of one request may hold: 4 MB of cells.
 const MAX_TRACE_STEPS: usize = 4096;
@@ -143,7 +142,7 @@ async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json
 struct Answered {
     question: ArcQuestion,
     model: Arc<ServedModel>,
-    answer: crate::arc::ArcAnswer,
+    answer: engine::arc::ArcAnswer,
     /// Every step, where somebody watched.
     steps: Vec<ArcStep>,
     /// Whether the steps stand in the answer.

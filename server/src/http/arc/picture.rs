@@ -6,10 +6,10 @@ use axum::response::{IntoResponse, Response};
 use datasets::Task;
 use datasets::arc::{Augmentation, Grid, Placement, SEQ_LEN, encode};
 use datasets::picture::{Animation, Attempts, MAX_FRAMES, PictureError, task_sheet};
+use engine::arc::ArcAnswer;
 use tokio::sync::Semaphore;
 
 use super::Answered;
-use crate::arc::ArcAnswer;
 use crate::http::Problem;
 use crate::http::accept::Output;
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use axum::response::Response;
 use axum::response::sse::Event;
+use engine::arc::{ArcSteps, Thinking};
+use engine::registry::ServedModel;
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -12,10 +14,8 @@ use utoipa::ToSchema;
 
 use super::Ticket;
 use super::answer::{ArcResponse, ArcStepResponse};
-use crate::arc::{ArcSteps, Thinking};
 use crate::http::events::{self, EventKind, event, problem_event};
 use crate::http::{Problem, Tally};
-use crate::registry::ServedModel;
 
 /// The data of a `step` event.
 #[derive(Debug, Serialize, ToSchema)]

@@ -4,11 +4,11 @@
 
 use datasets::maze::{Cell, MazeDrawing, MazeShape, Spelling, has_free_margin, looks_spaced};
 use datasets::picture::read_maze;
+use engine::task::Task;
 use serde_json::Value;
 
 use super::{BoardForm, Puzzle};
 use crate::http::Problem;
-use crate::task::Task;
 
 /// A maze as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Puzzle for MazePuzzle {
     }
 
     fn cells(&self, task: Task, predicted: &[i64]) -> Vec<i32> {
-        let rows = predicted.chunks(crate::task::side(task)).take(self.drawing.rows());
+        let rows = predicted.chunks(engine::task::side(task)).take(self.drawing.rows());
         let known = |&token: &i64| {
             let cell = i32::try_from(token).ok().and_then(Cell::from_token);
             cell.map_or(NO_CELL, Cell::token)

@@ -19,7 +19,7 @@ pub(super) use self::arrival::read;
 pub use self::maze::MazePuzzle;
 pub use self::sudoku::SudokuPuzzle;
 use super::{Problem, SolveOptions};
-use crate::task::Task;
+use engine::task::Task;
 
 /// A body by its first bytes. JSON begins with `{`, `[` or `"`, a PNG with its signature, no puzzle in plain text does
 /// either, so the content type, which `curl -d` gets wrong, need not be asked.

@@ -2,11 +2,11 @@
 //! what a board may hold to `datasets`.
 
 use datasets::sudoku::{Board, ListedPuzzle, Notation, SudokuShape, Verdict, read_list, solve_with_budget};
+use engine::task::{Task, board_from_tokens, tokens_of};
 use serde_json::Value;
 
 use super::{BoardForm, Puzzle};
 use crate::http::Problem;
-use crate::task::{Task, board_from_tokens, tokens_of};
 
 /// A Sudoku as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 //! by hand.
 
 use datasets::sudoku::SudokuShape;
+use engine::{Halting, Stopped};
 use models::checkpoint::NoiseTarget;
 use serde_json::{Value, json};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, OpenApi};
 
-use crate::engine::{Halting, Stopped};
 use crate::http::arc::ArcSamples;
 use crate::http::arc::answer::{ArcBatchResponse, ArcResponse, ArcStepResponse};
 use crate::http::arc::stream::{ArcAnswerEvent, ArcStepEvent};

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use engine::registry::ServedModel;
+use engine::{Answer, StepTrace, Stopped};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::submit::Asked;
-use crate::engine::{Answer, StepTrace, Stopped};
 use crate::http::SolveOptions;
 use crate::http::body::{BoardForm, Puzzle};
-use crate::registry::ServedModel;
 
 /// What a puzzle gets back.
 #[derive(Debug, Serialize, ToSchema)]

@@ -22,7 +22,7 @@ use self::submit::{Asked, Ticket, Watching, submit};
 use super::accept::Output;
 use super::body::{self, BoardForm, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
 use super::{Problem, ServerState, SolveOptions, Tally};
-use crate::engine::Answer;
+use engine::Answer;
 
 /// Text bodies below this size are read on the spot.
 const AT_ONCE_BYTES: usize = 1 << 16;

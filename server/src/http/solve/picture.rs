@@ -4,10 +4,10 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use datasets::picture::{Animation, PictureError, Scene};
+use engine::Answer;
 use tokio::sync::Semaphore;
 
 use super::submit::Asked;
-use crate::engine::Answer;
 use crate::http::Problem;
 use crate::http::accept::Output;
 use crate::http::body::Puzzle;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use axum::response::sse::Event;
+use engine::StepTrace;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -13,7 +14,6 @@ use utoipa::ToSchema;
 
 use super::answer::SolveResponse;
 use super::submit::{Asked, Ticket};
-use crate::engine::StepTrace;
 use crate::http::SolveOptions;
 use crate::http::body::{BoardForm, Puzzle};
 use crate::http::events::{self, EventKind, Moment, event, moments, problem_event};

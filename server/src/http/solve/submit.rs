@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use engine::registry::{Registry, ServedModel};
+use engine::task::{Task, side};
+use engine::{Pending, Request, StepTrace};
 use tokio::sync::mpsc;
 
 use super::picture;
-use crate::engine::{Pending, Request, StepTrace};
 use crate::http::body::Puzzle;
 use crate::http::events::STEPS_AHEAD;
 use crate::http::{Problem, SolveOptions, Tally};
-use crate::registry::{Registry, ServedModel};
-use crate::task::{Task, side};
 
 /// Cells that the traces of one request may hold: 8 MB of tokens.
 const MAX_TRACE_CELLS: usize = 1 << 20;
