@@ -8,19 +8,7 @@ use engine::task::tokens_of;
 use engine::{Answer, Request};
 use exporter::runtime::{Provider, SessionOptions};
 use exporter::{Flavor, Precision};
-<<<<<<< HEAD:server/tests/suite/quantized.rs
 use models::Mixer;
-use serde_json::Value;
-use server::config::session_options;
-use server::engine::{Answer, Request};
-use server::model::{load_as, shipped_directory};
-use server::registry::{EngineLimits, ServedModel};
-use server::task::tokens_of;
-
-use crate::random_checkpoint::write_random;
-use crate::running::Running;
-=======
->>>>>>> part-b:engine/tests/suite/quantized.rs
 
 #[test]
 fn the_shipped_model_gives_the_same_answers() {
