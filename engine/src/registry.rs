@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use datasets::sudoku::SudokuShape;
 use exporter::Precision;
 use exporter::runtime::SessionOptions;
 use serde::Serialize;
@@ -185,11 +184,6 @@ impl Registry {
     /// The model of that name.
     pub fn named(&self, name: &str) -> Option<&Arc<ServedModel>> {
         self.find(|model| model.card.name == name)
-    }
-
-    /// The first model for a Sudoku board.
-    pub fn for_sudoku(&self, shape: SudokuShape) -> Option<&Arc<ServedModel>> {
-        self.find(|model| model.task == Task::Sudoku(shape))
     }
 }
 
