@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use datasets::sudoku::HeldOutPuzzle;
 use engine::RuntimeFacts;
-use engine::default_policy::RestartWishes;
+use engine::default_policy::PolicyOverrides;
 use engine::registry::{EngineLimits, Models, Registry, ServedModel};
 use engine::session_options;
 use engine::task::tokens_of;
@@ -44,7 +44,7 @@ pub fn routes_of(checkpoints: &[&Path]) -> Router {
 
 /// The server's routes over the model in `checkpoint`, which thinks on as its manifest says, like in a server without flags.
 pub fn routes_with_restarts(checkpoint: &Path) -> Router {
-    let limits = EngineLimits { restarts: RestartWishes::default(), ..engine_limits() };
+    let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..engine_limits() };
     http::routes(parts(&[checkpoint], &[], limits))
 }
 
