@@ -339,7 +339,7 @@ fn lines_are_puzzles_comments_or_problems_with_their_number_packed_or_not() {
     }
     // What does not unpack, and what unpacks to one endless line.
     for (bytes, says) in
-        [(b"no gzip".to_vec(), "cannot read"), (gzip(&vec![b'.'; 1 << 20]), "has more than 131072 bytes")]
+        [(b"no gzip".to_vec(), "cannot read"), (gzip(&vec![b'.'; 1 << 20]), "has more than 262144 bytes")]
     {
         fs::write(&packed, bytes).unwrap();
         let source = PuzzleSource::lines(task, &packed, u64::MAX).unwrap();
