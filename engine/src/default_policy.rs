@@ -1,5 +1,5 @@
-//! How puzzles are thought about that come without wishes of their own: field by field as the operator says, else as
-//! was measured at the checkpoint (its manifest), else as is built in. Owns that order and who said what.
+//! Partial policies, and the default policy for requests that set none: field by field as the operator says, else as was
+//! measured at the checkpoint (its manifest), else as is built in. Owns that order and which source decided.
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -9,26 +9,25 @@ use serde::{Deserialize, Serialize};
 use crate::task::Task;
 use crate::{Halting, Policy, Restarts};
 
-/// What the operator wants to be tried after the first chain; `None` leaves it to the checkpoint.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct RestartWishes {
-    /// As [`Restarts::augmentations`].
-    pub augmentations: Option<usize>,
-    /// As [`Restarts::rollouts`].
-    pub rollouts: Option<usize>,
-    /// As [`Restarts::sigma`].
-    pub sigma: Option<f32>,
-    /// As [`Restarts::noise`].
-    pub noise: Option<NoiseTarget>,
-    /// As [`Restarts::depth`].
-    pub depth: Option<usize>,
-}
+/// A partial policy: what an operator, a manifest or a request says. `None` leaves a field to whatever it is applied to.
+///
+/// The fields that restarts have are flags of the programs. What no flag names is as the model's manifest says; where that
+/// is silent, too: 8 augmentations, no rollouts, sigma 0.25 on the latent states and depth 64 for puzzles with rules, no
+/// restarts for others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Args)]
+pub struct PolicyOverrides {
+    /// Most supervision steps of a chain.
+    #[arg(skip)]
+    pub max_steps: Option<usize>,
 
-/// What is tried when the first chain of thought has found no answer that obeys the rules. What is not said here is as
-/// the model's manifest says; where that is silent, too: 8 augmentations, no rollouts, sigma 0.25 on the latent states
-/// and depth 64 for puzzles with rules, nothing for others.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub struct RestartArgs {
+    /// When a chain ends earlier.
+    #[arg(skip)]
+    pub halting: Option<Halting>,
+
+    /// As [`Policy::stable_steps`].
+    #[arg(skip)]
+    pub stable_steps: Option<usize>,
+
     /// Further chains of thought on symmetric copies of a puzzle that the first chain has not solved. Default: as the
     /// model's manifest says, else 8.
     #[arg(long, env = "TRM_AUGMENTATIONS", value_name = "COUNT")]
@@ -52,14 +51,10 @@ pub struct RestartArgs {
     /// manifest says, else 64.
     #[arg(long, env = "TRM_DEPTH", value_name = "STEPS")]
     pub depth: Option<usize>,
-}
 
-impl RestartArgs {
-    /// The same for the registry.
-    pub fn wishes(&self) -> RestartWishes {
-        let Self { augmentations, rollouts, sigma, noise, depth } = *self;
-        RestartWishes { augmentations, rollouts, sigma, noise, depth }
-    }
+    /// Fixes copies and noise.
+    #[arg(skip)]
+    pub seed: Option<u64>,
 }
 
 /// Who decided on a default.
@@ -100,12 +95,22 @@ pub struct DefaultPolicy {
     pub sources: PolicySources,
 }
 
-impl RestartWishes {
-    /// One chain of thought and nothing after it, whatever the checkpoint says.
-    pub const NO_RESTARTS: Self = Self::all(Restarts::NONE);
+impl PolicyOverrides {
+    /// Says nothing.
+    pub const NONE: Self = Self {
+        max_steps: None,
+        halting: None,
+        stable_steps: None,
+        augmentations: None,
+        rollouts: None,
+        sigma: None,
+        noise: None,
+        depth: None,
+        seed: None,
+    };
 
-    /// Every field as in `restarts`.
-    pub const fn all(restarts: Restarts) -> Self {
+    /// Every field of `restarts`, and nothing else.
+    pub const fn of_restarts(restarts: Restarts) -> Self {
         let Restarts { augmentations, rollouts, sigma, noise, depth } = restarts;
         Self {
             augmentations: Some(augmentations),
@@ -113,11 +118,41 @@ impl RestartWishes {
             sigma: Some(sigma),
             noise: Some(noise),
             depth: Some(depth),
+            ..Self::NONE
+        }
+    }
+
+    /// `policy` with the fields that are set here. Where another halting rule than the rules of the puzzle is asked for,
+    /// the restarts of `policy` fall away: they follow a failure, which only the rules can tell.
+    #[must_use]
+    pub fn apply_to(&self, policy: &Policy) -> Policy {
+        let halting = self.halting.unwrap_or(policy.halting);
+        let restarts = if halting == Halting::Verified { policy.restarts } else { Restarts::NONE };
+        Policy {
+            max_steps: self.max_steps.unwrap_or(policy.max_steps),
+            halting,
+            stable_steps: self.stable_steps.unwrap_or(policy.stable_steps),
+            restarts: Restarts {
+                augmentations: self.augmentations.unwrap_or(restarts.augmentations),
+                rollouts: self.rollouts.unwrap_or(restarts.rollouts),
+                sigma: self.sigma.unwrap_or(policy.restarts.sigma),
+                noise: self.noise.unwrap_or(policy.restarts.noise),
+                depth: self.depth.unwrap_or(restarts.depth),
+            },
+            seed: self.seed.unwrap_or(policy.seed),
         }
     }
 }
 
-/// Restarts on puzzles with rules where nobody says otherwise.
+impl From<&InferenceDefaults> for PolicyOverrides {
+    fn from(measured: &InferenceDefaults) -> Self {
+        let &InferenceDefaults { max_steps, augmentations, rollouts, sigma, noise, depth, .. } = measured;
+        let restarts = Restarts { augmentations, rollouts, sigma, noise, depth };
+        Self { max_steps: Some(max_steps), ..Self::of_restarts(restarts) }
+    }
+}
+
+/// Restarts on puzzles with rules, unless a flag or a manifest says otherwise.
 const BUILT_IN: Restarts =
     Restarts { augmentations: 8, rollouts: 0, sigma: 0.25, noise: NoiseTarget::Latent, depth: 64 };
 
@@ -126,43 +161,41 @@ const BUILT_IN: Restarts =
 const ARC_STEPS: usize = 4;
 
 impl DefaultPolicy {
-    /// The policy of a model for `task` that was trained with `halt_max_steps`.
-    pub fn of(task: Task, halt_max_steps: usize, measured: Option<&InferenceDefaults>, wishes: &RestartWishes) -> Self {
-        // Without rules nothing tells when to go on; augmentations of ARC are requests of their own.
-        let is_checked = !matches!(task, Task::Arc);
-        let (halting, steps, built_in) = if is_checked {
-            (Halting::Verified, halt_max_steps, BUILT_IN)
+    /// The policy of a model for `task` that was trained with `halt_max_steps`: as `flags` say, else as was `measured` at
+    /// the checkpoint, else as is built in.
+    pub fn of(
+        task: Task,
+        halt_max_steps: usize,
+        measured: Option<&InferenceDefaults>,
+        flags: &PolicyOverrides,
+    ) -> Self {
+        let mut flags = *flags;
+        let mut manifest = measured.map_or(PolicyOverrides::NONE, PolicyOverrides::from);
+        let built_in = if matches!(task, Task::Arc) {
+            // Without rules nothing tells when to go on; augmentations of ARC are requests of their own.
+            let steps_alone =
+                |said: PolicyOverrides| PolicyOverrides { max_steps: said.max_steps, ..PolicyOverrides::NONE };
+            (flags, manifest) = (steps_alone(flags), steps_alone(manifest));
+            Policy { halting: Halting::Fixed, ..Policy::plain(halt_max_steps.min(ARC_STEPS)) }
         } else {
-            (Halting::Fixed, halt_max_steps.min(ARC_STEPS), Restarts::NONE)
+            Policy { restarts: BUILT_IN, ..Policy::plain(halt_max_steps) }
         };
-        let (max_steps, max_steps_source) = decide(None, measured.map(|m| m.max_steps), steps);
-        let (wishes, measured) = if is_checked { (*wishes, measured) } else { (RestartWishes::default(), None) };
-        let (augmentations, augmentations_source) =
-            decide(wishes.augmentations, measured.map(|m| m.augmentations), built_in.augmentations);
-        let (rollouts, rollouts_source) = decide(wishes.rollouts, measured.map(|m| m.rollouts), built_in.rollouts);
-        let (sigma, sigma_source) = decide(wishes.sigma, measured.map(|m| m.sigma), built_in.sigma);
-        let (noise, noise_source) = decide(wishes.noise, measured.map(|m| m.noise), built_in.noise);
-        let (depth, depth_source) = decide(wishes.depth, measured.map(|m| m.depth), built_in.depth);
-        let restarts = Restarts { augmentations, rollouts, sigma, noise, depth };
+        let source = |by_flag: bool, by_manifest: bool| match (by_flag, by_manifest) {
+            (true, _) => PolicySource::Flag,
+            (false, true) => PolicySource::Manifest,
+            (false, false) => PolicySource::BuiltIn,
+        };
         Self {
-            policy: Policy { halting, restarts, ..Policy::plain(max_steps) },
+            policy: flags.apply_to(&manifest.apply_to(&built_in)),
             sources: PolicySources {
-                max_steps: max_steps_source,
-                augmentations: augmentations_source,
-                rollouts: rollouts_source,
-                sigma: sigma_source,
-                noise: noise_source,
-                depth: depth_source,
+                max_steps: source(flags.max_steps.is_some(), manifest.max_steps.is_some()),
+                augmentations: source(flags.augmentations.is_some(), manifest.augmentations.is_some()),
+                rollouts: source(flags.rollouts.is_some(), manifest.rollouts.is_some()),
+                sigma: source(flags.sigma.is_some(), manifest.sigma.is_some()),
+                noise: source(flags.noise.is_some(), manifest.noise.is_some()),
+                depth: source(flags.depth.is_some(), manifest.depth.is_some()),
             },
         }
-    }
-}
-
-fn decide<T>(flag: Option<T>, manifest: Option<T>, built_in: T) -> (T, PolicySource) {
-    match (flag, manifest) {
-        (Some(value), _) => (value, PolicySource::Flag),
-        (None, Some(value)) => (value, PolicySource::Manifest),
-        (None, None) => (built_in, PolicySource::BuiltIn),
     }
 }
 

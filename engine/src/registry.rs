@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use datasets::sudoku::SudokuShape;
 use exporter::Precision;
 use exporter::runtime::SessionOptions;
-use serde::Serialize;
 
 use crate::LoadError;
 use crate::arc::TaskIndex;
-use crate::default_policy::{DefaultPolicy, RestartWishes};
+use crate::default_policy::{DefaultPolicy, PolicyOverrides};
 use crate::model::{self, LoadedModel, ModelCard};
 use crate::task::{self, Task};
-use crate::{Batching, Engine, EngineOptions, PolicyLimits, StepModel, warm_up};
+use crate::{Batching, Engine, EngineOptions, PolicyLimits, Restarts, StepModel, warm_up};
 
 /// A model and the engine that runs it. Dropping it waits for the engine's thread: not on a thread that must not block.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ pub struct ServedModel {
     pub task: Task,
     /// Folder of its checkpoint, where there is one.
     pub directory: Option<PathBuf>,
-    /// How its puzzles are thought about that come without wishes of their own, and who says so.
+    /// Default policy for requests that set none, and where it comes from.
     pub default_policy: DefaultPolicy,
     /// Nodes of its graph by the execution provider that really computes them; empty when it is no graph.
     pub providers: BTreeMap<String, usize>,
@@ -48,7 +46,7 @@ pub struct Registry {
 pub struct Models(RwLock<Arc<Registry>>);
 
 /// Limits that every engine of a server gets.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EngineLimits {
     /// Puzzles that think at the same time.
     pub slots: usize,
@@ -60,20 +58,24 @@ pub struct EngineLimits {
     pub batching: Batching,
     /// As [`EngineOptions::chains_at_once`].
     pub chains_at_once: usize,
-    /// Largest step budget that a request may name.
-    pub max_steps_limit: usize,
-    /// Most chains of thought of one request besides the first.
-    pub chains_limit: usize,
-    /// What the operator wants to follow when the first chain has found no answer that obeys the rules.
-    pub restarts: RestartWishes,
+    /// What a request may ask for; the default policy may always go further.
+    pub policy: PolicyLimits,
+    /// What the operator sets of the default policy.
+    pub overrides: PolicyOverrides,
 }
 
 impl EngineLimits {
     /// Limits of an engine whose requests get one chain of thought, unless they ask for more.
-    pub const fn plain(slots: usize, queue_capacity: usize, max_steps_limit: usize) -> Self {
-        let (batching, restarts) = (Batching::Continuous, RestartWishes::NO_RESTARTS);
-        let (max_wait, chains_limit) = (Duration::MAX, 128);
-        Self { slots, queue_capacity, max_wait, batching, chains_at_once: 1, max_steps_limit, chains_limit, restarts }
+    pub const fn plain(slots: usize, queue_capacity: usize, max_steps: usize) -> Self {
+        Self {
+            slots,
+            queue_capacity,
+            max_wait: Duration::MAX,
+            batching: Batching::Continuous,
+            chains_at_once: 1,
+            policy: PolicyLimits { max_steps, chains: 128 },
+            overrides: PolicyOverrides::of_restarts(Restarts::NONE),
+        }
     }
 }
 
@@ -89,10 +91,10 @@ impl ServedModel {
         limits: EngineLimits,
     ) -> Result<Self, LoadError> {
         let halt_max_steps = card.arch.halt_max_steps();
-        let default_policy = DefaultPolicy::of(task, halt_max_steps, card.inference.as_ref(), &limits.restarts);
+        let default_policy = DefaultPolicy::of(task, halt_max_steps, card.inference.as_ref(), &limits.overrides);
         let policy = default_policy.policy;
-        let max_steps = limits.max_steps_limit.max(halt_max_steps).max(policy.max_steps).max(policy.restarts.depth);
-        let chains = limits.chains_limit.max(policy.restarts.chains());
+        let max_steps = limits.policy.max_steps.max(halt_max_steps).max(policy.max_steps).max(policy.restarts.depth);
+        let chains = limits.policy.chains.max(policy.restarts.chains());
         let options = EngineOptions {
             slots: limits.slots,
             queue_capacity: limits.queue_capacity,
@@ -185,11 +187,6 @@ impl Registry {
     /// The model of that name.
     pub fn named(&self, name: &str) -> Option<&Arc<ServedModel>> {
         self.find(|model| model.card.name == name)
-    }
-
-    /// The first model for a Sudoku board.
-    pub fn for_sudoku(&self, shape: SudokuShape) -> Option<&Arc<ServedModel>> {
-        self.find(|model| model.task == Task::Sudoku(shape))
     }
 }
 

@@ -9,12 +9,9 @@ pub mod choose;
 pub mod cli;
 pub mod curve;
 pub mod log;
-pub mod measure;
 mod puzzle_lines;
-pub mod puzzle_set;
 pub mod records;
 pub mod report;
-mod report_tables;
 pub mod run;
 pub mod score;
 mod shard;
@@ -24,7 +21,7 @@ pub mod thinking;
 
 pub use log::EvaluationLog;
 pub use records::{Entry, Skipped};
-pub use report_tables::{policy_in_words, with_interval};
+pub use report::{policy_in_words, with_interval};
 pub use shard::Shard;
 pub use source::{BoardPuzzle, PuzzleSource};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use datasets::maze::{Cell, Maze, MazeDrawing, MazeError, MazeShape};
 use datasets::store::open_text;
-use datasets::sudoku::{ListedPuzzle, SudokuShape, is_list_header};
+use datasets::sudoku::{Board, ListedPuzzle, SudokuError, SudokuShape, Verdict, is_list_header, solve};
 use engine::task::Task;
 
 use super::EvaluationError;
@@ -204,6 +204,33 @@ fn maze_line(shape: MazeShape, line: &str) -> LineKind {
 
 fn has_cells(line: &str) -> bool {
     line.chars().any(|character| character.is_ascii_alphanumeric() || character == '.')
+}
+
+/// A Sudoku of a file, its solution by our own solver, and the guesses that the solver needed.
+///
+/// # Errors
+/// A sentence about what is wrong with the line.
+pub(super) fn read_sudoku(shape: SudokuShape, text: &str) -> Result<(Board, Board, u32), String> {
+    let listed = ListedPuzzle::parse(text, Some(shape)).map_err(|error| match error {
+        SudokuError::WrongShape { expected, found } => format!(
+            "expected {expected}x{expected} boards, found {found}x{found}; choose the model with --size {found}"
+        ),
+        other => other.to_string(),
+    })?;
+    let puzzle = listed.puzzle;
+    if let Some(contradiction) = puzzle.contradictions().first() {
+        return Err(contradiction.to_string());
+    }
+    let solutions = solve(&puzzle);
+    match (solutions.verdict, solutions.first) {
+        (Verdict::Unique, Some(solution)) => Ok((puzzle, solution, solutions.guesses)),
+        (Verdict::Multiple, _) => Err("the puzzle has more than one solution; add givens".into()),
+        (Verdict::BudgetExhausted, _) => Err(format!(
+            "the solver gave up after {} guesses; the puzzle may have no single solution",
+            solutions.guesses
+        )),
+        (Verdict::None | Verdict::Unique, _) => Err("the puzzle has no solution".into()),
+    }
 }
 
 /// A maze of a file and, where the file has it, the answer beside it.

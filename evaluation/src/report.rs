@@ -1,19 +1,20 @@
 //! The report of an evaluation: `report.json` for programs, `report.md` for people, tables for the terminal, charts.
-//! Owns what is told; leaves the tables' rows to `report_tables`.
+//! Owns what is reported and how figures are written; leaves the figures to `score` and `curve`.
 
 use std::path::Path;
 
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
-use engine::RuntimeFacts;
+use comfy_table::{CellAlignment, Table};
+use datasets::scoring::Share;
 use engine::model::ModelCard;
+use engine::{Policy, Restarts, RuntimeFacts};
 use models::checkpoint::write_file_atomically;
 use serde::{Deserialize, Serialize};
 
 use super::EvaluationError;
 use super::choose::Choice;
 use super::curve::{ChainPoint, DepthProbe, StepPoint, chains_chart, steps_chart};
-use super::report_tables::{self as tables, restarts_in_words};
-use super::score::{EngineScore, RawScore};
+use super::score::{EngineScore, Group, RawScore};
 
 /// Everything that one evaluation found out.
 #[derive(Debug, Clone, Serialize)]
@@ -146,7 +147,7 @@ impl Report {
 
     /// The tables for the terminal.
     pub fn to_terminal(&self) -> String {
-        let tables = [tables::overview(self), tables::groups(&self.raw)].into_iter().chain(self.curve_tables());
+        let tables = [table_of_overview(self), table_of_groups(&self.raw)].into_iter().chain(self.curve_tables());
         tables.map(|mut table| table.load_style(UTF8_FULL_CONDENSED).to_string()).collect::<Vec<_>>().join("\n")
     }
 
@@ -155,7 +156,7 @@ impl Report {
     /// # Panics
     /// Never: a config holds only what JSON can say.
     pub fn to_markdown(&self) -> String {
-        let [overview, groups] = [tables::overview(self), tables::groups(&self.raw)]
+        let [overview, groups] = [table_of_overview(self), table_of_groups(&self.raw)]
             .map(|mut table| table.load_style(ASCII_MARKDOWN).to_string());
         let curves: Vec<String> = self
             .curve_tables()
@@ -211,15 +212,15 @@ impl Report {
         self.steps_curve.len() > 1
     }
 
-    fn curve_tables(&self) -> Vec<comfy_table::Table> {
+    fn curve_tables(&self) -> Vec<Table> {
         let mut found = Vec::new();
         if self.has_steps_curve() {
-            found.push(tables::steps_curve(&self.steps_curve));
+            found.push(table_of_steps_curve(&self.steps_curve));
         }
         if !self.chains_curve.is_empty() {
-            found.push(tables::chains_curve(&self.chains_curve));
+            found.push(table_of_chains_curve(&self.chains_curve));
         }
-        found.extend(self.choice.as_ref().map(tables::choice));
+        found.extend(self.choice.as_ref().map(table_of_choice));
         found
     }
 
@@ -234,4 +235,146 @@ impl Report {
         }
         charts
     }
+}
+
+/// The figures over all puzzles.
+fn table_of_overview(report: &Report) -> Table {
+    let (raw, engine) = (&report.raw, &report.engine);
+    let mut rows = vec![("exact accuracy (raw)", with_interval(raw.overall.raw))];
+    if report.run.task.starts_with("maze") {
+        rows.push(("any shortest path (raw)", with_interval(raw.rules_accuracy)));
+    }
+    rows.extend([
+        ("verified accuracy", with_interval(raw.overall.verified)),
+        ("verified accuracy with restarts", with_interval(engine.verified)),
+        ("puzzles that needed restarts", percent(engine.restarted)),
+        ("token accuracy (raw)", percent(raw.token_accuracy)),
+        ("Q head right (raw)", percent(raw.q_halt_accuracy)),
+        ("mean steps until verified or given up", format!("{:.2}", engine.mean_steps)),
+    ]);
+    if let Some(probe) = &report.depth_probe {
+        rows.push(("safe up to", in_words(probe)));
+    }
+    rows.extend([
+        ("puzzles/s", format!("{:.1}", engine.puzzles_per_second)),
+        ("latency p50", format!("{:.1} ms ({} at a time)", engine.latency_p50_ms, engine.clients)),
+        ("latency p99", format!("{:.1} ms", engine.latency_p99_ms)),
+    ]);
+    let mut table = Table::new();
+    table.set_header(["measure", "value"]);
+    table.add_rows(rows.into_iter().map(|(name, value)| [name.to_owned(), value]));
+    table
+}
+
+/// The figures by kind of puzzle.
+fn table_of_groups(raw: &RawScore) -> Table {
+    let mut table = Table::new();
+    table.set_header(["puzzles", "count", "raw", "verified", "with restarts"]);
+    let mut add = |name: &str, group: &Group| {
+        table.add_row([
+            format!("{name}{}", group.label),
+            group.puzzles.to_string(),
+            with_interval(group.raw),
+            with_interval(group.verified),
+            group.engine.map_or_else(String::new, with_interval),
+        ]);
+    };
+    raw.by_guesses.iter().for_each(|group| add("guesses ", group));
+    raw.by_hardness.iter().for_each(|group| add("hardness ", group));
+    raw.by_givens.iter().for_each(|group| add("givens ", group));
+    raw.by_length.iter().for_each(|group| add("path ", group));
+    right_aligned(table, 1)
+}
+
+/// Accuracy against steps.
+fn table_of_steps_curve(points: &[StepPoint]) -> Table {
+    let mut table = Table::new();
+    table.set_header(["steps", "exact (raw)", "obeys the rules (raw)", "verified by then"]);
+    table.add_rows(points.iter().map(|point| {
+        let shares = [point.exact, point.obeys, point.verified].map(with_interval);
+        [vec![point.steps.to_string()], shares.into()].concat()
+    }));
+    right_aligned(table, 0)
+}
+
+/// Accuracy against chains.
+fn table_of_chains_curve(points: &[ChainPoint]) -> Table {
+    let mut table = Table::new();
+    table.set_header(["chains K", "pass@K", "vote@K", "best-q@K", "verified@K"]);
+    table.add_rows(points.iter().map(|point| {
+        let shares = [point.pass, point.vote, point.best_q, point.verified].map(with_interval);
+        [vec![point.chains.to_string()], shares.into()].concat()
+    }));
+    right_aligned(table, 0)
+}
+
+/// Candidates for the default policy.
+fn table_of_choice(choice: &Choice) -> Table {
+    let mut table = Table::new();
+    table.set_header(["policy", "verified", "mean steps", "chosen"]);
+    table.add_rows(choice.candidates.iter().enumerate().map(|(index, candidate)| {
+        let chosen = if index == choice.chosen { "yes" } else { "" };
+        [
+            policy_in_words(&candidate.policy),
+            with_interval(candidate.verified),
+            format!("{:.2}", candidate.mean_steps),
+            chosen.to_owned(),
+        ]
+    }));
+    right_aligned(table, 2)
+}
+
+/// What is tried after the first chain.
+fn restarts_in_words(policy: &Policy) -> String {
+    let Restarts { augmentations, rollouts, sigma, depth, .. } = policy.restarts;
+    let steps = policy.max_steps;
+    format!(
+        "{augmentations} chains on symmetric copies and {rollouts} on the puzzle itself, of {steps} steps each with \
+         noise of deviation {sigma}, and at last {} steps on the puzzle as it is",
+        depth.max(steps)
+    )
+}
+
+/// A policy in a few words.
+pub fn policy_in_words(policy: &Policy) -> String {
+    let Restarts { augmentations, rollouts, sigma, noise, depth } = policy.restarts;
+    let mut words = vec![format!("{} steps", policy.max_steps)];
+    if augmentations > 0 {
+        words.push(format!("{augmentations} copies"));
+    }
+    if rollouts > 0 {
+        words.push(format!("{rollouts} rollouts"));
+    }
+    if sigma > 0.0 {
+        words.push(format!("sigma {sigma} on {}", format!("{noise:?}").to_lowercase()));
+    }
+    if depth > policy.max_steps {
+        words.push(format!("depth {depth}"));
+    }
+    words.join(", ")
+}
+
+fn in_words(probe: &DepthProbe) -> String {
+    match probe.collapse {
+        None => format!("{} steps, as deep as was looked", probe.safe_max_steps),
+        Some((steps, accuracy)) => {
+            format!("{} steps; at {steps} exact accuracy is {}", probe.safe_max_steps, percent(accuracy))
+        }
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// A share in percent with its interval.
+pub fn with_interval(Share { accuracy, interval: (low, high) }: Share) -> String {
+    format!("{} [{:.2}, {:.2}]", percent(accuracy), 100.0 * low, 100.0 * high)
+}
+
+fn right_aligned(mut table: Table, column: usize) -> Table {
+    if let Some(column) = table.column_mut(column) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }

@@ -4,15 +4,10 @@ use std::collections::BTreeMap;
 
 pub use datasets::scoring::Share;
 use datasets::scoring::difficulty::{BucketKey, Spans, guesses_bucket};
-use datasets::sudoku::hardness;
 use serde::{Deserialize, Serialize};
 
-use super::measure::RawOutcome;
-use super::puzzle_set::EvaluationPuzzle;
-use super::records::{Entry, Facts, StepsRecord};
-use super::tally::{Kind, Solved, StepsTally};
+use super::tally::{Kind, Solved};
 use engine::Policy;
-use engine::task::tokens_of;
 
 /// Accuracies of a group of puzzles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,31 +75,6 @@ pub struct EngineScore {
     pub latency_p99_ms: f64,
 }
 
-/// Scores of a raw run, in which every puzzle took `steps` steps.
-pub fn score_raw(puzzles: &[EvaluationPuzzle], outcomes: &[RawOutcome], steps: usize) -> RawScore {
-    let mut tally = StepsTally::new(&[steps], steps);
-    for (number, (puzzle, outcome)) in puzzles.iter().zip(outcomes).enumerate() {
-        let label = tokens_of(&puzzle.solution);
-        let correct = label.iter().zip(&outcome.answer).filter(|(label, answer)| label == answer).count();
-        let at = |holds: bool| if holds { vec![steps] } else { Vec::new() };
-        tally.add(Entry::Puzzle(StepsRecord {
-            facts: Facts {
-                puzzle: number as u64,
-                hardness: u64::from(puzzle.guesses),
-                givens: Some(puzzle.puzzle.givens() as u64),
-                rating: hardness(&puzzle.puzzle).ok(),
-            },
-            exact_at: at(correct == label.len()),
-            obeys_at: at(outcome.obeys),
-            q_at: at(outcome.q > 0.0),
-            first_verified: outcome.first_verified,
-            correct_cells: correct,
-            labelled_cells: label.len(),
-        }));
-    }
-    tally.score(None)
-}
-
 /// Kinds of puzzles, to be put into groups.
 #[derive(Debug)]
 pub(super) struct Grouping<'k> {
@@ -163,51 +133,7 @@ pub(super) fn percentile(sorted_us: &[u64], quantile: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use datasets::scoring::wilson_interval;
-    use datasets::sudoku::{Board, SudokuShape, solve};
-
     use super::*;
-
-    fn puzzle(text: &str, guesses: u32) -> EvaluationPuzzle {
-        let puzzle = Board::parse_shape(SudokuShape::FOUR, text).unwrap();
-        EvaluationPuzzle { solution: solve(&puzzle).first.unwrap(), puzzle, guesses }
-    }
-
-    fn outcome(answer: Vec<i64>, q: f32, first_verified: Option<usize>) -> RawOutcome {
-        RawOutcome { obeys: first_verified.is_some() && q > 0.0, answer, q, first_verified }
-    }
-
-    #[test]
-    fn raw_and_verified_are_counted_apart() {
-        let puzzles = [
-            puzzle("1...............", 0),
-            puzzle("12..............", 2),
-            puzzle("123.............", 11),
-            puzzle("12..............", 3),
-        ];
-        let right = |index: usize| tokens_of(&puzzles[index].solution);
-        let mut off_by_one = right(1);
-        off_by_one[15] = 1;
-        let outcomes = [
-            outcome(right(0), 1.0, Some(2)),
-            // Was right at step 4 and spoiled it later: verified, not raw.
-            outcome(off_by_one, -1.0, Some(4)),
-            outcome(vec![1; 16], 1.0, None),
-            outcome(right(3), -1.0, Some(3)),
-        ];
-        let score = score_raw(&puzzles, &outcomes, 16);
-        assert!((score.overall.raw.accuracy - 0.5).abs() < 1e-12);
-        assert!((score.overall.verified.accuracy - 0.75).abs() < 1e-12);
-        assert_eq!(score.overall.raw.interval, wilson_interval(2, 4));
-        assert!((score.token_accuracy - (1.0 + 15.0 / 16.0 + 0.0 + 1.0) / 4.0).abs() < 1e-12);
-        assert!((score.q_halt_accuracy - 0.5).abs() < 1e-12);
-        assert_eq!(score.mean_verified_step, Some(3.0));
-        let labels = |groups: &[Group]| -> Vec<(String, usize)> {
-            groups.iter().map(|group| (group.label.clone(), group.puzzles)).collect()
-        };
-        assert_eq!(labels(&score.by_guesses), [("0".into(), 1), ("1–3".into(), 2), ("11–30".into(), 1)]);
-        assert_eq!(labels(&score.by_givens), [("1".into(), 1), ("2".into(), 2), ("3".into(), 1)]);
-    }
 
     #[test]
     fn percentiles_are_nearest_ranks() {

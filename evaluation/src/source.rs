@@ -15,8 +15,7 @@ use engine::task::{Task, tokens_of};
 use sha2::{Digest, Sha256};
 
 use super::log::hex;
-use super::puzzle_lines::{PuzzleLines, PuzzleText, read_maze};
-use super::puzzle_set::parse_line;
+use super::puzzle_lines::{PuzzleLines, PuzzleText, read_maze, read_sudoku};
 use super::{Entry, EvaluationError, Skipped};
 
 /// Examples that a data set folder is read by.
@@ -298,8 +297,8 @@ fn maze_puzzle(number: u64, maze: &Maze, label: Vec<i64>) -> Result<BoardPuzzle,
 }
 
 fn sudoku_line(number: u64, shape: SudokuShape, text: &str) -> Result<BoardPuzzle, String> {
-    let parsed = parse_line(shape, text)?;
-    Ok(board_puzzle(number, &parsed.puzzle, &parsed.solution, u64::from(parsed.guesses)))
+    let (puzzle, solution, guesses) = read_sudoku(shape, text)?;
+    Ok(board_puzzle(number, &puzzle, &solution, u64::from(guesses)))
 }
 
 fn maze_line(number: u64, shape: MazeShape, text: &str) -> Result<BoardPuzzle, String> {

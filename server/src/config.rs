@@ -10,10 +10,10 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use engine::LoadError;
-use engine::default_policy::RestartArgs;
+use engine::default_policy::PolicyOverrides;
 use engine::model::{checkpoints_in, shipped_directory};
 use engine::registry::EngineLimits;
-use engine::{Batching, session_options};
+use engine::{Batching, PolicyLimits, session_options};
 use evaluation::bench::BenchArgs;
 use evaluation::cli::EvalArgs;
 use exporter::runtime::SessionOptions;
@@ -116,7 +116,7 @@ pub struct ServerArgs {
 
     /// What is tried when the first chain of thought has failed.
     #[command(flatten)]
-    pub restarts: RestartArgs,
+    pub restarts: PolicyOverrides,
 
     /// Milliseconds for a body to arrive (else status 408), and then for its answer (else status 504).
     #[arg(long, env = "TRM_REQUEST_TIMEOUT_MS", default_value_t = 30_000, value_name = "MS")]
@@ -257,9 +257,8 @@ impl ServerArgs {
                 max_wait: Duration::from_millis(self.max_wait_ms),
                 batching: self.batching,
                 chains_at_once: self.chains_at_once.unwrap_or(if cuda_device.is_some() { 8 } else { 1 }),
-                max_steps_limit: self.max_steps,
-                chains_limit: self.max_chains,
-                restarts: self.restarts.wishes(),
+                policy: PolicyLimits { max_steps: self.max_steps, chains: self.max_chains },
+                overrides: self.restarts,
             },
             http: HttpOptions {
                 limits: HttpLimits {

@@ -10,6 +10,8 @@ mod browser;
 mod graph;
 mod learned;
 mod not_run;
+#[path = "../../evaluation/tests/common/raw.rs"]
+pub mod raw;
 mod served;
 
 pub use arc::{ArcWorld, arc_task, build_arc, write_task};

@@ -8,13 +8,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use datasets::sudoku::HeldOutPuzzle;
 use engine::RuntimeFacts;
-use engine::default_policy::RestartWishes;
+use engine::default_policy::PolicyOverrides;
 use engine::registry::{EngineLimits, Models, Registry, ServedModel};
 use engine::session_options;
 use engine::task::tokens_of;
 use engine::{self, Policy};
-use evaluation::puzzle_set::PuzzleSet;
 use exporter::Precision;
 use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub fn routes_of(checkpoints: &[&Path]) -> Router {
 
 /// The server's routes over the model in `checkpoint`, which thinks on as its manifest says, like in a server without flags.
 pub fn routes_with_restarts(checkpoint: &Path) -> Router {
-    let limits = EngineLimits { restarts: RestartWishes::default(), ..engine_limits() };
+    let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..engine_limits() };
     http::routes(parts(&[checkpoint], &[], limits))
 }
 
@@ -89,12 +89,12 @@ pub async fn post_puzzles(routes: &Router, path: &str, puzzles: &[String]) -> Ve
 }
 
 /// Share of puzzles that the engine answers with the label, within the model's own number of steps.
-pub fn exact_share(model: &ServedModel, set: &PuzzleSet) -> f64 {
+pub fn exact_share(model: &ServedModel, set: &[HeldOutPuzzle]) -> f64 {
     let policy = Policy::plain(model.card.arch.halt_max_steps());
-    let requests = set.puzzles.iter().map(|puzzle| engine::Request::new(tokens_of(&puzzle.puzzle)).with_policy(policy));
+    let requests = set.iter().map(|puzzle| engine::Request::new(tokens_of(&puzzle.puzzle)).with_policy(policy));
     let pending = model.engine.submit_all(requests.collect()).unwrap();
-    let labels = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.solution));
+    let labels = set.iter().map(|puzzle| tokens_of(&puzzle.solution));
     let exact = pending.into_iter().zip(labels).map(|(pending, label)| pending.wait().unwrap().tokens == label);
     let exact = exact.filter(|&exact| exact).count();
-    exact as f64 / set.puzzles.len() as f64
+    exact as f64 / set.len() as f64
 }

@@ -4,11 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use datasets::batch::Batch;
-use datasets::sudoku::SudokuShape;
+use datasets::sudoku::{HeldOutPuzzle, SudokuShape};
 use engine::task::{self, tokens_of};
-use evaluation::measure::run_raw;
-use evaluation::puzzle_set::{self, PuzzleSet};
 use exporter::{Flavor, GraphKind};
+use integration_tests::raw::{held_out, run_raw};
 use integration_tests::{Graph, libtorch_steps, one_thread, post_puzzles, routes, train};
 use models::Checkpoint;
 use tempfile::TempDir;
@@ -31,8 +30,8 @@ fn largest_difference(left: &[f32], right: &[f32]) -> f32 {
 fn check(settings: &str) {
     let folder = TempDir::new().unwrap();
     let checkpoint = Checkpoint::open(train(folder.path(), &format!("{settings} {SETTINGS}"))).unwrap();
-    let set = puzzle_set::generated(SudokuShape::FOUR, 0, 6, PUZZLES).unwrap();
-    let tokens: Vec<Vec<i64>> = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
+    let set = held_out(SudokuShape::FOUR, 0, 6, PUZZLES);
+    let tokens: Vec<Vec<i64>> = set.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
 
     let expected = libtorch_steps(&checkpoint, &batch(&set), HALT_STEPS);
     for kind in [GraphKind::Step, GraphKind::Unrolled { halt_steps: HALT_STEPS }] {
@@ -53,9 +52,9 @@ fn check(settings: &str) {
 
     let mut loaded = engine::model::load(checkpoint.directory(), &one_thread()).unwrap();
     let rules = task::rules(loaded.task, &loaded.card.arch);
-    let raw = run_raw(&mut loaded.step_model, &*rules, &tokens, HALT_STEPS, 16, |_| {}).unwrap();
+    let raw = run_raw(&mut loaded.step_model, &*rules, &tokens, HALT_STEPS, 16);
     assert_eq!(raw.len(), PUZZLES);
-    let lines: Vec<String> = set.puzzles.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
+    let lines: Vec<String> = set.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let results = runtime.block_on(post_puzzles(&routes(checkpoint.directory()), "/solve/sudoku", &lines));
     assert_eq!(results.len(), PUZZLES);
@@ -65,13 +64,13 @@ fn check(settings: &str) {
     }
 }
 
-fn batch(set: &PuzzleSet) -> Batch {
+fn batch(set: &[HeldOutPuzzle]) -> Batch {
     Batch {
         seq_len: 16,
-        inputs: set.puzzles.iter().flat_map(|puzzle| puzzle.puzzle.to_tokens()).collect(),
-        labels: set.puzzles.iter().flat_map(|puzzle| puzzle.solution.to_tokens()).collect(),
-        puzzle_identifiers: vec![0; set.puzzles.len()],
-        real_rows: set.puzzles.len(),
+        inputs: set.iter().flat_map(|puzzle| puzzle.puzzle.to_tokens()).collect(),
+        labels: set.iter().flat_map(|puzzle| puzzle.solution.to_tokens()).collect(),
+        puzzle_identifiers: vec![0; set.len()],
+        real_rows: set.len(),
     }
 }
 

@@ -9,7 +9,7 @@ use datasets::maze::{self, MazeOptions, MinLength};
 use datasets::sudoku::SudokuShape;
 use engine::registry::ServedModel;
 use engine::task::Task;
-use evaluation::puzzle_set;
+use integration_tests::raw::held_out;
 use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, routes, routes_with_restarts};
 use models::Checkpoint;
 use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
@@ -77,7 +77,7 @@ fn models_keep_what_they_promise_on_held_out_puzzles() {
         let Task::Sudoku(shape) = model.task else { continue };
         let promise = PROMISES.iter().find(|promise| promise.0 == shape.size());
         let &(_, extra_clues, least, ..) = promise.unwrap_or_else(|| panic!("{} promises nothing", model.card.name));
-        let set = puzzle_set::generated(shape, 0, extra_clues, HELD_OUT).unwrap();
+        let set = held_out(shape, 0, extra_clues, HELD_OUT);
         let exact = exact_share(&model, &set);
         println!("{}: {exact} of {HELD_OUT} puzzles with {extra_clues} extra clues", model.card.name);
         assert!(exact >= least, "{}: {exact}, promised are {least}", model.card.name);
@@ -103,10 +103,10 @@ fn one_set_of_weights_answers_boards_of_every_size() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let routes = routes_with_restarts(&shipped().join("sudoku"));
     for shape in [SudokuShape::FOUR, SudokuShape::SIX, SudokuShape::NINE] {
-        let set = puzzle_set::generated(shape, 0, 0, 8).unwrap();
-        let puzzles: Vec<String> = set.puzzles.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
+        let set = held_out(shape, 0, 0, 8);
+        let puzzles: Vec<String> = set.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
         let results = runtime.block_on(post_puzzles(&routes, "/solve/sudoku", &puzzles));
-        for (result, puzzle) in results.iter().zip(&set.puzzles) {
+        for (result, puzzle) in results.iter().zip(&set) {
             assert_eq!(result["verified"], true, "{result}");
             assert_eq!(result["solution"], puzzle.solution.to_string());
         }

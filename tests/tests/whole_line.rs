@@ -4,12 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use datasets::batch::Batch;
-use datasets::sudoku::{Board, GeneratorOptions, SudokuShape};
+use datasets::sudoku::{Board, GeneratorOptions, HeldOutPuzzle, SudokuShape};
 use engine::task::{self, tokens_of};
-use evaluation::measure::run_raw;
-use evaluation::puzzle_set::{self, PuzzleSet};
-use evaluation::score::{RawScore, score_raw};
+use evaluation::score::RawScore;
 use exporter::{Flavor, GraphKind};
+use integration_tests::raw::{self, run_raw, score_raw};
 use integration_tests::{Graph, StepOutputs, libtorch_steps, one_thread, post_puzzles, routes, train};
 use models::Checkpoint;
 use serde_json::Value;
@@ -33,24 +32,22 @@ const HELD_OUT: usize = 96;
 const TOLERANCE: f32 = 2e-5;
 
 /// Held-out puzzles, as the server draws them, minimal but for the extra clues.
-fn held_out(extra_clues: usize) -> PuzzleSet {
-    puzzle_set::generated(SudokuShape::FOUR, 0, extra_clues, HELD_OUT).unwrap()
+fn held_out(extra_clues: usize) -> Vec<HeldOutPuzzle> {
+    raw::held_out(SudokuShape::FOUR, 0, extra_clues, HELD_OUT)
 }
 
-fn tokens(set: &PuzzleSet) -> Vec<Vec<i64>> {
-    set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect()
+fn tokens(set: &[HeldOutPuzzle]) -> Vec<Vec<i64>> {
+    set.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect()
 }
 
-fn batch(set: &PuzzleSet) -> Batch {
-    let of = |board: fn(&puzzle_set::EvaluationPuzzle) -> &Board| {
-        set.puzzles.iter().flat_map(|puzzle| board(puzzle).to_tokens()).collect()
-    };
+fn batch(set: &[HeldOutPuzzle]) -> Batch {
+    let of = |board: fn(&HeldOutPuzzle) -> &Board| set.iter().flat_map(|puzzle| board(puzzle).to_tokens()).collect();
     Batch {
         seq_len: 16,
         inputs: of(|puzzle| &puzzle.puzzle),
         labels: of(|puzzle| &puzzle.solution),
-        puzzle_identifiers: vec![0; set.puzzles.len()],
-        real_rows: set.puzzles.len(),
+        puzzle_identifiers: vec![0; set.len()],
+        real_rows: set.len(),
     }
 }
 
@@ -69,12 +66,12 @@ fn evaluated_by_server(checkpoint: &Checkpoint, extra_clues: usize) -> RawScore 
     let set = held_out(extra_clues);
     let mut loaded = engine::model::load(checkpoint.directory(), &one_thread()).unwrap();
     let rules = task::rules(loaded.task, &loaded.card.arch);
-    let outcomes = run_raw(&mut loaded.step_model, &*rules, &tokens(&set), HALT_STEPS, 16, |_| {}).unwrap();
-    score_raw(&set.puzzles, &outcomes, HALT_STEPS)
+    let outcomes = run_raw(&mut loaded.step_model, &*rules, &tokens(&set), HALT_STEPS, 16);
+    score_raw(&set, &outcomes, HALT_STEPS)
 }
 
 /// Outputs of the step graph and the unrolled one, in both flavours.
-fn exported_steps(checkpoint: &Checkpoint, set: &PuzzleSet) -> Vec<(String, Vec<StepOutputs>)> {
+fn exported_steps(checkpoint: &Checkpoint, set: &[HeldOutPuzzle]) -> Vec<(String, Vec<StepOutputs>)> {
     let tokens = tokens(set).concat();
     let mut found = Vec::new();
     for kind in [GraphKind::Step, GraphKind::Unrolled { halt_steps: HALT_STEPS }] {
@@ -133,14 +130,14 @@ fn a_float32_model_is_the_same_function_everywhere() {
 }
 
 /// What the model solves comes back solved, verified and in the documented form; what it does not is said, too.
-fn solves_over_http(checkpoint: &Checkpoint, set: &PuzzleSet) {
-    let lines: Vec<String> = set.puzzles.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
+fn solves_over_http(checkpoint: &Checkpoint, set: &[HeldOutPuzzle]) {
+    let lines: Vec<String> = set.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let routes = routes(checkpoint.directory());
     let results = runtime.block_on(post_puzzles(&routes, "/solve/sudoku", &lines));
     assert_eq!(results.len(), HELD_OUT);
     let mut solved = 0;
-    for (puzzle, result) in set.puzzles.iter().zip(&results) {
+    for (puzzle, result) in set.iter().zip(&results) {
         assert_eq!(result["solved"], result["verified"], "{result}");
         let steps = result["steps"].as_u64().unwrap();
         assert!((1..=HALT_STEPS as u64).contains(&steps), "{result}");

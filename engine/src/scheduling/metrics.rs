@@ -1,13 +1,11 @@
-//! Counters of one engine, written by its thread and readable by everyone.
+//! Counters, histograms and the recent rate of one engine: written by its thread, read by others without a lock.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::histogram::Histogram;
-use super::rate::Rate;
-use super::{Answer, HistogramSnapshot};
+use super::Answer;
 
 /// Upper bounds of steps per answer: close where models usually halt.
 const STEPS: &[u64] = &[1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 4096];
@@ -189,5 +187,128 @@ impl Metrics {
 
     pub(super) fn set_slots_in_use(&self, count: usize) {
         self.slots_in_use.store(count, Ordering::Relaxed);
+    }
+}
+
+/// Counts of whole numbers by upper bound.
+#[derive(Debug)]
+pub(super) struct Histogram {
+    bounds: &'static [u64],
+    /// One for each bound, and one for what exceeds them all.
+    counts: Box<[Counter]>,
+    sum: Counter,
+}
+
+/// What has been counted so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistogramSnapshot {
+    /// Upper bounds, inclusive, in the unit of the values.
+    pub bounds: &'static [u64],
+    /// `[bounds.len() + 1]`: values up to each bound and above the one before; the last are above all bounds.
+    pub counts: Vec<u64>,
+    /// Sum of all values.
+    pub sum: u64,
+}
+
+impl Histogram {
+    pub(super) fn new(bounds: &'static [u64]) -> Self {
+        let counts = (0..=bounds.len()).map(|_| Counter::default()).collect();
+        Self { bounds, counts, sum: Counter::default() }
+    }
+
+    pub(super) fn add(&self, value: u64) {
+        self.counts[self.bounds.partition_point(|&bound| bound < value)].add(1);
+        self.sum.add(value);
+    }
+
+    pub(super) fn add_micros(&self, duration: Duration) {
+        self.add(duration.as_micros() as u64);
+    }
+
+    pub(super) fn snapshot(&self) -> HistogramSnapshot {
+        let counts = self.counts.iter().map(Counter::get).collect();
+        HistogramSnapshot { bounds: self.bounds, counts, sum: self.sum.get() }
+    }
+}
+
+impl HistogramSnapshot {
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// Work and what came of it, older work counting less: half of it is forgotten after [`HALF_LIFE`] of work.
+///
+/// Written by the engine's thread alone; whoever reads may see one number of this turn and one of the last.
+#[derive(Debug, Default)]
+pub(super) struct Rate {
+    busy_seconds: AtomicFloat,
+    ended: AtomicFloat,
+}
+
+/// Long enough for hundreds of answers of a small model, short enough to notice that puzzles have become harder.
+const HALF_LIFE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct AtomicFloat(AtomicU64);
+
+impl AtomicFloat {
+    fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+}
+
+impl Rate {
+    /// Takes note of a turn after which `ended` requests needed nothing more.
+    pub(super) fn add_turn(&self, busy: Duration, ended: usize) {
+        let kept = (-busy.as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
+        self.busy_seconds.set(kept * self.busy_seconds.get() + busy.as_secs_f64());
+        self.ended.set(kept * self.ended.get() + ended as f64);
+    }
+
+    /// Work per request; `None` before the first has ended.
+    pub(super) fn time_each(&self) -> Option<Duration> {
+        let ended = self.ended.get();
+        (ended > 0.0).then(|| Duration::try_from_secs_f64(self.busy_seconds.get() / ended).unwrap_or(Duration::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_counts_at_the_first_bound_that_it_does_not_exceed() {
+        let histogram = Histogram::new(&[1, 4, 16]);
+        for value in [0, 1, 2, 4, 5, 16, 17, 1000] {
+            histogram.add(value);
+        }
+        let snapshot = histogram.snapshot();
+        assert_eq!(snapshot.counts, [2, 2, 2, 2]);
+        assert_eq!((snapshot.sum, snapshot.count()), (1045, 8));
+    }
+
+    #[test]
+    fn the_rate_follows_the_last_seconds_of_work() {
+        let rate = Rate::default();
+        assert_eq!(rate.time_each(), None);
+        let turns = |count, milliseconds, ended| {
+            for _ in 0..count {
+                rate.add_turn(Duration::from_millis(milliseconds), ended);
+            }
+            rate.time_each().unwrap().as_secs_f64()
+        };
+        assert!((turns(1000, 10, 2) - 0.005).abs() < 1e-9);
+        // After one half-life of turns that end nothing, half of the answers are left, and half of the ten seconds
+        // that a long past amounts to plus five of the new: the weights 2^(-t/5) sum up to 5 / ln 2 seconds.
+        let all = 5.0 / std::f64::consts::LN_2;
+        let expected = all / (0.5 * (1.0 - 0.25) * all / 0.005);
+        assert!((turns(500, 10, 0) / expected - 1.0).abs() < 0.15, "{expected}");
+        assert!((turns(5000, 10, 1) - 0.01).abs() < 1e-3);
     }
 }

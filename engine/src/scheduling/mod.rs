@@ -1,27 +1,21 @@
 //! The reasoning engine: puzzles wait in arrival order, share a batch, take one supervision step per turn, and leave
 //! as soon as they are finished. Knows neither HTTP nor any task: a model is a [`StepModel`], a task its [`Rules`].
 
-mod chain;
 mod error;
-mod histogram;
 mod metrics;
 mod policy;
 mod queue;
-mod rate;
 mod request;
 mod scheduler;
 mod search;
 mod step_model;
-mod warm_up;
 mod worker;
 
 pub use error::EngineError;
-pub use histogram::HistogramSnapshot;
-pub use metrics::{Histograms, MetricsSnapshot};
+pub use metrics::{HistogramSnapshot, Histograms, MetricsSnapshot};
 pub use policy::{Halting, NoiseTarget, Policy, PolicyLimits, Restarts};
 pub use request::{Answer, Request, StepTrace, Stopped, Timings};
-pub use step_model::{Noise, Rules, StepBatch, StepError, StepModel, StepOutcome, SymmetricCopy, Undo};
-pub use warm_up::warm_up;
+pub use step_model::{Noise, Rules, StepBatch, StepError, StepModel, StepOutcome, SymmetricCopy, Undo, warm_up};
 pub use worker::{Batching, Engine, EngineOptions, Pending};
 
 /// An answer and the way to its client.

@@ -1,6 +1,7 @@
 //! How long, how often and with how much chance a puzzle is thought about.
 //! Owns the dials of test-time compute and their limits; leaves acting on them to searches and chains.
 
+use models::checkpoint::InferenceDefaults;
 pub use models::checkpoint::NoiseTarget;
 use serde::{Deserialize, Serialize};
 
@@ -145,8 +146,8 @@ impl Policy {
     }
 }
 
-/// Noise ten times as large as the state leaves nothing of it.
-const MAX_SIGMA: f32 = 10.0;
+/// Manifests have the same bound.
+const MAX_SIGMA: f32 = InferenceDefaults::MAX_SIGMA;
 
 pub(super) fn in_range(name: &'static str, found: usize, least: usize, most: usize) -> Result<(), EngineError> {
     if (least..=most).contains(&found) {

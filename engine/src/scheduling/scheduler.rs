@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::chain::{Chain, SearchId};
 use super::metrics::Metrics;
 use super::queue::Queue;
-use super::search::{Search, Verdict};
+use super::search::{Chain, Search, SearchId, Verdict};
 use super::{Batching, EngineOptions, Noise, Policy, Reply, Rules, StepBatch, StepModel, StepOutcome};
 
 /// Batch sizes that the engine runs, up to its number of slots: few, so that the backend's memory stays flat, and

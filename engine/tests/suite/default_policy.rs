@@ -5,7 +5,7 @@ use std::path::Path;
 use datasets::sudoku::SudokuShape;
 use engine::LoadError;
 use engine::default_policy::PolicySource::{BuiltIn, Flag, Manifest as InManifest};
-use engine::default_policy::{DefaultPolicy, PolicySources, RestartWishes};
+use engine::default_policy::{DefaultPolicy, PolicyOverrides, PolicySources};
 use engine::registry::{EngineLimits, ServedModel};
 use engine::task::{Task, tokens_of};
 use engine::{Halting, Policy, Request, Restarts, Stopped};
@@ -33,7 +33,7 @@ fn measured() -> InferenceDefaults {
 
 #[test]
 fn the_flag_comes_before_the_manifest_and_that_before_what_is_built_in() {
-    let built_in = DefaultPolicy::of(NINE, 16, None, &RestartWishes::default());
+    let built_in = DefaultPolicy::of(NINE, 16, None, &PolicyOverrides::NONE);
     let restarts = Restarts { augmentations: 8, rollouts: 0, sigma: 0.25, noise: NoiseTarget::Latent, depth: 64 };
     assert_eq!(built_in.policy, Policy { restarts, ..Policy::plain(16) });
     let all = |source| PolicySources {
@@ -46,25 +46,25 @@ fn the_flag_comes_before_the_manifest_and_that_before_what_is_built_in() {
     };
     assert_eq!(built_in.sources, all(BuiltIn));
 
-    let of_manifest = DefaultPolicy::of(NINE, 16, Some(&measured()), &RestartWishes::default());
+    let of_manifest = DefaultPolicy::of(NINE, 16, Some(&measured()), &PolicyOverrides::NONE);
     let restarts = Restarts { augmentations: 3, rollouts: 2, sigma: 0.5, noise: NoiseTarget::All, depth: 40 };
     assert_eq!(of_manifest.policy, Policy { restarts, ..Policy::plain(12) });
     assert_eq!(of_manifest.sources, all(InManifest));
 
-    let wishes = RestartWishes { augmentations: Some(0), sigma: Some(0.1), ..RestartWishes::default() };
-    let mixed = DefaultPolicy::of(NINE, 16, Some(&measured()), &wishes);
+    let flags = PolicyOverrides { augmentations: Some(0), sigma: Some(0.1), ..PolicyOverrides::NONE };
+    let mixed = DefaultPolicy::of(NINE, 16, Some(&measured()), &flags);
     assert_eq!(mixed.policy.restarts, Restarts { augmentations: 0, sigma: 0.1, ..restarts });
     assert_eq!(mixed.sources, PolicySources { augmentations: Flag, sigma: Flag, ..all(InManifest) });
-    let none = DefaultPolicy::of(NINE, 16, Some(&measured()), &RestartWishes::NO_RESTARTS);
+    let none = DefaultPolicy::of(NINE, 16, Some(&measured()), &PolicyOverrides::of_restarts(Restarts::NONE));
     assert_eq!(none.policy.restarts, Restarts::NONE);
 }
 
 #[test]
 fn tasks_without_rules_get_no_restarts_from_flags_or_manifest() {
-    let wishes = RestartWishes { augmentations: Some(4), ..RestartWishes::default() };
-    let arc = DefaultPolicy::of(Task::Arc, 16, None, &wishes).policy;
+    let flags = PolicyOverrides { augmentations: Some(4), ..PolicyOverrides::NONE };
+    let arc = DefaultPolicy::of(Task::Arc, 16, None, &flags).policy;
     assert_eq!((arc.halting, arc.max_steps, arc.restarts), (Halting::Fixed, 4, Restarts::NONE));
-    let arc = DefaultPolicy::of(Task::Arc, 16, Some(&measured()), &wishes).policy;
+    let arc = DefaultPolicy::of(Task::Arc, 16, Some(&measured()), &flags).policy;
     assert_eq!((arc.halting, arc.max_steps, arc.restarts), (Halting::Fixed, 12, Restarts::NONE));
 }
 
@@ -75,7 +75,7 @@ fn requests_are_thought_about_as_the_manifest_says_unless_they_say_it_themselves
     let mut card = card("measured", shape);
     card.inference = Some(InferenceDefaults { max_steps: STEPS - 1, augmentations: 1, rollouts: 0, ..measured() });
     let limits = EngineLimits {
-        restarts: RestartWishes { depth: Some(0), ..RestartWishes::default() },
+        overrides: PolicyOverrides { depth: Some(0), ..PolicyOverrides::NONE },
         ..EngineLimits::plain(2, 3, 64)
     };
     let model = ServedModel::start(card, Task::Sudoku(shape), Oracle::new(shape), limits).unwrap();
@@ -105,7 +105,7 @@ fn a_checkpoint_brings_its_policy_along() {
     let folder = tempfile::tempdir().unwrap();
     let directory = with_inference(folder.path(), "measured", measured());
     let session = SessionOptions { threads: 1, ..SessionOptions::default() };
-    let limits = EngineLimits { restarts: RestartWishes::default(), ..EngineLimits::plain(2, 3, 8) };
+    let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..EngineLimits::plain(2, 3, 8) };
     let model = ServedModel::load(&directory, &session, limits).unwrap();
     assert_eq!(model.engine.options().default_policy, model.default_policy.policy);
     assert_eq!(model.default_policy.policy.restarts.depth, 40);

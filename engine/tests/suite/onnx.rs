@@ -7,7 +7,7 @@ use engine::model::{self, LoadedModel};
 use engine::onnx::OnnxStepModel;
 use engine::registry::{EngineLimits, Registry, ServedModel};
 use engine::session_options;
-use engine::task::tokens_of;
+use engine::task::{Task, tokens_of};
 use engine::{Answer, Batching, Halting, Policy, Request, Restarts, StepBatch, StepModel};
 
 use crate::random_checkpoint::{architectures, write_architecture, write_random, write_with_table};
@@ -213,9 +213,10 @@ fn of_two_models_for_one_task_the_first_is_asked_and_each_by_its_name() {
         ServedModel::load(&directory, &session_options(1, None), LIMITS).unwrap()
     };
     let registry = Registry::new(vec![load("one"), load("two")]).unwrap();
-    assert_eq!(registry.for_sudoku(SudokuShape::FOUR).unwrap().card.name, "one");
+    let for_sudoku = |shape| registry.find(|model| model.task == Task::Sudoku(shape));
+    assert_eq!(for_sudoku(SudokuShape::FOUR).unwrap().card.name, "one");
     assert_eq!(registry.named("two").unwrap().card.name, "two");
-    assert!(registry.for_sudoku(SudokuShape::NINE).is_none() && registry.named("three").is_none());
+    assert!(for_sudoku(SudokuShape::NINE).is_none() && registry.named("three").is_none());
     let error = Registry::new(vec![load("one"), load("one")]).unwrap_err();
     assert_eq!(error.to_string(), "two checkpoints are called `one`; rename one's folder");
 }

@@ -13,7 +13,7 @@ use datasets::scoring::{ArcScorer, DEFAULT_PASS_KS, Share};
 use engine::RuntimeFacts;
 use engine::arc::held_out::{TestRow, predict};
 use engine::arc::{ATTEMPTS, TaskIndex};
-use engine::default_policy::RestartWishes;
+use engine::default_policy::PolicyOverrides;
 use engine::model::{self, ModelCard};
 use engine::registry::{EngineLimits, ServedModel};
 use engine::task::Task;
@@ -89,7 +89,7 @@ pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Resul
     }
     let clients = usize::from(args.clients);
     let limits = EngineLimits { batching: Batching::Padded, ..EngineLimits::plain(clients, BLOCK.max(clients), 1024) };
-    let limits = EngineLimits { restarts: RestartWishes::default(), ..limits };
+    let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..limits };
     let model = ServedModel::start(loaded.card, loaded.task, loaded.step_model, limits)?;
     let default = model.default_policy.policy;
     let policy = Policy { max_steps: args.steps.map_or(default.max_steps, |steps| steps as usize), ..default };

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use console::Term;
 use engine::RuntimeFacts;
-use engine::default_policy::{DefaultPolicy, RestartWishes};
+use engine::default_policy::{DefaultPolicy, PolicyOverrides};
 use engine::model;
 use engine::registry::{EngineLimits, ServedModel};
 use engine::task::{self, Task, board_from_tokens, maze_from_tokens};
@@ -62,8 +62,7 @@ pub(super) fn evaluate(family: BoardTask, args: &BoardArgs, started: SystemTime)
         None => say(format_args!("puzzles  {}", source.description()))?,
     }
 
-    let default =
-        DefaultPolicy::of(loaded.task, card.arch.halt_max_steps(), card.inference.as_ref(), &args.restarts.wishes());
+    let default = DefaultPolicy::of(loaded.task, card.arch.halt_max_steps(), card.inference.as_ref(), &args.restarts);
     let named_steps = args.steps.map(|steps| steps as usize);
     let steps = named_steps.unwrap_or(card.arch.halt_max_steps());
     let policy = Policy { max_steps: named_steps.unwrap_or(default.policy.max_steps), ..default.policy };
@@ -73,7 +72,7 @@ pub(super) fn evaluate(family: BoardTask, args: &BoardArgs, started: SystemTime)
     let limits = EngineLimits {
         // Every answer then depends on its puzzle alone, to the last bit.
         batching: Batching::Padded,
-        restarts: RestartWishes::all(policy.restarts),
+        overrides: PolicyOverrides::of_restarts(policy.restarts),
         ..EngineLimits::plain(clients, block.max(clients), deepest.max(policy::DEEPEST))
     };
     let mut evaluation = Evaluation {

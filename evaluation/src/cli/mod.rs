@@ -19,7 +19,7 @@ use exporter::runtime::SessionOptions;
 
 pub use self::arc::ArcArgs;
 use crate::Shard;
-use engine::default_policy::RestartArgs;
+use engine::default_policy::PolicyOverrides;
 use engine::model::{checkpoints_in, shipped_directory};
 use engine::session_options;
 
@@ -62,7 +62,7 @@ pub struct BoardArgs {
     pub clients: u16,
     /// What follows when the first chain of thought has failed.
     #[command(flatten)]
-    pub restarts: RestartArgs,
+    pub restarts: PolicyOverrides,
     /// Also measure accuracy against steps (1, 2, 4 … --curve-steps, looking for a collapse) and against chains
     /// (1, 2, 4 … --curve-chains, with votes), as tables and charts. Costs that many steps for every puzzle.
     #[arg(long)]

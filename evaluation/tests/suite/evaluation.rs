@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use datasets::maze::MazeShape;
-use engine::default_policy::{PolicySource, RestartWishes};
+use engine::default_policy::{PolicyOverrides, PolicySource};
 use engine::registry::{EngineLimits, ServedModel};
 use exporter::runtime::SessionOptions;
 use models::Manifest;
@@ -262,7 +262,7 @@ fn the_chosen_policy_is_written_and_served() {
     assert_eq!(inference.safe_max_steps.map(|steps| steps as u64), report["depth_probe"]["safe_max_steps"].as_u64());
 
     let session = SessionOptions { threads: 1, ..SessionOptions::default() };
-    let limits = EngineLimits { restarts: RestartWishes::default(), ..EngineLimits::plain(2, 4, 64) };
+    let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..EngineLimits::plain(2, 4, 64) };
     let served = ServedModel::load(&checkpoint, &session, limits).unwrap().default_policy;
     assert_eq!(served.policy.max_steps, inference.max_steps);
     assert_eq!(served.sources.augmentations, PolicySource::Manifest);

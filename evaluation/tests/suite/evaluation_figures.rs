@@ -6,15 +6,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use datasets::builder::puzzle_csv::PuzzleCsv;
 use datasets::maze::MazeShape;
-use datasets::sudoku::{HARD_GUESSES, Hardness, LogicLevel, SudokuShape, hardness};
+use datasets::scoring::wilson_interval;
+use datasets::sudoku::{Board, HARD_GUESSES, Hardness, HeldOutPuzzle, LogicLevel, SudokuShape, hardness, solve};
 use engine::registry::{EngineLimits, ServedModel};
 use engine::task::{self, Task, tokens_of};
 use engine::{Answer, Batching, Halting, Policy, Request, Rules, StepTrace, Stopped, Timings};
-use evaluation::measure::run_raw;
-use evaluation::puzzle_set::{self, PuzzleSet};
 use evaluation::records::{ChainsRecord, Entry, ServedRecord, StepsRecord};
-use evaluation::score::score_raw;
+use evaluation::score::Group;
 use evaluation::tally::{ChainsTally, ServedTally, StepsTally};
 use evaluation::{BoardPuzzle, PuzzleSource, Shard};
 use exporter::runtime::SessionOptions;
@@ -23,6 +23,7 @@ use flate2::write::GzEncoder;
 use models::ArchitectureConfig;
 
 use crate::golden::unpack;
+use crate::raw::{RawOutcome, held_out, run_raw, score_raw};
 
 /// Label 1; everything from 1 on obeys the rules, so that an answer may obey them and not be the label.
 struct FromOneOn;
@@ -164,8 +165,8 @@ fn points_of_a_curve_equal_runs_of_that_many_steps() {
     const POINTS: [usize; 5] = [1, 2, 4, 8, 16];
     let session = SessionOptions { threads: 1, ..SessionOptions::default() };
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
-    let set = puzzle_set::generated(SudokuShape::NINE, 5, 0, 24).unwrap();
-    let tokens: Vec<Vec<i64>> = set.puzzles.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
+    let set = held_out(SudokuShape::NINE, 5, 0, 24);
+    let tokens: Vec<Vec<i64>> = set.iter().map(|puzzle| tokens_of(&puzzle.puzzle)).collect();
     let rules = task::rules(Task::Sudoku(SudokuShape::NINE), &ArchitectureConfig::default_of("trm").unwrap());
 
     let limits = EngineLimits { batching: Batching::Padded, ..EngineLimits::plain(8, 64, 64) };
@@ -182,8 +183,8 @@ fn points_of_a_curve_equal_runs_of_that_many_steps() {
     let mut step_model = engine::model::load(&checkpoint, &session).unwrap().step_model;
     let mut distinct = Vec::new();
     for point in tally.curve() {
-        let outcomes = run_raw(&mut step_model, &*rules, &tokens, point.steps, 8, |_| {}).unwrap();
-        let score = score_raw(&set.puzzles, &outcomes, point.steps);
+        let outcomes = run_raw(&mut step_model, &*rules, &tokens, point.steps, 8);
+        let score = score_raw(&set, &outcomes, point.steps);
         assert_eq!(point.exact, score.overall.raw, "{} steps", point.steps);
         assert_eq!(point.obeys, score.rules_accuracy, "{} steps", point.steps);
         assert_eq!(point.verified, score.overall.verified, "{} steps", point.steps);
@@ -191,6 +192,47 @@ fn points_of_a_curve_equal_runs_of_that_many_steps() {
     }
     distinct.dedup();
     assert!(distinct.len() > 1, "the model learned nothing that steps could show");
+}
+
+fn board(text: &str, guesses: u32) -> HeldOutPuzzle {
+    let puzzle = Board::parse_shape(SudokuShape::FOUR, text).unwrap();
+    HeldOutPuzzle { solution: solve(&puzzle).first.unwrap(), givens: puzzle.givens(), puzzle, guesses }
+}
+
+fn outcome(answer: Vec<i64>, q: f32, first_verified: Option<usize>) -> RawOutcome {
+    RawOutcome { obeys: first_verified.is_some() && q > 0.0, answer, q, first_verified }
+}
+
+#[test]
+fn raw_and_verified_are_counted_apart() {
+    let puzzles = [
+        board("1...............", 0),
+        board("12..............", 2),
+        board("123.............", 11),
+        board("12..............", 3),
+    ];
+    let right = |index: usize| tokens_of(&puzzles[index].solution);
+    let mut off_by_one = right(1);
+    off_by_one[15] = 1;
+    let outcomes = [
+        outcome(right(0), 1.0, Some(2)),
+        // Was right at step 4 and spoiled it later: verified, not raw.
+        outcome(off_by_one, -1.0, Some(4)),
+        outcome(vec![1; 16], 1.0, None),
+        outcome(right(3), -1.0, Some(3)),
+    ];
+    let score = score_raw(&puzzles, &outcomes, 16);
+    assert!((score.overall.raw.accuracy - 0.5).abs() < 1e-12);
+    assert!((score.overall.verified.accuracy - 0.75).abs() < 1e-12);
+    assert_eq!(score.overall.raw.interval, wilson_interval(2, 4));
+    assert!((score.token_accuracy - (1.0 + 15.0 / 16.0 + 0.0 + 1.0) / 4.0).abs() < 1e-12);
+    assert!((score.q_halt_accuracy - 0.5).abs() < 1e-12);
+    assert_eq!(score.mean_verified_step, Some(3.0));
+    let labels = |groups: &[Group]| -> Vec<(String, usize)> {
+        groups.iter().map(|group| (group.label.clone(), group.puzzles)).collect()
+    };
+    assert_eq!(labels(&score.by_guesses), [("0".into(), 1), ("1–3".into(), 2), ("11–30".into(), 1)]);
+    assert_eq!(labels(&score.by_givens), [("1".into(), 1), ("2".into(), 2), ("3".into(), 1)]);
 }
 
 #[test]
@@ -216,11 +258,11 @@ fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/datasets").join(path)
 }
 
-/// Puzzles one at a time are those of the set that is held in memory.
-fn assert_same(source: &PuzzleSource, set: &PuzzleSet) {
+/// The puzzles of a source are these, with all that is known about them.
+fn assert_same(source: &PuzzleSource, set: &[HeldOutPuzzle]) {
     let found = read_all(source);
-    assert_eq!(found.len(), set.puzzles.len());
-    for (index, (found, expected)) in found.iter().zip(&set.puzzles).enumerate() {
+    assert_eq!(found.len(), set.len());
+    for (index, (found, expected)) in found.iter().zip(set).enumerate() {
         let expected = BoardPuzzle {
             number: index as u64,
             tokens: tokens_of(&expected.puzzle),
@@ -233,19 +275,33 @@ fn assert_same(source: &PuzzleSource, set: &PuzzleSet) {
     }
 }
 
+/// The puzzles of the published list that the data set was built from, read here.
+fn listed_boards() -> Vec<HeldOutPuzzle> {
+    let rows = PuzzleCsv::open(&fixture("sources/sudoku/test.csv")).unwrap();
+    let board = |text: &str| Board::parse_shape(SudokuShape::NINE, text).unwrap();
+    let boards = rows.map(|row| {
+        let row = row.unwrap();
+        let (puzzle, solution) = (board(&row.question), board(&row.answer));
+        assert!(solution.is_solution_of(&puzzle));
+        HeldOutPuzzle { guesses: solve(&puzzle).guesses, givens: puzzle.givens(), puzzle, solution }
+    });
+    boards.collect()
+}
+
 #[test]
-fn sources_read_one_at_a_time_what_sets_hold() {
+fn sources_give_boards_with_solutions_and_difficulty() {
     let (nine, task) = (SudokuShape::NINE, Task::Sudoku(SudokuShape::NINE));
     let generated = PuzzleSource::generated(task, 3, 2, 5).unwrap();
-    assert_same(&generated, &puzzle_set::generated(nine, 3, 2, 5).unwrap());
+    assert_same(&generated, &held_out(nine, 3, 2, 5));
     let folder = fixture("sudoku_plain");
     let all = PuzzleSource::folder(task, &folder, u64::MAX).unwrap();
     assert_eq!(all.count(), Some(10));
-    assert_same(&all, &puzzle_set::from_dataset(nine, &folder, usize::MAX).unwrap());
-    assert_same(&PuzzleSource::folder(task, &folder, 3).unwrap(), &puzzle_set::from_dataset(nine, &folder, 3).unwrap());
+    let boards = listed_boards();
+    assert_same(&all, &boards);
+    assert_same(&PuzzleSource::folder(task, &folder, 3).unwrap(), &boards[..3]);
     let list = fixture("sources/sudoku/test.csv");
     let listed = PuzzleSource::list(task, &list, "list", 4).unwrap();
-    assert_same(&listed, &puzzle_set::from_csv(nine, &list, "list", 4).unwrap());
+    assert_same(&listed, &boards[..4]);
     // Content decides, not the number of puzzles taken.
     assert_eq!(all.digest(), PuzzleSource::folder(task, &folder, 3).unwrap().digest());
     assert_ne!(all.digest(), listed.digest());
@@ -283,7 +339,7 @@ fn lines_are_puzzles_comments_or_problems_with_their_number_packed_or_not() {
     }
     // What does not unpack, and what unpacks to one endless line.
     for (bytes, says) in
-        [(b"no gzip".to_vec(), "cannot read"), (gzip(&vec![b'.'; 1 << 20]), "has more than 131072 bytes")]
+        [(b"no gzip".to_vec(), "cannot read"), (gzip(&vec![b'.'; 1 << 20]), "has more than 262144 bytes")]
     {
         fs::write(&packed, bytes).unwrap();
         let source = PuzzleSource::lines(task, &packed, u64::MAX).unwrap();

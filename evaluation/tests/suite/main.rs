@@ -25,6 +25,9 @@ mod puzzle_sets;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../engine/tests/common/random_checkpoint.rs"]
 mod random_checkpoint;
+#[allow(unreachable_pub, reason = "shared with the library of the integration tests")]
+#[path = "../common/raw.rs"]
+mod raw;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../models/tests/common/torch_save.rs"]
 mod torch_save;

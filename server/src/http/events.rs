@@ -7,11 +7,10 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use engine::{Answer, Pending, StepTrace};
+use engine::EngineError;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Problem;
@@ -22,13 +21,13 @@ pub(super) const STEPS_AHEAD: usize = 64;
 /// How often a silent stream shows that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// What happens to one request of the engine.
+/// What happens to one puzzle.
 #[derive(Debug)]
-pub(super) enum Moment {
-    /// A chain has taken a step.
-    Step(StepTrace),
+pub(super) enum Moment<S, A> {
+    /// A step.
+    Step(S),
     /// The last moment: the answer, or why there is none.
-    End(Result<Answer, Problem>),
+    End(Result<A, Problem>),
 }
 
 /// What clients see in a stream.
@@ -42,24 +41,26 @@ pub(super) enum EventKind {
     Problem,
 }
 
-/// The steps of a request of the engine as they come, then its end, at latest when `give_up_at` has come. Dropping the
-/// stream drops `pending`, which frees the puzzle's rows at the next step.
-pub(super) fn moments(
-    steps: mpsc::Receiver<StepTrace>,
-    pending: Pending,
+/// The steps of a puzzle as they come, then its end, at latest when `give_up_at` has come. `sooner` says what to do about
+/// that. Dropping the stream drops `answer`, which frees the puzzle's rows at the next step.
+pub(super) fn moments<S: Send, A: Send>(
+    steps: impl Stream<Item = S> + Send,
+    answer: impl Future<Output = Result<A, EngineError>> + Send,
     give_up_at: Instant,
-) -> impl Stream<Item = Moment> + Send {
-    stream::unfold(Some((steps, pending)), move |state| async move {
-        let (mut steps, pending) = state?;
-        match timeout_at(give_up_at, steps.recv()).await {
-            Ok(Some(step)) => Some((Moment::Step(step), Some((steps, pending)))),
+    sooner: &'static str,
+) -> impl Stream<Item = Moment<S, A>> + Send {
+    let late = move || Problem::Timeout(format!("no answer within the server's time for a request; {sooner}"));
+    stream::unfold(Some((Box::pin(steps), answer)), move |state| async move {
+        let (mut steps, answer) = state?;
+        match timeout_at(give_up_at, steps.next()).await {
+            Ok(Some(step)) => Some((Moment::Step(step), Some((steps, answer)))),
             // The engine hangs up before it answers, so that no step can come after the answer.
             Ok(None) => {
-                let ended = timeout_at(give_up_at, pending).await;
-                let end = ended.map_or_else(|_| Err(too_late()), |answer| answer.map_err(Problem::from));
+                let ended = timeout_at(give_up_at, answer).await;
+                let end = ended.map_or_else(|_| Err(late()), |answer| answer.map_err(Problem::from));
                 Some((Moment::End(end), None))
             }
-            Err(_) => Some((Moment::End(Err(too_late())), None)),
+            Err(_) => Some((Moment::End(Err(late())), None)),
         }
     })
 }
@@ -90,8 +91,4 @@ pub(super) fn respond(events: impl Stream<Item = Event> + Send + 'static) -> Res
     // nginx would hold events back until its buffer is full.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
-}
-
-fn too_late() -> Problem {
-    Problem::Timeout("no answer within the server's time for a request; send fewer puzzles at once".into())
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use axum::extract::Query;
 use axum::http::Uri;
-use engine::{Halting, NoiseTarget, Policy, Restarts};
+use engine::default_policy::PolicyOverrides;
+use engine::{Halting, NoiseTarget, Policy};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -92,24 +93,11 @@ impl SolveOptions {
         }
     }
 
-    /// How to think, where the request does not say it as `default` does.
+    /// The policy of the request: `default` with what the request sets.
     pub fn policy(&self, default: &Policy) -> Policy {
-        let halting = self.halting.unwrap_or(default.halting);
-        // The default's further chains follow a failure, which only the rules can tell.
-        let restarts = if halting == Halting::Verified { default.restarts } else { Restarts::NONE };
-        Policy {
-            max_steps: self.max_steps.unwrap_or(default.max_steps),
-            halting,
-            stable_steps: self.stable_steps.unwrap_or(default.stable_steps),
-            restarts: Restarts {
-                augmentations: self.augmentations.unwrap_or(restarts.augmentations),
-                rollouts: self.rollouts.unwrap_or(restarts.rollouts),
-                sigma: self.sigma.unwrap_or(default.restarts.sigma),
-                noise: self.noise.unwrap_or(default.restarts.noise),
-                depth: self.depth.unwrap_or(restarts.depth),
-            },
-            seed: self.seed.unwrap_or(default.seed),
-        }
+        let &Self { max_steps, halting, stable_steps, augmentations, rollouts, sigma, noise, depth, seed, .. } = self;
+        PolicyOverrides { max_steps, halting, stable_steps, augmentations, rollouts, sigma, noise, depth, seed }
+            .apply_to(default)
     }
 
     /// When the answer so far will do.

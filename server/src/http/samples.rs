@@ -15,13 +15,9 @@ use engine::registry::Registry;
 use engine::task::{self, Task};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{HttpLimits, Problem, ServerState};
-
-/// Puzzles that are drawn at a time: a maze takes milliseconds, a 16x16 Sudoku up to a second or two.
-static DRAWING: Semaphore = Semaphore::const_new(2);
+use super::{HttpLimits, Problem, ServerState, drawing};
 
 /// Mazes that are drawn in vain before the sample fails.
 const MAX_ATTEMPTS: u32 = 2_000;
@@ -143,13 +139,6 @@ async fn draw<T: Send + 'static>(
     limits: &HttpLimits,
     puzzle: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let failed = |reason: String| Problem::Engine(format!("no sample could be drawn: {reason}"));
-    let late = || Problem::Timeout("too many samples are being drawn; ask again later".into());
-    let permit = tokio::time::timeout(limits.request_timeout, DRAWING.acquire()).await.map_err(|_| late())?;
-    let permit = permit.map_err(|error| failed(error.to_string()))?;
-    let drawing = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        puzzle()
-    });
-    drawing.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+    let drawn = drawing::draw("sample", limits.request_timeout, puzzle).await?;
+    drawn.map_err(|error| Problem::Engine(format!("no sample could be drawn: {error}")))
 }

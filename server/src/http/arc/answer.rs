@@ -42,7 +42,7 @@ pub(in crate::http) struct ArcResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ArcBatchResponse {
     /// One answer for each task, in order.
-    pub(super) results: Vec<ArcResponse>,
+    results: Vec<ArcResponse>,
 }
 
 /// What a test input gets back.
@@ -109,6 +109,12 @@ impl ArcResponse {
             model: ModelName::of(model),
             timings: TimingsMs::new(answer.timings.queue, answer.timings.compute),
         }
+    }
+}
+
+impl From<Vec<ArcResponse>> for ArcBatchResponse {
+    fn from(results: Vec<ArcResponse>) -> Self {
+        Self { results }
     }
 }
 

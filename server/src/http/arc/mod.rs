@@ -9,36 +9,42 @@ pub(super) mod stream;
 
 use std::sync::Arc;
 
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, State};
 use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
+use axum::response::sse::Event;
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use engine::Policy;
-use engine::arc::{ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, TaskIndex, Thinking, submit};
+use engine::arc::{
+    ArcAnswer, ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, TaskIndex, Thinking, submit,
+};
 use engine::registry::{Registry, ServedModel};
 use engine::task::Task;
+use futures_util::Stream;
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use self::answer::{ArcBatchResponse, ArcResponse};
 use self::body::{ArcQuestion, ArcRequest};
 use super::accept::Output;
-use super::{Problem, ServerState, SolveOptions, Tally};
+use super::body::SolveRequest;
+use super::pipeline::{Facts, Solvable, Wanted, solve};
+use super::{Problem, ServerState, SolveOptions};
 
 /// Steps that the traces of one request may hold: 4 MB of cells.
 const MAX_TRACE_STEPS: usize = 4096;
-/// Text bodies below this size are read on the spot.
-const AT_ONCE_BYTES: usize = 1 << 16;
 
-/// A task that its model thinks about.
-struct Ticket {
+/// A task in the queue of its model's engine.
+pub(super) struct Ticket {
     /// Place in the request, from 0.
     index: usize,
     question: ArcQuestion,
     thinking: Thinking,
     model: Arc<ServedModel>,
+    /// Whether the steps stand in the answer.
+    trace: bool,
 }
 
 /// A task, the model that knows it, and what it knows it as.
@@ -74,55 +80,61 @@ impl Default for SamplesQuery {
 /// ARC's routes.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
     Router::new()
-        .route("/solve/arc", post(solve).fallback(|| async { Problem::MethodNotAllowed("POST") }))
+        .route("/solve/arc", post(solve::<ArcQuestion>).fallback(|| async { Problem::MethodNotAllowed("POST") }))
         .route("/samples/arc", get(samples).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
 }
 
-/// Reads the tasks, has a model that knows them think, and answers in the form that was asked.
-async fn solve(
-    State(state): State<Arc<ServerState>>,
-    Extension(tally): Extension<Tally>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
-    let query = SolveOptions::from_query(request.uri())?;
-    let bytes = super::body::read(request, &state.limits).await?;
-    let max_puzzles = state.limits.max_puzzles;
-    let ArcRequest { questions, is_batch, options } = if bytes.len() < AT_ONCE_BYTES {
-        ArcRequest::parse(&bytes, query, max_puzzles)?
-    } else {
-        // Large bodies take milliseconds, which would hold up other requests of the thread.
-        let parsing = tokio::task::spawn_blocking(move || ArcRequest::parse(&bytes, query, max_puzzles));
-        parsing.await.map_err(|error| Problem::Engine(format!("reading the body failed: {error}")))??
-    };
-    tally.add_puzzles(questions.len());
-    let output = match options.stream {
-        Some(true) => Output::Stream,
-        _ if is_batch => Output::negotiate(&headers, &[Output::Json, Output::Stream])?,
-        _ => Output::negotiate(&headers, &[Output::Json, Output::Stream, Output::Png, Output::Gif])?,
-    };
-    let traces = options.trace == Some(true) && output == Output::Json;
-    let watched = traces || matches!(output, Output::Stream | Output::Gif);
-    let tickets = queue(&state.models.current(), questions, is_batch, &options, watched, traces)?;
-    let timeout = state.limits.request_timeout;
-    if output == Output::Stream {
-        return Ok(stream::respond(tickets, timeout, tally));
+impl Solvable for ArcQuestion {
+    const SOONER: &'static str = "ask for fewer augmentations or tasks at once";
+
+    type Ticket = Ticket;
+    type Answered = Answered;
+    type Json = ArcResponse;
+    type BatchJson = ArcBatchResponse;
+
+    fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<Self>, Problem> {
+        let ArcRequest { questions, is_batch, options } = ArcRequest::parse(body, query, max_puzzles)?;
+        Ok(SolveRequest { puzzles: questions, is_batch, options })
     }
-    // Giving up drops what is being thought about, which frees its slots.
-    let mut answers = tokio::time::timeout(timeout, collect(tickets, traces)).await.map_err(|_| {
-        Problem::Timeout(format!(
-            "no answer within the server's {} ms; ask for fewer augmentations or tasks at once",
-            timeout.as_millis()
-        ))
-    })??;
-    tally.add_steps(answers.iter().map(|answered| answered.answer.total_steps).sum());
-    match (is_batch, output, answers.pop()) {
-        (false, Output::Png | Output::Gif, Some(answered)) => picture::respond(answered, output).await,
-        (false, _, Some(last)) => Ok(Json(ArcResponse::new(&last)).into_response()),
-        (_, _, last) => {
-            answers.extend(last);
-            Ok(Json(ArcBatchResponse { results: answers.iter().map(ArcResponse::new).collect() }).into_response())
-        }
+
+    fn submit(registry: &Registry, questions: Vec<Self>, wanted: &Wanted) -> Result<Vec<Ticket>, Problem> {
+        queue(registry, questions, wanted)
+    }
+
+    async fn answer(ticket: Ticket) -> Result<Answered, Problem> {
+        let Ticket { question, mut thinking, model, trace, .. } = ticket;
+        let watched = thinking.steps();
+        let steps = async {
+            let mut steps = Vec::new();
+            if let Some(mut watched) = watched {
+                while let Some(step) = watched.next().await {
+                    steps.push(step);
+                }
+            }
+            steps
+        };
+        let (steps, answer) = join(steps, thinking.answer()).await;
+        Ok(Answered { question, model, answer: answer?, steps, trace })
+    }
+
+    fn events(ticket: Ticket, wanted: Wanted, give_up_at: Instant) -> impl Stream<Item = Event> + Send + 'static {
+        stream::events(ticket, wanted, give_up_at)
+    }
+
+    fn total_steps(answered: &Answered) -> usize {
+        answered.answer.total_steps
+    }
+
+    fn json(answered: &Answered, _: &Wanted) -> ArcResponse {
+        ArcResponse::new(answered)
+    }
+
+    fn facts(Answered { answer, .. }: &Answered) -> Facts {
+        Facts { solved: answer.solved(), steps: answer.steps, q: answer.q().to_string() }
+    }
+
+    fn draw(answered: &Answered, output: Output) -> Result<Vec<u8>, Problem> {
+        picture::draw(answered, output)
     }
 }
 
@@ -138,50 +150,26 @@ async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json
     Ok(Json(ArcSamples { task_ids: names.take(limit).collect() }))
 }
 
-/// What came of a task.
-struct Answered {
+/// A task with its answer.
+pub(super) struct Answered {
     question: ArcQuestion,
     model: Arc<ServedModel>,
-    answer: engine::arc::ArcAnswer,
+    answer: ArcAnswer,
     /// Every step, where somebody watched.
     steps: Vec<ArcStep>,
     /// Whether the steps stand in the answer.
     trace: bool,
 }
 
-async fn collect(tickets: Vec<Ticket>, trace: bool) -> Result<Vec<Answered>, Problem> {
-    let mut answers = Vec::with_capacity(tickets.len());
-    for Ticket { question, mut thinking, model, .. } in tickets {
-        let watched = thinking.steps();
-        let steps = async {
-            let mut steps = Vec::new();
-            if let Some(mut watched) = watched {
-                while let Some(step) = watched.next().await {
-                    steps.push(step);
-                }
-            }
-            steps
-        };
-        let (steps, answer) = join(steps, thinking.answer()).await;
-        answers.push(Answered { question, model, answer: answer?, steps, trace });
-    }
-    Ok(answers)
-}
-
 /// Queues every copy of every task, after all have been recognised.
-fn queue(
-    registry: &Registry,
-    questions: Vec<ArcQuestion>,
-    is_batch: bool,
-    options: &SolveOptions,
-    watched: bool,
-    traces: bool,
-) -> Result<Vec<Ticket>, Problem> {
+fn queue(registry: &Registry, questions: Vec<ArcQuestion>, wanted: &Wanted) -> Result<Vec<Ticket>, Problem> {
+    let options = &wanted.options;
+    let traces = options.trace == Some(true) && wanted.output == Output::Json;
+    let watched = traces || matches!(wanted.output, Output::Stream | Output::Gif);
     let mut waiting = Vec::with_capacity(questions.len());
     for (index, question) in questions.into_iter().enumerate() {
         let recognised = recognise(registry, question, options);
-        let recognised = recognised.map_err(|problem| if is_batch { problem.in_puzzle(index) } else { problem })?;
-        waiting.push((index, recognised));
+        waiting.push((index, recognised.map_err(|problem| wanted.of_puzzle(index, problem))?));
     }
     let mut tickets = Vec::with_capacity(waiting.len());
     // The tasks of a request go into each engine's queue whole or not at all.
@@ -201,6 +189,7 @@ fn queue(
             question,
             thinking,
             model,
+            trace: traces,
         }));
     }
     tickets.sort_by_key(|ticket| ticket.index);

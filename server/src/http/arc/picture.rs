@@ -1,50 +1,18 @@
 //! The attempts as a sheet of the whole task, the thinking of the task itself as an animation.
 //! Owns what they show; leaves drawing to `datasets`.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
 use datasets::Task;
 use datasets::arc::{Augmentation, Grid, Placement, SEQ_LEN, encode};
 use datasets::picture::{Animation, Attempts, MAX_FRAMES, PictureError, task_sheet};
-use engine::arc::ArcAnswer;
-use tokio::sync::Semaphore;
 
 use super::Answered;
 use crate::http::Problem;
 use crate::http::accept::Output;
 
-/// Pictures that are drawn at a time: an animation holds all its frames.
-static DRAWING: Semaphore = Semaphore::const_new(2);
-
-/// Draws demonstrations, test inputs and attempts, or the steps of the first test input; the facts stand in headers.
-pub(super) async fn respond(answered: Answered, output: Output) -> Result<Response, Problem> {
-    let facts = facts(&answered.answer);
-    let failed = |reason: String| Problem::Engine(format!("the picture could not be drawn: {reason}"));
-    let permit = DRAWING.acquire().await.map_err(|error| failed(error.to_string()))?;
-    let drawing = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        if output == Output::Gif { animation(&answered) } else { sheet(&answered) }
-    });
-    let drawn = drawing.await.map_err(|error| failed(error.to_string()))?;
-    let bytes = drawn.map_err(|error| Problem::InvalidOption(error.to_string()))?;
-    let content_type = HeaderValue::from_static(if output == Output::Gif { "image/gif" } else { "image/png" });
-    Ok((facts, [(header::CONTENT_TYPE, content_type)], bytes).into_response())
-}
-
-fn facts(answer: &ArcAnswer) -> HeaderMap {
-    let solved = HeaderValue::from_static(match answer.solved() {
-        Some(true) => "true",
-        Some(false) => "false",
-        None => "unknown",
-    });
-    let verified = HeaderValue::from_static(if answer.solved() == Some(true) { "true" } else { "false" });
-    let q = HeaderValue::from_str(&answer.q().to_string()).unwrap_or(HeaderValue::from_static("NaN"));
-    HeaderMap::from_iter([
-        (HeaderName::from_static("x-trm-solved"), solved),
-        (HeaderName::from_static("x-trm-verified"), verified),
-        (HeaderName::from_static("x-trm-steps"), HeaderValue::from(answer.steps)),
-        (HeaderName::from_static("x-trm-q"), q),
-    ])
+/// Draws demonstrations, test inputs and attempts, or the steps of the first test input.
+pub(super) fn draw(answered: &Answered, output: Output) -> Result<Vec<u8>, Problem> {
+    let drawn = if output == Output::Gif { animation(answered) } else { sheet(answered) };
+    drawn.map_err(|error| Problem::InvalidOption(error.to_string()))
 }
 
 fn sheet(answered: &Answered) -> Result<Vec<u8>, PictureError> {

@@ -1,21 +1,16 @@
 //! Tasks as streams: an event for each step of each copy, then the answer of the votes.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use axum::response::Response;
 use axum::response::sse::Event;
-use engine::arc::{ArcSteps, Thinking};
-use engine::registry::ServedModel;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Ticket;
 use super::answer::{ArcResponse, ArcStepResponse};
-use crate::http::events::{self, EventKind, event, problem_event};
-use crate::http::{Problem, Tally};
+use super::body::ArcQuestion;
+use crate::http::events::{EventKind, Moment, event, moments, problem_event};
+use crate::http::pipeline::{Solvable, Wanted};
 
 /// The data of a `step` event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,55 +30,24 @@ pub(in crate::http) struct ArcAnswerEvent {
     answer: ArcResponse,
 }
 
-/// A task in the stream.
-struct Told {
-    index: usize,
-    thinking: Thinking,
-    steps: Option<ArcSteps>,
-    model: Arc<ServedModel>,
+/// The events of one task.
+pub(super) fn events(
+    ticket: Ticket,
+    wanted: Wanted,
     give_up_at: Instant,
-    tally: Tally,
-}
-
-/// Answers with the events of all tasks as they come.
-pub(super) fn respond(tickets: Vec<Ticket>, timeout: Duration, tally: Tally) -> Response {
-    let give_up_at = Instant::now() + timeout;
-    let each = tickets.into_iter().map(move |Ticket { index, mut thinking, model, .. }| {
-        let steps = thinking.steps();
-        Box::pin(events_of(Told { index, thinking, steps, model, give_up_at, tally: tally.clone() }))
+) -> impl Stream<Item = Event> + Send + 'static {
+    let Ticket { index, mut thinking, model, .. } = ticket;
+    let steps = stream::unfold(thinking.steps(), |steps| async {
+        let mut steps = steps?;
+        steps.next().await.map(|step| (step, Some(steps)))
     });
-    events::respond(stream::select_all(each))
-}
-
-/// Dropping the stream drops what is being thought about, which frees its rows at the next step.
-fn events_of(told: Told) -> impl Stream<Item = Event> + Send {
-    stream::unfold(Some(told), |told| async move {
-        let mut told = told?;
-        if let Some(steps) = &mut told.steps {
-            match timeout_at(told.give_up_at, steps.next()).await {
-                Ok(Some(step)) => {
-                    let data = ArcStepEvent { puzzle: told.index, step: ArcStepResponse::of(step) };
-                    return Some((event(EventKind::Step, &data), Some(told)));
-                }
-                // The engine hangs up before it answers, so that no step can come after the answer.
-                Ok(None) => {}
-                Err(_) => return Some((too_late(told.index), None)),
-            }
+    moments(steps, thinking.answer(), give_up_at, ArcQuestion::SOONER).map(move |moment| match moment {
+        Moment::Step(step) => event(EventKind::Step, &ArcStepEvent { puzzle: index, step: ArcStepResponse::of(step) }),
+        Moment::End(Ok(answer)) => {
+            wanted.tally.add_steps(answer.total_steps);
+            let answer = ArcResponse::of(&answer, &model);
+            event(EventKind::Answer, &ArcAnswerEvent { puzzle: index, answer })
         }
-        let Told { index, thinking, model, give_up_at, tally, .. } = told;
-        let last = match timeout_at(give_up_at, thinking.answer()).await {
-            Ok(Ok(answer)) => {
-                tally.add_steps(answer.total_steps);
-                event(EventKind::Answer, &ArcAnswerEvent { puzzle: index, answer: ArcResponse::of(&answer, &model) })
-            }
-            Ok(Err(error)) => problem_event(&Problem::from(error), index),
-            Err(_) => too_late(index),
-        };
-        Some((last, None))
+        Moment::End(Err(problem)) => problem_event(&problem, index),
     })
-}
-
-fn too_late(index: usize) -> Event {
-    let detail = "no answer within the server's time for a request; ask for fewer augmentations or tasks at once";
-    problem_event(&Problem::Timeout(detail.into()), index)
 }

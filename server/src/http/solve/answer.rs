@@ -60,7 +60,7 @@ pub(in crate::http) struct SolveResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct BatchResponse {
     /// One answer for each puzzle, in order.
-    pub(super) results: Vec<SolveResponse>,
+    results: Vec<SolveResponse>,
 }
 
 /// One step of one chain.
@@ -122,6 +122,12 @@ impl SolveResponse {
             model: ModelName::of(model),
             timings: TimingsMs::new(answer.timings.queue, answer.timings.compute),
         }
+    }
+}
+
+impl From<Vec<SolveResponse>> for BatchResponse {
+    fn from(results: Vec<SolveResponse>) -> Self {
+        Self { results }
     }
 }
 

@@ -1,5 +1,5 @@
 //! `POST /solve/sudoku` and `POST /solve/maze`: boards in, verified answers out, as JSON, events or pictures.
-//! Owns the one path that both take; leaves forms of boards to `body`, thinking to the engines.
+//! Owns what boards do on the path of all puzzles (`pipeline`); leaves their forms to `body`, solving to the engines.
 
 pub(super) mod answer;
 mod picture;
@@ -8,24 +8,24 @@ mod submit;
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::sse::Event;
 use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
+use engine::Answer;
+use engine::registry::Registry;
+use futures_util::Stream;
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use self::answer::{BatchResponse, SolveResponse};
 pub(super) use self::answer::{ModelName, TimingsMs};
-use self::submit::{Asked, Ticket, Watching, submit};
+use self::submit::{Asked, Ticket};
 use super::accept::Output;
 use super::body::{self, BoardForm, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
-use super::{Problem, ServerState, SolveOptions, Tally};
-use engine::Answer;
-
-/// Text bodies below this size are read on the spot.
-const AT_ONCE_BYTES: usize = 1 << 16;
+use super::pipeline::{self, Facts, Solvable, Wanted, solve};
+use super::{Problem, ServerState, SolveOptions};
 
 /// The routes of boards.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
@@ -52,7 +52,7 @@ async fn read<P: Puzzle>(
     request: Request,
 ) -> Result<Json<ReadResponse>, Problem> {
     let bytes = body::read(request, &state.limits).await?;
-    let request = parse::<P>(bytes, SolveOptions::default(), state.limits.max_puzzles).await?;
+    let request = pipeline::parse::<P>(bytes, SolveOptions::default(), state.limits.max_puzzles).await?;
     let [puzzle] = &request.puzzles[..] else {
         return Err(Problem::Malformed(format!(
             "expected one puzzle, found {}; send one of them",
@@ -63,66 +63,43 @@ async fn read<P: Puzzle>(
     Ok(Json(ReadResponse { puzzle: puzzle.plain(), rows: cells / puzzle.columns(), columns: puzzle.columns() }))
 }
 
-/// Reads the puzzles, has their models think, and answers in the form that was asked.
-async fn solve<P: Puzzle>(
-    State(state): State<Arc<ServerState>>,
-    Extension(tally): Extension<Tally>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
-    let query = SolveOptions::from_query(request.uri())?;
-    let bytes = body::read(request, &state.limits).await?;
-    let request = parse::<P>(bytes, query, state.limits.max_puzzles).await?;
-    let output = match request.options.stream {
-        Some(true) => Output::Stream,
-        _ if request.is_batch => Output::negotiate(&headers, &[Output::Json, Output::Stream])?,
-        _ => Output::negotiate(&headers, &[Output::Json, Output::Stream, Output::Png, Output::Gif])?,
-    };
-    let SolveRequest { puzzles, is_batch, options } = request;
-    tally.add_puzzles(puzzles.len());
-    let how = Watching {
-        trace: output == Output::Gif || (options.trace == Some(true) && output != Output::Png),
-        events: output == Output::Stream,
-        animation: output == Output::Gif,
-    };
-    let timeout = state.limits.request_timeout;
-    let tickets = submit(&state.models.current(), puzzles, is_batch, &options, how, &tally)?;
-    if output == Output::Stream {
-        return Ok(stream::respond(tickets, &options, timeout));
-    }
-    // Giving up drops the pending answers, which frees their slots.
-    let mut answers = tokio::time::timeout(timeout, collect(tickets)).await.map_err(|_| {
-        Problem::Timeout(format!(
-            "no answer within the server's {} ms; send fewer puzzles at once",
-            timeout.as_millis()
-        ))
-    })??;
-    let write = |(asked, answer): &(Asked<P>, Answer)| SolveResponse::new(asked, answer, &options);
-    match (is_batch, output, answers.pop()) {
-        (false, Output::Png | Output::Gif, Some((asked, answer))) => picture::respond(asked, answer, output).await,
-        (false, _, Some(last)) => Ok(Json(write(&last)).into_response()),
-        (_, _, last) => {
-            answers.extend(last);
-            Ok(Json(BatchResponse { results: answers.iter().map(write).collect() }).into_response())
-        }
-    }
-}
+impl<P: Puzzle> Solvable for P {
+    const SOONER: &'static str = "send fewer puzzles at once";
 
-/// Large bodies and pictures take milliseconds, which would hold up other requests of the thread.
-async fn parse<P: Puzzle>(bytes: Bytes, query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<P>, Problem> {
-    if bytes.len() < AT_ONCE_BYTES && !body::is_picture(&bytes) {
-        return SolveRequest::parse(&bytes, query, max_puzzles);
-    }
-    let parsing = tokio::task::spawn_blocking(move || SolveRequest::parse(&bytes, query, max_puzzles));
-    parsing.await.map_err(|error| Problem::Engine(format!("reading the body failed: {error}")))?
-}
+    type Ticket = Ticket<P>;
+    type Answered = (Asked<P>, Answer);
+    type Json = SolveResponse;
+    type BatchJson = BatchResponse;
 
-async fn collect<P>(tickets: Vec<Ticket<P>>) -> Result<Vec<(Asked<P>, Answer)>, Problem> {
-    let mut answers = Vec::with_capacity(tickets.len());
-    for ticket in tickets {
-        let answer = ticket.pending.await?;
-        ticket.asked.tally.add_steps(answer.total_steps);
-        answers.push((ticket.asked, answer));
+    fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<P>, Problem> {
+        SolveRequest::parse(body, query, max_puzzles)
     }
-    Ok(answers)
+
+    fn submit(registry: &Registry, puzzles: Vec<P>, wanted: &Wanted) -> Result<Vec<Ticket<P>>, Problem> {
+        submit::submit(registry, puzzles, wanted)
+    }
+
+    async fn answer(ticket: Ticket<P>) -> Result<(Asked<P>, Answer), Problem> {
+        Ok((ticket.asked, ticket.pending.await?))
+    }
+
+    fn events(ticket: Ticket<P>, wanted: Wanted, give_up_at: Instant) -> impl Stream<Item = Event> + Send + 'static {
+        stream::events(ticket, wanted, give_up_at)
+    }
+
+    fn total_steps((_, answer): &(Asked<P>, Answer)) -> usize {
+        answer.total_steps
+    }
+
+    fn json((asked, answer): &(Asked<P>, Answer), wanted: &Wanted) -> SolveResponse {
+        SolveResponse::new(asked, answer, &wanted.options)
+    }
+
+    fn facts((_, answer): &(Asked<P>, Answer)) -> Facts {
+        Facts { solved: Some(answer.verified), steps: answer.steps, q: answer.q.to_string() }
+    }
+
+    fn draw((asked, answer): &(Asked<P>, Answer), output: Output) -> Result<Vec<u8>, Problem> {
+        picture::draw(asked, answer, output)
+    }
 }

@@ -1,9 +1,7 @@
 //! Boards as streams: an event for each step of each puzzle, then its answer.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use axum::response::Response;
 use axum::response::sse::Event;
 use engine::StepTrace;
 use futures_util::{Stream, StreamExt, stream};
@@ -14,9 +12,9 @@ use utoipa::ToSchema;
 
 use super::answer::SolveResponse;
 use super::submit::{Asked, Ticket};
-use crate::http::SolveOptions;
 use crate::http::body::{BoardForm, Puzzle};
-use crate::http::events::{self, EventKind, Moment, event, moments, problem_event};
+use crate::http::events::{EventKind, Moment, event, moments, problem_event};
+use crate::http::pipeline::{Solvable, Wanted};
 
 /// The data of a `step` event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,26 +43,21 @@ pub(in crate::http) struct AnswerEvent {
     answer: SolveResponse,
 }
 
-/// Answers with the events of all tickets as they come.
-pub(super) fn respond<P: Puzzle>(tickets: Vec<Ticket<P>>, options: &SolveOptions, timeout: Duration) -> Response {
-    let give_up_at = Instant::now() + timeout;
-    let each = tickets.into_iter().map(|ticket| Box::pin(of_ticket(ticket, options.clone(), give_up_at)));
-    events::respond(stream::select_all(each))
-}
-
-fn of_ticket<P: Puzzle>(
+/// The events of one puzzle.
+pub(super) fn events<P: Puzzle>(
     ticket: Ticket<P>,
-    options: SolveOptions,
+    wanted: Wanted,
     give_up_at: Instant,
-) -> impl Stream<Item = Event> + Send {
+) -> impl Stream<Item = Event> + Send + 'static {
     let Ticket { asked, pending, steps } = ticket;
-    let steps = steps.unwrap_or_else(|| mpsc::channel(1).1);
+    let mut steps = steps.unwrap_or_else(|| mpsc::channel(1).1);
+    let steps = stream::poll_fn(move |context| steps.poll_recv(context));
     let mut boards = Boards::default();
-    moments(steps, pending, give_up_at).map(move |moment| match moment {
+    moments(steps, pending, give_up_at, P::SOONER).map(move |moment| match moment {
         Moment::Step(step) => event(EventKind::Step, &boards.advance(&asked, &step)),
         Moment::End(Ok(answer)) => {
-            asked.tally.add_steps(answer.total_steps);
-            let answer = SolveResponse::new(&asked, &answer, &options);
+            wanted.tally.add_steps(answer.total_steps);
+            let answer = SolveResponse::new(&asked, &answer, &wanted.options);
             event(EventKind::Answer, &AnswerEvent { puzzle: asked.index, answer })
         }
         Moment::End(Err(problem)) => problem_event(&problem, asked.index),

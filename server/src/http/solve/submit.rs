@@ -8,61 +8,48 @@ use engine::{Pending, Request, StepTrace};
 use tokio::sync::mpsc;
 
 use super::picture;
+use crate::http::accept::Output;
 use crate::http::body::Puzzle;
 use crate::http::events::STEPS_AHEAD;
-use crate::http::{Problem, SolveOptions, Tally};
+use crate::http::pipeline::Wanted;
+use crate::http::{Problem, SolveOptions};
 
 /// Cells that the traces of one request may hold: 8 MB of tokens.
 const MAX_TRACE_CELLS: usize = 1 << 20;
 
 /// A puzzle and the model that thinks about it.
-pub(super) struct Asked<P> {
+pub(in crate::http) struct Asked<P> {
     /// Place in the request, from 0.
     pub(super) index: usize,
     pub(super) puzzle: P,
     pub(super) model: Arc<ServedModel>,
-    /// Where its steps are counted for the request's log line.
-    pub(super) tally: Tally,
 }
 
 /// A puzzle in the queue.
-pub(super) struct Ticket<P> {
+pub(in crate::http) struct Ticket<P> {
     pub(super) asked: Asked<P>,
     pub(super) pending: Pending,
-    /// Its steps as they happen, where somebody watches.
+    /// Its steps as they happen, where the answer is a stream.
     pub(super) steps: Option<mpsc::Receiver<StepTrace>>,
-}
-
-/// What is kept or told of the steps.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Watching {
-    /// Every step's answer stands in the answer.
-    pub(super) trace: bool,
-    /// Every step is told as it happens.
-    pub(super) events: bool,
-    /// Every step of a chain is drawn.
-    pub(super) animation: bool,
 }
 
 /// Queues every puzzle, after all have been checked.
 pub(super) fn submit<P: Puzzle>(
     registry: &Registry,
     puzzles: Vec<P>,
-    is_batch: bool,
-    options: &SolveOptions,
-    watching: Watching,
-    tally: &Tally,
+    wanted: &Wanted,
 ) -> Result<Vec<Ticket<P>>, Problem> {
+    let options = &wanted.options;
     let mut asked = Vec::with_capacity(puzzles.len());
     for (index, puzzle) in puzzles.into_iter().enumerate() {
         let model = puzzle.check().and_then(|()| model_for(registry, &puzzle, options));
-        let model = model.map_err(|problem| if is_batch { problem.in_puzzle(index) } else { problem })?.clone();
-        asked.push(Asked { index, puzzle, model, tally: tally.clone() });
+        let model = model.map_err(|problem| wanted.of_puzzle(index, problem))?.clone();
+        asked.push(Asked { index, puzzle, model });
     }
-    if watching.trace {
+    if keeps_steps(wanted) {
         check_trace(&asked, options)?;
     }
-    if watching.animation {
+    if wanted.output == Output::Gif {
         asked.iter().try_for_each(|asked| check_animation(asked, options))?;
     }
     let mut tickets = Vec::with_capacity(asked.len());
@@ -71,11 +58,16 @@ pub(super) fn submit<P: Puzzle>(
         let (mine, others) = asked.into_iter().partition::<Vec<_>, _>(|asked| Arc::ptr_eq(&asked.model, model));
         asked = others;
         if !mine.is_empty() {
-            tickets.extend(queue(model, mine, options, watching)?);
+            tickets.extend(queue(model, mine, wanted)?);
         }
     }
     tickets.sort_by_key(|ticket| ticket.asked.index);
     Ok(tickets)
+}
+
+/// Whether every step's answer is kept with the answer.
+fn keeps_steps(wanted: &Wanted) -> bool {
+    wanted.output == Output::Gif || (wanted.options.trace == Some(true) && wanted.output != Output::Png)
 }
 
 /// The model that the request names, else the one of the smallest boards that the puzzle fits into, of several the first.
@@ -151,18 +143,13 @@ fn check_animation<P: Puzzle>(asked: &Asked<P>, options: &SolveOptions) -> Resul
     )))
 }
 
-fn queue<P: Puzzle>(
-    model: &ServedModel,
-    asked: Vec<Asked<P>>,
-    options: &SolveOptions,
-    watching: Watching,
-) -> Result<Vec<Ticket<P>>, Problem> {
-    let deadline = options.deadline();
-    let policy = options.policy(&model.engine.options().default_policy);
+fn queue<P: Puzzle>(model: &ServedModel, asked: Vec<Asked<P>>, wanted: &Wanted) -> Result<Vec<Ticket<P>>, Problem> {
+    let deadline = wanted.options.deadline();
+    let policy = wanted.options.policy(&model.engine.options().default_policy);
     let mut steps = Vec::with_capacity(asked.len());
     let mut requests = Vec::with_capacity(asked.len());
     for Asked { puzzle, model, .. } in &asked {
-        let (events, receiver) = watching.events.then(|| mpsc::channel(STEPS_AHEAD)).unzip();
+        let (events, receiver) = (wanted.output == Output::Stream).then(|| mpsc::channel(STEPS_AHEAD)).unzip();
         steps.push(receiver);
         requests.push(Request {
             tokens: puzzle.model_tokens(model.task),
@@ -170,7 +157,7 @@ fn queue<P: Puzzle>(
             puzzle_identifier: 0,
             policy: Some(policy),
             deadline,
-            trace: watching.trace,
+            trace: keeps_steps(wanted),
             events,
         });
     }

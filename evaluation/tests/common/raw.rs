@@ -1,7 +1,19 @@
-//! The raw run as the reference does it: all steps of every puzzle, in big batches, without an engine. The engine's own
-//! figures are held against it.
+//! The raw run as the reference does it: all steps of every puzzle, in big batches, without an engine. Tests compare the
+//! figures of the engine with it.
 
-use engine::{Rules, StepBatch, StepError, StepModel};
+use datasets::sudoku::{GeneratorOptions, HeldOutPuzzle, SudokuShape, hardness};
+use engine::task::tokens_of;
+use engine::{Rules, StepBatch, StepModel};
+use evaluation::records::{Entry, Facts, StepsRecord};
+use evaluation::score::RawScore;
+use evaluation::tally::StepsTally;
+
+/// Minimal puzzles with `extra_clues` further givens, from the generator's held-out stream of `seed`.
+pub fn held_out(shape: SudokuShape, seed: u64, extra_clues: usize, count: usize) -> Vec<HeldOutPuzzle> {
+    let extra_clues = (extra_clues, extra_clues);
+    let options = GeneratorOptions { size: shape.size(), seed, extra_clues, ..GeneratorOptions::default() };
+    datasets::sudoku::held_out(&options, count).unwrap()
+}
 
 /// What all steps of one puzzle gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,17 +30,13 @@ pub struct RawOutcome {
 
 /// Runs `steps` steps on every puzzle (`[seq_len]` tokens each), `batch_size` at a time. The last batch is filled up
 /// with empty rows, so that a puzzle's result does not depend on how many there are.
-///
-/// # Errors
-/// When the model fails.
 pub fn run_raw(
     model: &mut impl StepModel,
     rules: &dyn Rules,
     puzzles: &[Vec<i64>],
     steps: usize,
     batch_size: usize,
-    mut progress: impl FnMut(usize),
-) -> Result<Vec<RawOutcome>, StepError> {
+) -> Vec<RawOutcome> {
     let seq_len = model.seq_len();
     let mut outcomes: Vec<RawOutcome> = Vec::with_capacity(puzzles.len());
     for batch in puzzles.chunks(batch_size) {
@@ -43,7 +51,8 @@ pub fn run_raw(
                 carried: &carried,
                 puzzle_identifiers: &puzzle_identifiers,
                 noise: &[],
-            })?;
+            });
+            let outcome = outcome.unwrap();
             carried = (0..batch_size).map(Some).collect();
             let answers = outcome.answers.chunks_exact(seq_len);
             for ((puzzle, answer), first) in batch.iter().zip(answers.clone()).zip(&mut first_verified) {
@@ -61,7 +70,31 @@ pub fn run_raw(
                 }));
             }
         }
-        progress(batch.len());
     }
-    Ok(outcomes)
+    outcomes
+}
+
+/// Scores of a raw run, in which every puzzle took `steps` steps.
+pub fn score_raw(puzzles: &[HeldOutPuzzle], outcomes: &[RawOutcome], steps: usize) -> RawScore {
+    let mut tally = StepsTally::new(&[steps], steps);
+    for (number, (puzzle, outcome)) in puzzles.iter().zip(outcomes).enumerate() {
+        let label = tokens_of(&puzzle.solution);
+        let correct = label.iter().zip(&outcome.answer).filter(|(label, answer)| label == answer).count();
+        let at = |holds: bool| if holds { vec![steps] } else { Vec::new() };
+        tally.add(Entry::Puzzle(StepsRecord {
+            facts: Facts {
+                puzzle: number as u64,
+                hardness: u64::from(puzzle.guesses),
+                givens: Some(puzzle.puzzle.givens() as u64),
+                rating: hardness(&puzzle.puzzle).ok(),
+            },
+            exact_at: at(correct == label.len()),
+            obeys_at: at(outcome.obeys),
+            q_at: at(outcome.q > 0.0),
+            first_verified: outcome.first_verified,
+            correct_cells: correct,
+            labelled_cells: label.len(),
+        }));
+    }
+    tally.score(None)
 }
