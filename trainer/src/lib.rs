@@ -28,5 +28,6 @@ pub mod progress;
 pub mod run_directory;
 mod sites;
 pub mod state;
+pub mod stopping;
 
 pub use error::TrainError;

@@ -15,8 +15,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
@@ -38,9 +36,7 @@ use trainer::losses::LossType;
 use trainer::parameters::Parameters;
 use trainer::pretrain::{Outcome, device, pretrain, set_threads};
 use trainer::progress::{Progress, summary};
-
-/// Exit status of a run that was asked to stop and can be resumed (as a shell reports SIGINT).
-const INTERRUPTED: u8 = 130;
+use trainer::stopping::{INTERRUPTED, on_signals};
 
 #[derive(Parser)]
 #[command(version, about = "Trains tiny recursive reasoning models")]
@@ -239,13 +235,8 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
         println!("{}", serde_json::to_string_pretty(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        // A second signal ends the process at once.
-        signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .context("cannot listen for signals")?;
-    }
+    let folder = resume.clone().unwrap_or_else(|| config.run_directory());
+    let stop = on_signals(folder).context("cannot listen for signals")?;
     match pretrain(&config, resume.as_deref(), &stop, &mut Progress::new())? {
         Outcome::Finished { checkpoint } => {
             println!("finished: {}", checkpoint.display());

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
 use tch::Device;
@@ -12,15 +12,19 @@ use crate::TrainError;
 use crate::act::Reasoner;
 use crate::config::{DeviceKind, PretrainConfig};
 use crate::data::{EvaluationData, TrainingData};
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::{Evaluation, evaluate_until};
 use crate::learner::{Learner, LearnerConfig};
-use crate::logger::Logger;
+use crate::logger::{EVAL_PHASE, Logger};
 use crate::metrics::StepMetrics;
 use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule};
 use crate::parameters::Parameters;
 use crate::phases::PhaseClock;
 use crate::run_directory::RunDirectory;
-use crate::state::{self, Best};
+use crate::state::{self, Best, Standing};
+
+/// A step that takes longer is followed by a checkpoint: whoever ends the process amid the next one, which cannot be
+/// interrupted, loses nothing else.
+const SLOW_STEP: Duration = Duration::from_secs(4);
 
 /// What the loop tells whoever watches it.
 pub trait Observer {
@@ -55,8 +59,8 @@ pub enum Outcome {
     },
 }
 
-/// Trains as `config` says; `resume` is the folder of an earlier run to continue. Stops at the next step, with a
-/// checkpoint, when `stop` becomes true.
+/// Trains as `config` says; `resume` is the folder of an earlier run to continue. Stops before the next supervision step
+/// when `stop` becomes true, with a checkpoint; an evaluation that this interrupts is made anew by the resumed run.
 ///
 /// # Errors
 /// When data, disk or numbers fail; checkpoints written before stay intact.
@@ -105,9 +109,9 @@ struct Run {
     learner: Learner,
     manifest: Manifest,
     logger: Logger,
-    best: Option<Best>,
-    /// Step of the checkpoint that `last` leads to.
-    saved_step: Option<u64>,
+    standing: Standing,
+    /// Step of the checkpoint that `last` leads to, and whether its evaluation was due then.
+    saved: Option<(u64, bool)>,
 }
 
 impl Run {
@@ -151,11 +155,11 @@ impl Run {
         };
         // From here on the folder changes: whatever does not fit it has been refused.
         directory.write_config(config)?;
-        let logger = Logger::open(directory.path(), learner.step)?;
-        let Earlier { best, saved_step } = earlier;
+        let Earlier { standing, saved } = earlier;
+        let logger = Logger::open(directory.path(), learner.step, standing.evaluation_due)?;
         let config = config.clone();
-        let mut run = Self { config, directory, data, evaluation, learner, manifest, logger, best, saved_step };
-        if run.saved_step.is_some() {
+        let mut run = Self { config, directory, data, evaluation, learner, manifest, logger, standing, saved };
+        if run.saved.is_some() {
             // A kill right after a checkpoint leaves its links behind it.
             run.link_and_prune()?;
         }
@@ -167,12 +171,15 @@ impl Run {
             // Tells a disk that is full or too small before an interval's work is lost.
             self.save()?;
         }
+        if self.standing.evaluation_due && !self.evaluate(stop, observer)? {
+            return self.interrupted();
+        }
         let mut interval = Interval::begin();
         while self.learner.step < self.data.total_steps {
             if stop.load(Ordering::Relaxed) {
-                self.save()?;
-                return Ok(Outcome::Interrupted { run: self.directory.path().to_owned(), step: self.learner.step });
+                return self.interrupted();
             }
+            let begin = Instant::now();
             let number = self.learner.carry.source;
             let source = &mut self.data.sources[number];
             let batch = source.next_batch(&self.learner.carry.halted)?;
@@ -184,16 +191,26 @@ impl Run {
                 self.log(&interval, observer)?;
                 interval = Interval::begin();
             }
-            let evaluates = self.evaluates_at(step);
-            if evaluates {
-                self.evaluate(observer)?;
-                interval = Interval::begin();
-            } else if step.is_multiple_of(self.config.checkpoint_interval) {
+            self.standing.evaluation_due = self.evaluates_at(step);
+            let evaluates = self.standing.evaluation_due;
+            // An evaluation ends with a checkpoint of its own.
+            if begin.elapsed() > SLOW_STEP || (!evaluates && step.is_multiple_of(self.config.checkpoint_interval)) {
                 self.save()?;
+            }
+            if evaluates {
+                if !self.evaluate(stop, observer)? {
+                    return self.interrupted();
+                }
+                interval = Interval::begin();
             }
         }
         self.save()?;
         Ok(Outcome::Finished { checkpoint: self.directory.checkpoint(self.learner.step) })
+    }
+
+    fn interrupted(&mut self) -> Result<Outcome, TrainError> {
+        self.save()?;
+        Ok(Outcome::Interrupted { run: self.directory.path().to_owned(), step: self.learner.step })
     }
 
     fn evaluates_at(&self, step: u64) -> bool {
@@ -211,44 +228,62 @@ impl Run {
         Ok(())
     }
 
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let Some(data) = &self.evaluation else { return Ok(()) };
+    /// Makes the evaluation that is due, with a checkpoint; false when `stop` interrupted it, and nothing has changed.
+    fn evaluate(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        let Some(data) = &self.evaluation else {
+            self.standing.evaluation_due = false;
+            return Ok(true);
+        };
         let config = &self.learner.config;
         let parameters = self.learner.weights_to_use();
         let reasoner = Reasoner::new(&config.arch, &config.dims, &parameters, config.loss_type)?;
-        let found = evaluate(&reasoner, &config.arch, &parameters, data.batches()?, |_| {})?;
+        let batches = data.batches()?;
+        let found = evaluate_until(stop, &reasoner, &config.arch, &parameters, batches, |_, _| Ok(()))?;
+        let Some(found) = found else { return Ok(false) };
         let step = self.learner.step;
-        self.logger.write(step, "eval", found.entries())?;
+        self.logger.write(step, EVAL_PHASE, found.entries())?;
+        let best = self.standing.best;
         let is_best =
-            self.best.is_none_or(|best| (found.exact_accuracy, found.accuracy) >= (best.exact_accuracy, best.accuracy));
+            best.is_none_or(|best| (found.exact_accuracy, found.accuracy) >= (best.exact_accuracy, best.accuracy));
         if is_best {
-            self.best = Some(Best { step, exact_accuracy: found.exact_accuracy, accuracy: found.accuracy });
+            self.standing.best = Some(Best { step, exact_accuracy: found.exact_accuracy, accuracy: found.accuracy });
         }
+        self.standing.evaluation_due = false;
         self.manifest.metrics = found.entries().map(|(name, value)| (name.to_owned(), value)).into();
         self.save()?;
         observer.evaluated(step, &found, is_best);
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the checkpoint of this step, once: replacing it would leave a moment without a last checkpoint.
     fn save(&mut self) -> Result<(), TrainError> {
         let step = self.learner.step;
-        if self.saved_step == Some(step) {
+        let state = Some((step, self.standing.evaluation_due));
+        if self.saved == state {
             return Ok(());
         }
         if !self.learner.is_finite() {
             return Err(TrainError::WeightsNotFinite { step });
         }
-        state::save(&self.directory.checkpoint(step), &self.learner, self.manifest.clone(), self.best)?;
-        self.saved_step = Some(step);
+        state::save(&self.current_checkpoint(), &self.learner, self.manifest.clone(), self.standing)?;
+        self.saved = state;
         self.link_and_prune()
     }
 
+    /// Where the checkpoint of this step lies.
+    fn current_checkpoint(&self) -> PathBuf {
+        if self.standing.evaluation_due {
+            self.directory.checkpoint_before_evaluation(self.learner.step)
+        } else {
+            self.directory.checkpoint(self.learner.step)
+        }
+    }
+
     fn link_and_prune(&mut self) -> Result<(), TrainError> {
-        let step = self.learner.step;
-        self.directory.mark_last(step)?;
-        if self.best.is_some_and(|best| best.step == step) {
-            self.directory.mark_best(step)?;
+        let checkpoint = self.current_checkpoint();
+        self.directory.mark_last(&checkpoint)?;
+        if self.standing.best.is_some_and(|best| best.step == self.learner.step) {
+            self.directory.mark_best(&checkpoint)?;
         }
         let keep_evaluated = self.config.checkpoint_every_eval;
         self.directory.prune(|old| keep_evaluated && self.evaluates_at(old))
@@ -258,8 +293,8 @@ impl Run {
 /// What a run knows from before it was resumed.
 #[derive(Default)]
 struct Earlier {
-    best: Option<Best>,
-    saved_step: Option<u64>,
+    standing: Standing,
+    saved: Option<(u64, bool)>,
 }
 
 impl Earlier {
@@ -269,9 +304,9 @@ impl Earlier {
         if saved.arch != manifest.arch {
             return Err(TrainError::setting("arch", differences(&saved.arch, &manifest.arch)));
         }
-        let best = state::restore(last, learner)?;
+        let standing = state::restore(last, learner)?;
         manifest.metrics = saved.metrics;
-        Ok(Self { best, saved_step: Some(learner.step) })
+        Ok(Self { standing, saved: Some((learner.step, standing.evaluation_due)) })
     }
 }
 
