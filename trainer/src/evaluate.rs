@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datasets::batch::Batch;
+use datasets::scoring::Share;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
@@ -21,6 +22,8 @@ pub struct Evaluation {
     pub count: u64,
     /// Share of right tokens.
     pub accuracy: f64,
+    /// Wilson 95 % interval of `accuracy`, as of a share of `count` trials: tokens of a row are not independent.
+    pub accuracy_interval: (f64, f64),
     /// Share of rows with every token right.
     pub exact_accuracy: f64,
     /// Wilson 95 % interval of `exact_accuracy`.
@@ -110,6 +113,7 @@ fn answer_until(
     let halting = if arch.act_inference() { Halting::ByRule } else { Halting::AtLimit };
     let device = parameters.device();
     let mut carry = Carry::empty(arch, batch.rows(), batch.seq_len, device);
+    carry.state = carry.state.iter().map(|state| state.to_kind(reasoner.kind())).collect();
     carry.admit(batch);
     carry.halted.fill(true);
     let mut thinking = vec![true; batch.rows()];
@@ -144,6 +148,7 @@ impl Evaluation {
         Self {
             count: sums.count as u64,
             accuracy: sums.accuracy / count,
+            accuracy_interval: Share::of_mean(sums.accuracy / count, sums.count as u64).interval,
             exact_accuracy: sums.exact_accuracy / count,
             exact_accuracy_interval: datasets::scoring::wilson_interval(sums.exact_accuracy as u64, sums.count as u64),
             q_halt_accuracy: sums.q_halt_accuracy / count,

@@ -9,10 +9,13 @@ use tfrecord::EventWriter;
 
 use crate::TrainError;
 
-const CSV_FILE: &str = "metrics.csv";
+/// Long table of all metrics in a run.
+pub(crate) const CSV_FILE: &str = "metrics.csv";
 /// Columns before the metrics themselves.
 const CSV_HEADER: [&str; 4] = ["step", "phase", "metric", "value"];
 
+/// Phase of what training steps give.
+pub(crate) const TRAIN_PHASE: &str = "train";
 /// Phase of what evaluations find.
 pub(crate) const EVAL_PHASE: &str = "eval";
 
@@ -49,9 +52,10 @@ impl Logger {
         &mut self,
         step: u64,
         phase: &str,
-        metrics: impl IntoIterator<Item = (&'static str, f64)>,
+        metrics: impl IntoIterator<Item = (impl AsRef<str>, f64)>,
     ) -> Result<(), TrainError> {
         for (name, value) in metrics {
+            let name = name.as_ref();
             self.csv
                 .write_record([&step.to_string(), phase, name, &value.to_string()])
                 .map_err(|error| TrainError::state(&self.csv_path, error.to_string()))?;

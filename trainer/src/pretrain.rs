@@ -5,23 +5,27 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
+use models::{ArchitectureConfig, Checkpoint, Manifest};
 use tch::Device;
 
 use crate::TrainError;
-use crate::act::Reasoner;
 use crate::config::{DeviceKind, PretrainConfig};
-use crate::data::{EvaluationData, TrainingData};
-use crate::evaluate::{Evaluation, evaluate_until};
-use crate::learner::{Learner, LearnerConfig};
-use crate::logger::{EVAL_PHASE, Logger};
+use crate::data::TrainingData;
+use crate::evaluate::Evaluation;
+use crate::experiment::{Experiment, RunFacts};
+use crate::initial_weights::InitialWeights;
+use crate::learner::Learner;
+use crate::logger::{EVAL_PHASE, Logger, TRAIN_PHASE};
 use crate::metrics::StepMetrics;
-use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule};
 use crate::parameters::Parameters;
 use crate::phases::PhaseClock;
+use crate::probe_files::RunProbes;
 use crate::run_directory::RunDirectory;
+use crate::run_evaluation::RunEvaluation;
 use crate::state::{self, Best, Standing};
 
+/// Task of data that is none of the known ones, as imported checkpoints have it.
+const UNKNOWN_TASK: &str = "unknown";
 /// A step that takes longer is followed by a checkpoint: whoever ends the process amid the next one, which cannot be
 /// interrupted, loses nothing else.
 const SLOW_STEP: Duration = Duration::from_secs(4);
@@ -70,11 +74,25 @@ pub fn pretrain(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
+    refuse_several_processes(std::env::var("WORLD_SIZE").ok().as_deref())?;
     set_threads(config.threads);
     let mut run = Run::prepare(config, resume, observer)?;
     let count = run.learner.parameters.flat().numel();
     observer.started(run.directory.path(), run.learner.step, run.data.total_steps, count);
     run.go(stop, observer)
+}
+
+/// Several processes of `torchrun` would each train a model of their own.
+fn refuse_several_processes(world_size: Option<&str>) -> Result<(), TrainError> {
+    match world_size.map(str::trim) {
+        None | Some("" | "1") => Ok(()),
+        Some(size) => {
+            let problem = format!(
+                "is {size} in the environment: training on several processes is not supported, and each would train a model of its own; start one process without it"
+            );
+            Err(TrainError::setting("WORLD_SIZE", problem))
+        }
+    }
 }
 
 /// Threads for libtorch's operators; 0 means all cores.
@@ -93,6 +111,8 @@ pub fn set_threads(threads: usize) {
 pub fn device(kind: DeviceKind) -> Result<Device, TrainError> {
     match kind {
         DeviceKind::Cpu => Ok(Device::Cpu),
+        DeviceKind::Auto if !tch::Cuda::is_available() => Ok(Device::Cpu),
+        DeviceKind::Auto => Ok(Device::Cuda(0)),
         DeviceKind::Cuda if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
         DeviceKind::Cuda => Err(TrainError::setting(
             "device",
@@ -105,10 +125,11 @@ struct Run {
     config: PretrainConfig,
     directory: RunDirectory,
     data: TrainingData,
-    evaluation: Option<EvaluationData>,
+    evaluation: Option<RunEvaluation>,
     learner: Learner,
     manifest: Manifest,
     logger: Logger,
+    probes: Option<RunProbes>,
     standing: Standing,
     /// Step of the checkpoint that `last` leads to, and whether its evaluation was due then.
     saved: Option<(u64, bool)>,
@@ -121,23 +142,25 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let mut data = TrainingData::open(config, 0, 1)?;
-        let task = data.task()?;
+        let task = data.task().map_or_else(|| UNKNOWN_TASK.to_owned(), |task| task.to_string());
         let dims = data.dims(&config.arch)?;
         config.arch.validate(&dims)?;
         let device = device(config.device)?;
         let parameters = match &config.load_checkpoint {
             // A resumed run has its own weights; those it began with may be gone by now.
-            Some(path) if resume.is_none() => load_weights(config, &dims, path, device, observer)?,
+            Some(name) if resume.is_none() => {
+                InitialWeights::open(name)?
+                    .parameters(&config.arch, &dims, device, |warning| observer.warned(warning))?
+            }
             _ => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
         };
-        let mut manifest = Manifest::new(config.arch.clone(), dims, task.to_string());
+        let mut manifest = Manifest::new(config.arch.clone(), dims, task);
         manifest.dataset.clone_from(&data.description);
         manifest.git_commit = option_env!("TRAINER_GIT_COMMIT").map(str::to_owned);
-        let evaluation = EvaluationData::of_run(config)?;
+        let evaluation = RunEvaluation::of(config)?;
         let turns = data.turns(config)?;
         let clock = PhaseClock::default();
-        let mut learner =
-            Learner::taking_turns(learner_config(config, dims, data.total_steps), parameters, &turns, clock)?;
+        let mut learner = Learner::taking_turns(config.learner(dims, data.total_steps), parameters, &turns, clock)?;
         let mut earlier = Earlier::default();
         let directory = match resume {
             Some(path) => {
@@ -155,10 +178,25 @@ impl Run {
         };
         // From here on the folder changes: whatever does not fit it has been refused.
         directory.write_config(config)?;
+        let facts = RunFacts {
+            dataset: data.sources.first().map(|source| source.metadata()).filter(|_| !config.data_paths.is_empty()),
+            test_size: evaluation.as_ref().map(RunEvaluation::rows).transpose()?,
+            num_parameters: learner.parameters.flat().numel(),
+            total_steps: data.total_steps,
+            device,
+        };
+        Experiment::new(config, facts).write_once(directory.path())?;
         let Earlier { standing, saved } = earlier;
         let logger = Logger::open(directory.path(), learner.step, standing.evaluation_due)?;
+        let probes = match &evaluation {
+            Some(evaluation) if config.log_recursion || config.log_latent_stats => {
+                let position = (learner.step, standing.evaluation_due);
+                RunProbes::open(config, directory.path(), &evaluation.first_batch()?, data.epoch_steps, position)?
+            }
+            _ => None,
+        };
         let config = config.clone();
-        let mut run = Self { config, directory, data, evaluation, learner, manifest, logger, standing, saved };
+        let mut run = Self { config, directory, data, evaluation, learner, manifest, logger, probes, standing, saved };
         if run.saved.is_some() {
             // A kill right after a checkpoint leaves its links behind it.
             run.link_and_prune()?;
@@ -223,25 +261,29 @@ impl Run {
         let means = interval.metrics.means();
         let speed = interval.samples_per_second();
         let (lr, _) = self.learner.learning_rates(step);
-        self.logger.write(step, "train", means.iter().copied().chain([("lr", lr), ("samples_per_second", speed)]))?;
+        let norms =
+            [("gradient_norm", self.learner.gradient_norm), ("parameter_norm", Some(self.learner.parameter_norm()))];
+        let norms = norms.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let others = [("lr", lr), ("samples_per_second", speed), ("seconds", interval.since.elapsed().as_secs_f64())];
+        self.logger.write(step, TRAIN_PHASE, means.iter().copied().chain(norms).chain(others))?;
         observer.logged(step, &means, speed);
         Ok(())
     }
 
     /// Makes the evaluation that is due, with a checkpoint; false when `stop` interrupted it, and nothing has changed.
     fn evaluate(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<bool, TrainError> {
-        let Some(data) = &self.evaluation else {
+        let Some(evaluation) = &mut self.evaluation else {
             self.standing.evaluation_due = false;
             return Ok(true);
         };
-        let config = &self.learner.config;
-        let parameters = self.learner.weights_to_use();
-        let reasoner = Reasoner::new(&config.arch, &config.dims, &parameters, config.loss_type)?;
-        let batches = data.batches()?;
-        let found = evaluate_until(stop, &reasoner, &config.arch, &parameters, batches, |_, _| Ok(()))?;
-        let Some(found) = found else { return Ok(false) };
+        let found = evaluation.run(stop, &self.learner, self.directory.path())?;
+        let Some(all) = found else { return Ok(false) };
         let step = self.learner.step;
-        self.logger.write(step, EVAL_PHASE, found.entries())?;
+        self.logger.write(step, EVAL_PHASE, all.entries())?;
+        if let Some(probes) = &self.probes {
+            probes.run(&self.learner)?;
+        }
+        let found = &all.evaluation;
         let best = self.standing.best;
         let is_best =
             best.is_none_or(|best| (found.exact_accuracy, found.accuracy) >= (best.exact_accuracy, best.accuracy));
@@ -249,9 +291,9 @@ impl Run {
             self.standing.best = Some(Best { step, exact_accuracy: found.exact_accuracy, accuracy: found.accuracy });
         }
         self.standing.evaluation_due = false;
-        self.manifest.metrics = found.entries().map(|(name, value)| (name.to_owned(), value)).into();
+        self.manifest.metrics = all.entries().map(|(name, value)| (name.to_owned(), value)).collect();
         self.save()?;
-        observer.evaluated(step, &found, is_best);
+        observer.evaluated(step, found, is_best);
         Ok(true)
     }
 
@@ -335,54 +377,4 @@ impl Interval {
     fn samples_per_second(&self) -> f64 {
         self.metrics.rows / self.since.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     }
-}
-
-fn learner_config(config: &PretrainConfig, dims: ModelDims, total_steps: u64) -> LearnerConfig {
-    LearnerConfig {
-        arch: config.arch.clone(),
-        dims,
-        loss_type: config.loss_type,
-        q_loss_weight: config.q_loss_weight,
-        optimizer: FlatOptimizerConfig {
-            kind: config.optimizer,
-            beta1: config.beta1,
-            beta2: config.beta2,
-            weight_decay: config.weight_decay,
-        },
-        lr: config.lr,
-        puzzle_emb_lr: config.puzzle_emb_lr,
-        puzzle_emb_weight_decay: config.puzzle_emb_weight_decay,
-        schedule: LearningRateSchedule {
-            warmup_steps: config.lr_warmup_steps,
-            total_steps,
-            min_ratio: config.lr_min_ratio,
-        },
-        ema_rate: config.ema.then_some(config.ema_rate),
-        freeze_weights: config.freeze_weights,
-        global_batch_size: config.global_batch_size,
-        local_batch_size: config.global_batch_size,
-        carried_batches: config.carried_batches,
-        rank: 0,
-        seed: config.seed,
-    }
-}
-
-/// The checkpoint's weights for a run on data of `dims`: fine-tuning. As in the reference, a puzzle table for another
-/// number of puzzles begins with the mean of the old one; everything else must fit.
-fn load_weights(
-    config: &PretrainConfig,
-    dims: &ModelDims,
-    path: &Path,
-    device: Device,
-    observer: &mut dyn Observer,
-) -> Result<Parameters, TrainError> {
-    let checkpoint = Checkpoint::open(path)?;
-    let resize = checkpoint.resize_puzzle_table(dims.num_puzzle_identifiers)?;
-    if let Some(resize) = &resize {
-        observer.warned(&format!("{}: {resize}", path.display()));
-    }
-    Ok(Parameters::new(&config.arch, dims, device, |spec| match (spec.kind, &resize) {
-        (ParameterKind::PuzzleTable, Some(resize)) => Ok(resize.table()),
-        _ => checkpoint.values(spec),
-    })?)
 }

@@ -9,7 +9,8 @@ use crate::TrainError;
 use crate::config::PretrainConfig;
 use crate::state;
 
-const CONFIG_FILE: &str = "config.json";
+/// Resolved settings in a run.
+pub(crate) const CONFIG_FILE: &str = "config.json";
 const LAST: &str = "last";
 const BEST: &str = "best";
 /// Marks the checkpoint of a step whose evaluation was interrupted. It has a name of its own because the checkpoint with
@@ -153,7 +154,8 @@ impl RunDirectory {
         for entry in self.entries()? {
             let Some(name) = entry.file_name().and_then(|name| name.to_str()) else { continue };
             let Some((step, evaluated)) = step_of(name) else { continue };
-            if !(evaluated && keep(step)) && !linked.iter().any(|target| target.as_os_str() == name) {
+            let stays = (evaluated && keep(step)) || linked.iter().any(|target| target.as_os_str() == name);
+            if !stays {
                 fs::remove_dir_all(&entry).map_err(TrainError::io(&entry))?;
             }
         }

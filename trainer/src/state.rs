@@ -148,6 +148,22 @@ pub fn restore(directory: &Path, learner: &mut Learner) -> Result<Standing, Trai
     Ok(Standing { best: counters.best, evaluation_due: counters.evaluation_due })
 }
 
+/// The trained weights of `directory` as the optimizer has them, without their moving average, in the layout of
+/// [`Parameters::flat`](crate::parameters::Parameters::flat), which has `like`'s shape and type.
+///
+/// # Errors
+/// When the folder holds no training state, or one of another model.
+pub fn raw_weights(directory: &Path, like: &Tensor) -> Result<Tensor, TrainError> {
+    let path = directory.join(TENSORS_FILE);
+    if !path.is_file() {
+        let problem = "holds no training state, so that raw weights are not known; evaluate with --weights ema";
+        return Err(TrainError::state(directory, problem));
+    }
+    let raw = Tensor::zeros_like(like);
+    copy_into(&path, &WeightFile::open(&path)?, "weights", &raw)?;
+    Ok(raw)
+}
+
 /// Of the tensors' names of the batch that comes up after `turn` others.
 fn prefix(turn: usize) -> String {
     if turn == 0 { "carry".to_owned() } else { format!("carry.{turn}") }

@@ -17,18 +17,22 @@ pub const INTERRUPTED: u8 = 130;
 const GRACE: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(100);
 
-/// A flag that becomes true with the first SIGTERM or SIGINT. A second signal ends the process at once, and so does the
-/// end of a grace period of 8 seconds, after which `run` is named as what to resume.
+/// A flag that becomes true with the first SIGTERM or SIGINT; a second signal ends the process at once.
 ///
 /// # Errors
 /// When the system does not let the process listen.
-pub fn on_signals(run: PathBuf) -> std::io::Result<Arc<AtomicBool>> {
+pub fn on_signals() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
-    let seen = Arc::clone(&stop);
+    Ok(stop)
+}
+
+/// Ends the process 8 seconds after `stop` has become true, naming `run` as what to resume.
+pub fn end_after_grace(stop: &Arc<AtomicBool>, run: PathBuf) {
+    let seen = Arc::clone(stop);
     thread::spawn(move || {
         while !seen.load(Ordering::Relaxed) {
             thread::sleep(POLL);
@@ -42,5 +46,14 @@ pub fn on_signals(run: PathBuf) -> std::io::Result<Arc<AtomicBool>> {
         // Without the exit handlers: other threads are still computing.
         signal_hook::low_level::exit(i32::from(INTERRUPTED));
     });
-    Ok(stop)
+}
+
+/// Sets `stop` when standard input ends: the process that holds its other end has let go of it, or is gone.
+pub fn on_end_of_input(stop: &Arc<AtomicBool>) {
+    let stop = Arc::clone(stop);
+    thread::spawn(move || {
+        // Nothing is ever written there; an error is an end, too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        stop.store(true, Ordering::Relaxed);
+    });
 }
