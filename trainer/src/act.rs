@@ -24,6 +24,8 @@ pub enum Halting {
         step: u64,
         /// Rank of this process.
         rank: u64,
+        /// Number in the batch of the first row of a micro-batch, whose rows draw what they would in the whole batch.
+        first_row: usize,
     },
     /// Evaluation: nobody, every row takes all steps.
     AtLimit,
@@ -97,6 +99,19 @@ impl Reasoner {
         })
     }
 
+    /// The states that every row begins with.
+    pub(crate) fn initial_state(&self, carry: &Carry, device: tch::Device) -> Vec<Tensor> {
+        let reset = Activation(Tensor::ones([carry.halted.len() as i64], (Kind::Bool, device)));
+        let state: Vec<Activation> = carry.state.iter().map(|z| Activation(z.shallow_clone())).collect();
+        let state = self.backend.no_grad(|| self.model.reset_state(&self.backend, &reset, &state));
+        state.into_iter().map(|z| z.0).collect()
+    }
+
+    /// Type of the activations.
+    pub fn kind(&self) -> Kind {
+        self.backend.kind()
+    }
+
     /// The same with another weight of the halting losses than [`Q_LOSS_WEIGHT`].
     #[must_use]
     pub fn with_q_loss_weight(mut self, weight: f64) -> Self {
@@ -132,8 +147,8 @@ impl Reasoner {
         let rows = RowScores {
             right: to_vec(&scores.right),
             labelled: to_vec(&scores.labelled),
-            q_halt: to_vec(&q_halt),
-            q_continue: to_vec(&q_continue),
+            q_halt: to_vec(&q_halt.to_kind(Kind::Float)),
+            q_continue: to_vec(&q_continue.to_kind(Kind::Float)),
             lm_loss: to_vec(&lm_loss.to_kind(Kind::Double)),
             q_halt_loss: to_vec(&q_halt_loss.to_kind(Kind::Double)),
             q_continue_loss: q_continue_loss.as_ref().map(|loss| to_vec(&loss.to_kind(Kind::Double))),
@@ -215,13 +230,16 @@ struct Exploration {
 
 impl Exploration {
     fn new(arch: &ArchitectureConfig, halting: Halting) -> Option<Self> {
-        let Halting::Explore { seed, step, rank } = halting else { return None };
-        if arch.halt_max_steps() <= 1 {
+        let Halting::Explore { seed, step, rank, first_row } = halting else { return None };
+        let limit = arch.halt_max_steps() as u32;
+        if limit <= 1 {
             return None;
         }
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ EXPLORATION_DOMAIN.wrapping_add(rank));
         rng.set_stream(step);
-        Some(Self { rng, probability: arch.halt_exploration_prob() })
+        let mut exploration = Self { rng, probability: arch.halt_exploration_prob() };
+        (0..first_row).for_each(|_| _ = exploration.min_halt_steps(limit));
+        Some(exploration)
     }
 
     fn min_halt_steps(&mut self, limit: u32) -> u32 {

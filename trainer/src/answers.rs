@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::act::Reasoner;
-use crate::evaluate::{Evaluation, answer};
+use crate::evaluate::{Evaluation, answer, evaluate};
 use crate::metrics::StepMetrics;
 use crate::parameters::Parameters;
 
@@ -46,6 +46,10 @@ impl AnswerSink {
         self
     }
 
+    fn is_empty(&self) -> bool {
+        self.writer.is_none() && self.scorer.is_none()
+    }
+
     fn take(&mut self, rows: &PredictionRows, source: &PredictionSource) -> Result<(), DatasetError> {
         if let Some(scorer) = &mut self.scorer {
             scorer.add(rows, source)?;
@@ -66,8 +70,8 @@ impl AnswerSink {
 }
 
 /// Evaluates `reasoner` on all of `batches` as [`evaluate`](crate::evaluate::evaluate) does and hands the answers on
-/// every symmetric copy, undone, to `sink`; the evaluation is that of the puzzles themselves. `progress` is told the
-/// answered rows, copies included.
+/// every symmetric copy, undone, to `sink`; the evaluation is that of the puzzles themselves, and all that there is where
+/// no task gives symmetries. `progress` is told the answered rows, copies included.
 ///
 /// # Errors
 /// When a batch cannot be read or the sink fails.
@@ -76,10 +80,13 @@ pub fn evaluate_copies(
     arch: &models::ArchitectureConfig,
     parameters: &Parameters,
     batches: impl Iterator<Item = Result<Batch, TrainError>>,
-    copies: &SymmetricCopies,
+    copies: Option<&SymmetricCopies>,
     sink: &mut AnswerSink,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation, TrainError> {
+    let Some(copies) = copies.filter(|copies| copies.count() > 1 || !sink.is_empty()) else {
+        return evaluate(reasoner, arch, parameters, batches, progress);
+    };
     let source = PredictionSource { path: "the model's answers".into(), augmentations: copies.count() };
     let mut sums = StepMetrics::default();
     let mut first_example = 0;
@@ -101,7 +108,7 @@ pub fn evaluate_copies(
 }
 
 /// `[rows, seq_len]` predictions, flat.
-fn tokens_of(preds: &Tensor) -> Result<Vec<i32>, TrainError> {
+pub(crate) fn tokens_of(preds: &Tensor) -> Result<Vec<i32>, TrainError> {
     let preds = preds.to_device(Device::Cpu).to_kind(Kind::Int).contiguous();
     Ok(Vec::try_from(preds.view(-1))?)
 }

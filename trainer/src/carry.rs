@@ -1,6 +1,8 @@
 //! What training rows carry from one supervision step to the next: recursion state, step counts, and the examples
 //! they are working on. Counters and tokens live on the host (they decide control flow), the state on the device.
 
+use std::ops::Range;
+
 use datasets::batch::{Batch, IGNORE_LABEL_ID};
 use models::ArchitectureConfig;
 use tch::{Device, Kind, Tensor};
@@ -54,6 +56,37 @@ impl Carry {
             self.current.puzzle_identifiers[row] = batch.puzzle_identifiers[row];
             self.steps[row] = 0;
         }
+    }
+
+    /// The rows `rows` as a carry of their own, whose tensors share the storage.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let (first, count) = (rows.start as i64, rows.len() as i64);
+        let seq_len = self.current.seq_len;
+        let cells = rows.start * seq_len..rows.end * seq_len;
+        Self {
+            state: self.state.iter().map(|state| state.narrow(0, first, count)).collect(),
+            steps: self.steps[rows.clone()].to_vec(),
+            halted: self.halted[rows.clone()].to_vec(),
+            current: Batch {
+                seq_len,
+                inputs: self.current.inputs[cells.clone()].to_vec(),
+                labels: self.current.labels[cells].to_vec(),
+                puzzle_identifiers: self.current.puzzle_identifiers[rows.clone()].to_vec(),
+                real_rows: rows.len(),
+            },
+            source: self.source,
+        }
+    }
+
+    /// Takes over states, steps and halts of `parts`, which are all rows in order.
+    pub(crate) fn join(&mut self, parts: &[Self]) {
+        let joined = |index: usize| match parts {
+            [part] => part.state[index].shallow_clone(),
+            parts => Tensor::cat(&parts.iter().map(|part| &part.state[index]).collect::<Vec<_>>(), 0),
+        };
+        self.state = (0..self.state.len()).map(joined).collect();
+        self.steps = parts.iter().flat_map(|part| part.steps.iter().copied()).collect();
+        self.halted = parts.iter().flat_map(|part| part.halted.iter().copied()).collect();
     }
 
     /// `[batch]` bool tensor of the halted rows.

@@ -29,6 +29,8 @@ pub struct TrainingData {
     pub eval_interval_steps: u64,
     /// No evaluation before this step.
     pub first_eval_step: u64,
+    /// Optimizer steps of an epoch; of an evaluation interval where the data has no end.
+    pub epoch_steps: f64,
     /// The data in words, for manifests.
     pub description: String,
 }
@@ -72,13 +74,20 @@ impl TrainingData {
         }
         let total_steps = config.max_steps.unwrap_or_else(|| steps_of(config.epochs));
         let by_epochs = if config.generator.is_some() { total_steps } else { steps_of(epochs_per_iter) };
-        let is_delayed = config.generator.is_none() && config.min_eval_interval > 0;
+        // A pass over the first folder.
+        let examples = sources
+            .first()
+            .filter(|_| !config.data_paths.is_empty())
+            .map(|source| source.metadata().total_groups as f64 * source.metadata().mean_puzzle_examples);
+        let eval_interval_steps = config.eval_interval_steps.unwrap_or(by_epochs);
         Ok(Self {
             sources,
             weights,
             total_steps,
-            eval_interval_steps: config.eval_interval_steps.unwrap_or(by_epochs),
-            first_eval_step: if is_delayed { steps_of(config.min_eval_interval) } else { 0 },
+            epoch_steps: examples
+                .map_or(eval_interval_steps as f64, |examples| examples / config.global_batch_size as f64),
+            eval_interval_steps,
+            first_eval_step: eval_interval_steps.saturating_mul(config.min_eval_interval.saturating_add(1)),
             description: described.join("; "),
         })
     }
@@ -127,16 +136,11 @@ impl TrainingData {
         Ok(turns.into_iter().map(|(_, turn)| turn).collect())
     }
 
-    /// What the tokens mean, on the largest boards.
-    ///
-    /// # Errors
-    /// When no task has this vocabulary and length.
-    ///
-    /// # Panics
-    /// Never: settings without a source are refused.
-    pub fn task(&self) -> Result<Task, TrainError> {
+    /// What the tokens mean, on the largest boards; `None` where no task has this vocabulary and length. Such data is
+    /// trained on like any other.
+    pub fn task(&self) -> Option<Task> {
         let largest = self.sources.iter().map(|source| source.metadata()).max_by_key(|metadata| metadata.seq_len);
-        task_of(largest.expect("a run has a source"))
+        largest.and_then(|metadata| Task::infer(metadata.vocab_size, metadata.seq_len))
     }
 }
 
@@ -210,6 +214,38 @@ impl EvaluationData {
         }
     }
 
+    /// Tokens of a row.
+    ///
+    /// # Errors
+    /// When a folder cannot be read, or rows are of several lengths, which no file of predictions holds.
+    pub fn seq_len(&self) -> Result<usize, TrainError> {
+        let lengths: std::collections::BTreeSet<usize> = match self {
+            Self::Folders { .. } => self.dims()?.into_iter().map(|dims| dims.seq_len).collect(),
+            Self::Memory(batches) => batches.iter().map(|batch| batch.seq_len).collect(),
+        };
+        let mut lengths = lengths.into_iter();
+        if let (Some(length), None) = (lengths.next(), lengths.next()) {
+            return Ok(length);
+        }
+        let problem = "saves rows of one length, and the evaluation has none or several; unset it";
+        Err(TrainError::setting("eval_save_outputs", problem))
+    }
+
+    /// Checks that a file of predictions can hold the rows: one length, tokens below `most_tokens`.
+    ///
+    /// # Errors
+    /// When it cannot, or a folder cannot be read.
+    pub(crate) fn check_that_rows_fit_a_file(&self, most_tokens: usize) -> Result<(), TrainError> {
+        self.seq_len()?;
+        match self.dims()? {
+            Some(dims) if dims.vocab_size > most_tokens => {
+                let problem = format!("takes at most {most_tokens} tokens, the data has {}; unset it", dims.vocab_size);
+                Err(TrainError::setting("eval_save_outputs", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sizes of the data where it comes from folders.
     ///
     /// # Errors
@@ -277,18 +313,6 @@ fn dims_of(metadata: &DatasetMetadata) -> ModelDims {
         num_puzzle_identifiers: metadata.num_puzzle_identifiers,
         sizes: None,
     }
-}
-
-fn task_of(metadata: &DatasetMetadata) -> Result<Task, TrainError> {
-    Task::infer(metadata.vocab_size, metadata.seq_len).ok_or_else(|| {
-        TrainError::setting(
-            "data_paths",
-            format!(
-                "vocab_size {} with seq_len {} belongs to no known task (sudoku, maze, arc); rebuild the data set",
-                metadata.vocab_size, metadata.seq_len
-            ),
-        )
-    })
 }
 
 fn display_paths(paths: &[PathBuf]) -> String {

@@ -2,7 +2,10 @@
 //! unless the architecture asks for `act_inference`, where the step counts at which a row halts. Owns the loop and its
 //! report; leaves where the rows come from to the caller.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use datasets::batch::Batch;
+use datasets::scoring::Share;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
@@ -19,6 +22,8 @@ pub struct Evaluation {
     pub count: u64,
     /// Share of right tokens.
     pub accuracy: f64,
+    /// Wilson 95 % interval of `accuracy`, as of a share of `count` trials: tokens of a row are not independent.
+    pub accuracy_interval: (f64, f64),
     /// Share of rows with every token right.
     pub exact_accuracy: f64,
     /// Wilson 95 % interval of `exact_accuracy`.
@@ -53,27 +58,62 @@ pub fn evaluate(
     Ok(Evaluation::of(&sums))
 }
 
-/// What the model says to a batch, each row at the step that counts.
-#[derive(Debug)]
-pub(crate) struct BatchAnswer {
-    /// Sums over the rows.
-    pub(crate) metrics: StepMetrics,
-    /// `[rows, seq_len]` int64 predictions, on the model's device.
-    pub(crate) preds: Tensor,
-    /// `[rows]` halting logits.
-    pub(crate) q_halt: Vec<f32>,
+/// As [`evaluate`], until `stop` becomes true: `None` then, before the next supervision step. `take` is given every batch
+/// with the model's answer.
+///
+/// # Errors
+/// When a batch cannot be read or `take` fails.
+pub fn evaluate_until(
+    stop: &AtomicBool,
+    reasoner: &Reasoner,
+    arch: &models::ArchitectureConfig,
+    parameters: &Parameters,
+    batches: impl Iterator<Item = Result<Batch, TrainError>>,
+    mut take: impl FnMut(&Batch, &BatchAnswer) -> Result<(), TrainError>,
+) -> Result<Option<Evaluation>, TrainError> {
+    let mut sums = StepMetrics::default();
+    for batch in batches {
+        let batch = batch?;
+        let Some(answer) = answer_until(stop, reasoner, arch, parameters, &batch) else { return Ok(None) };
+        sums.merge(&answer.metrics);
+        take(&batch, &answer)?;
+    }
+    Ok(Some(Evaluation::of(&sums)))
 }
 
-/// Lets the model think about a batch until every row has halted.
+/// What the model says to a batch, each row at the step that counts.
+#[derive(Debug)]
+pub struct BatchAnswer {
+    /// Sums over the rows.
+    pub metrics: StepMetrics,
+    /// `[rows, seq_len]` int64 predictions, on the model's device.
+    pub preds: Tensor,
+    /// `[rows]` halting logits.
+    pub q_halt: Vec<f32>,
+}
+
+/// Runs the model on a batch until every row has halted.
 pub(crate) fn answer(
     reasoner: &Reasoner,
     arch: &models::ArchitectureConfig,
     parameters: &Parameters,
     batch: &Batch,
 ) -> BatchAnswer {
+    answer_until(&AtomicBool::new(false), reasoner, arch, parameters, batch).expect("nothing asks it to stop")
+}
+
+/// As [`answer`]; `None` when `stop` is true before all rows have halted.
+fn answer_until(
+    stop: &AtomicBool,
+    reasoner: &Reasoner,
+    arch: &models::ArchitectureConfig,
+    parameters: &Parameters,
+    batch: &Batch,
+) -> Option<BatchAnswer> {
     let halting = if arch.act_inference() { Halting::ByRule } else { Halting::AtLimit };
     let device = parameters.device();
     let mut carry = Carry::empty(arch, batch.rows(), batch.seq_len, device);
+    carry.state = carry.state.iter().map(|state| state.to_kind(reasoner.kind())).collect();
     carry.admit(batch);
     carry.halted.fill(true);
     let mut thinking = vec![true; batch.rows()];
@@ -83,6 +123,9 @@ pub(crate) fn answer(
         q_halt: vec![0.0; batch.rows()],
     };
     while thinking.contains(&true) {
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
         let act = reasoner.step_without_gradient(&mut carry, parameters, halting);
         let halts: Vec<bool> =
             thinking.iter().zip(&carry.halted).map(|(&thinking, &halted)| thinking && halted).collect();
@@ -96,7 +139,7 @@ pub(crate) fn answer(
         }
         thinking.iter_mut().zip(&halts).for_each(|(thinking, halts)| *thinking &= !halts);
     }
-    answer
+    Some(answer)
 }
 
 impl Evaluation {
@@ -105,6 +148,7 @@ impl Evaluation {
         Self {
             count: sums.count as u64,
             accuracy: sums.accuracy / count,
+            accuracy_interval: Share::of_mean(sums.accuracy / count, sums.count as u64).interval,
             exact_accuracy: sums.exact_accuracy / count,
             exact_accuracy_interval: datasets::scoring::wilson_interval(sums.exact_accuracy as u64, sums.count as u64),
             q_halt_accuracy: sums.q_halt_accuracy / count,

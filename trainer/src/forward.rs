@@ -25,6 +25,17 @@ pub enum Precision {
     BFloat16,
 }
 
+impl Precision {
+    /// The backend that computes in it, with fused operations where there are some.
+    pub fn backend(self) -> TchBackend {
+        match self {
+            Self::Float64 => TchBackend::float64(),
+            Self::Float32 => TchBackend::new(ForwardDtype::Float32),
+            Self::BFloat16 => TchBackend::new(ForwardDtype::BFloat16),
+        }
+    }
+}
+
 /// How to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForwardOptions {
@@ -145,11 +156,9 @@ pub fn forward(
     let dims = ModelDims { num_puzzle_identifiers: rows_of_table.len(), ..manifest.dims };
     let model = parameters.model(&manifest.arch, &dims)?;
     let backend = match (options.precision, options.plain) {
-        (Precision::Float64, _) => TchBackend::float64(),
-        (Precision::Float32, false) => TchBackend::new(ForwardDtype::Float32),
         (Precision::Float32, true) => TchBackend::plain(ForwardDtype::Float32),
-        (Precision::BFloat16, false) => TchBackend::new(ForwardDtype::BFloat16),
         (Precision::BFloat16, true) => TchBackend::plain(ForwardDtype::BFloat16),
+        (precision, _) => precision.backend(),
     };
     let run = Run { model, parameters, backend, options: *options, rows_of_table };
     let seq_len = manifest.dims.seq_len;

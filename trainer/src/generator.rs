@@ -137,6 +137,14 @@ impl Generator {
         })
     }
 
+    /// Task and size in a word: `sudoku-9x9`.
+    pub fn task_name(&self) -> String {
+        match self {
+            Self::Sudoku(options) => format!("sudoku-{0}x{0}", options.size),
+            Self::Maze(options) => format!("maze-{0}x{0}", options.size),
+        }
+    }
+
     /// The puzzles in words, for manifests.
     pub fn description(&self) -> String {
         match self {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use datasets::batch::{Batch, SourcePosition};
 use models::{ArchitectureConfig, ModelDims};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::act::{Halting, Reasoner};
@@ -42,6 +42,10 @@ pub struct LearnerConfig {
     pub ema_rate: Option<f64>,
     /// Train the puzzle table alone.
     pub freeze_weights: bool,
+    /// Greatest norm of the weights' gradient.
+    pub grad_clip: Option<f64>,
+    /// Rows that are computed at a time; the whole batch where not set.
+    pub micro_batch_size: Option<usize>,
     /// Rows over all ranks: what the summed loss is divided by.
     pub global_batch_size: usize,
     /// Rows on this rank.
@@ -84,6 +88,9 @@ pub struct Learner {
     pub step: u64,
     /// Where each data source stood after its last step.
     pub positions: Vec<SourcePosition>,
+    /// Norm of the weights' gradient in the last step, before it was clipped; `None` before the first step and where
+    /// weights are not trained.
+    pub gradient_norm: Option<f64>,
     reasoner: Reasoner,
     clock: PhaseClock,
 }
@@ -137,7 +144,20 @@ impl Learner {
         let carry = waiting.pop_front().expect("at least one batch is carried");
         let sources = turns.iter().map(|turn| turn.source + 1).max().unwrap_or(1);
         let positions = vec![SourcePosition::default(); sources];
-        Ok(Self { config, parameters, optimizer, ema, carry, waiting, step: 0, positions, reasoner, clock })
+        let gradient_norm = None;
+        Ok(Self {
+            config,
+            parameters,
+            optimizer,
+            ema,
+            carry,
+            waiting,
+            step: 0,
+            positions,
+            gradient_norm,
+            reasoner,
+            clock,
+        })
     }
 
     /// Rates of this step's weights and puzzle table.
@@ -151,25 +171,39 @@ impl Learner {
     /// [`TrainError::NotFinite`] when the loss is no number; the weights are untouched then.
     pub fn train_step(&mut self, batch: &Batch) -> Result<StepMetrics, TrainError> {
         let step = self.step + 1;
-        let puzzle_rows = {
-            self.clock.enter(Phase::Data);
-            self.carry.admit(batch);
+        self.clock.enter(Phase::Data);
+        self.carry.admit(batch);
+        let (metrics, puzzle_gradient) = self.gradients(step)?;
+        self.step = step;
+        self.update(puzzle_gradient.as_ref());
+        self.take_turns();
+        Ok(metrics)
+    }
+
+    /// Gradients of the carried rows, a micro-batch at a time; gives the sums over all rows, and the gradient of their rows
+    /// of the puzzle table.
+    fn gradients(&mut self, step: u64) -> Result<(StepMetrics, Option<Tensor>), TrainError> {
+        let rows = self.carry.halted.len();
+        let global_rows = self.global_rows() as f64;
+        let (mut sums, mut parts, mut puzzle_gradients) = (StepMetrics::default(), Vec::new(), Vec::new());
+        for first_row in (0..rows).step_by(self.config.micro_batch_size.unwrap_or(rows)) {
+            let last_row = rows.min(first_row + self.config.micro_batch_size.unwrap_or(rows));
+            let mut part = self.carry.rows(first_row..last_row);
             self.clock.enter(Phase::Forward);
-            let halting = Halting::Explore { seed: self.config.seed, step, rank: self.config.rank };
-            let act = self.reasoner.step(&mut self.carry, &self.parameters, halting);
+            let halting = Halting::Explore { seed: self.config.seed, step, rank: self.config.rank, first_row };
+            let act = self.reasoner.step(&mut part, &self.parameters, halting);
             let loss = act.metrics.loss(self.config.q_loss_weight);
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, loss });
             }
             self.clock.enter(Phase::Backward);
-            (act.loss / self.global_rows() as f64).backward();
-            self.step = step;
-            (act.puzzle_rows, act.metrics)
-        };
-        let (puzzle_rows, metrics) = puzzle_rows;
-        self.update(puzzle_rows.as_ref());
-        self.take_turns();
-        Ok(metrics)
+            (act.loss / global_rows).backward();
+            sums.merge(&act.metrics);
+            puzzle_gradients.extend(act.puzzle_rows.map(|rows| rows.grad()));
+            parts.push(part);
+        }
+        self.carry.join(&parts);
+        Ok((sums, (!puzzle_gradients.is_empty()).then(|| Tensor::cat(&puzzle_gradients, 0))))
     }
 
     /// The carried rows of all batches in the order of their turns, the next one first.
@@ -216,16 +250,26 @@ impl Learner {
         }
     }
 
-    fn update(&mut self, puzzle_rows: Option<&Tensor>) {
+    /// √Σ‖p‖² over all trained weights.
+    pub fn parameter_norm(&self) -> f64 {
+        norm(self.parameters.flat())
+    }
+
+    fn update(&mut self, puzzle_gradient: Option<&Tensor>) {
         self.clock.enter(Phase::Optimizer);
         let (lr, puzzle_emb_lr) = self.learning_rates(self.step);
-        if let (Some(rows), Some(table)) = (puzzle_rows, self.parameters.puzzle_table()) {
+        if let (Some(gradient), Some(table)) = (puzzle_gradient, self.parameters.puzzle_table()) {
             let identifiers = &self.carry.current.puzzle_identifiers;
             let decay = self.config.puzzle_emb_weight_decay;
-            sign_sgd(&mut table.shallow_clone(), &rows.grad(), identifiers, puzzle_emb_lr, decay);
+            sign_sgd(&mut table.shallow_clone(), gradient, identifiers, puzzle_emb_lr, decay);
         }
         if !self.config.freeze_weights {
-            let gradient = self.parameters.flat_gradient();
+            let mut gradient = self.parameters.flat_gradient();
+            let norm = norm(&gradient);
+            self.gradient_norm = Some(norm);
+            if let Some(most) = self.config.grad_clip.filter(|&most| norm > most) {
+                gradient *= most / norm;
+            }
             self.optimizer.update(&mut self.parameters.flat().shallow_clone(), &gradient, lr);
         }
         self.parameters.weights_changed();
@@ -235,4 +279,9 @@ impl Learner {
         }
         self.clock.enter(Phase::Data);
     }
+}
+
+/// √Σx², summed in float64.
+fn norm(values: &Tensor) -> f64 {
+    tch::no_grad(|| values.norm_scalaropt_dtype(2, Kind::Double).double_value(&[]))
 }

@@ -4,6 +4,7 @@
 //! to `models`, and everything about puzzles and files of examples to `datasets`.
 
 pub mod act;
+pub mod aggregate;
 pub mod answers;
 pub mod backend;
 pub mod bench;
@@ -12,8 +13,11 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod evaluate;
+pub mod experiment;
+pub mod export_metrics;
 pub mod forward;
 pub mod generator;
+pub mod initial_weights;
 mod kernels;
 pub mod learner;
 mod logger;
@@ -24,9 +28,13 @@ pub mod parameters;
 pub mod phases;
 pub mod plot;
 pub mod pretrain;
+mod probe_files;
+pub mod probes;
 pub mod progress;
 pub mod run_directory;
+mod run_evaluation;
 mod sites;
 pub mod state;
+pub mod stopping;
 
 pub use error::TrainError;

@@ -9,9 +9,15 @@ use tfrecord::EventWriter;
 
 use crate::TrainError;
 
-const CSV_FILE: &str = "metrics.csv";
+/// Long table of all metrics in a run.
+pub(crate) const CSV_FILE: &str = "metrics.csv";
 /// Columns before the metrics themselves.
 const CSV_HEADER: [&str; 4] = ["step", "phase", "metric", "value"];
+
+/// Phase of what training steps give.
+pub(crate) const TRAIN_PHASE: &str = "train";
+/// Phase of what evaluations find.
+pub(crate) const EVAL_PHASE: &str = "eval";
 
 /// Writes metrics as they come.
 pub(crate) struct Logger {
@@ -22,13 +28,14 @@ pub(crate) struct Logger {
 
 impl Logger {
     /// Opens the logs of a run in `directory`; rows past `resumed_step`, which a killed run wrote after its last
-    /// checkpoint, are removed because they will be written again.
+    /// checkpoint, are removed because they will be written again, and so are those of that step's evaluation where it is
+    /// still due.
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub(crate) fn open(directory: &Path, resumed_step: u64) -> Result<Self, TrainError> {
+    pub(crate) fn open(directory: &Path, resumed_step: u64, evaluation_due: bool) -> Result<Self, TrainError> {
         let csv_path = directory.join(CSV_FILE);
-        let kept = rows_up_to(&csv_path, resumed_step)?;
+        let kept = rows_up_to(&csv_path, resumed_step, evaluation_due)?;
         models::checkpoint::write_file_atomically(&csv_path, &kept)?;
         let file = OpenOptions::new().append(true).open(&csv_path).map_err(TrainError::io(&csv_path))?;
         let prefix = directory.join(format!("resumed-{resumed_step}")).to_string_lossy().into_owned();
@@ -45,9 +52,10 @@ impl Logger {
         &mut self,
         step: u64,
         phase: &str,
-        metrics: impl IntoIterator<Item = (&'static str, f64)>,
+        metrics: impl IntoIterator<Item = (impl AsRef<str>, f64)>,
     ) -> Result<(), TrainError> {
         for (name, value) in metrics {
+            let name = name.as_ref();
             self.csv
                 .write_record([&step.to_string(), phase, name, &value.to_string()])
                 .map_err(|error| TrainError::state(&self.csv_path, error.to_string()))?;
@@ -61,7 +69,7 @@ impl Logger {
 }
 
 /// Header and rows of an earlier log up to `step`; a row that a kill cut short is dropped.
-fn rows_up_to(path: &Path, step: u64) -> Result<Vec<u8>, TrainError> {
+fn rows_up_to(path: &Path, step: u64, evaluation_due: bool) -> Result<Vec<u8>, TrainError> {
     let mut kept = csv::Writer::from_writer(Vec::new());
     let problem = |error: csv::Error| TrainError::state(path, error.to_string());
     kept.write_record(CSV_HEADER).map_err(problem)?;
@@ -71,7 +79,8 @@ fn rows_up_to(path: &Path, step: u64) -> Result<Vec<u8>, TrainError> {
         for record in reader.records() {
             let Ok(record) = record else { break };
             let written = record.get(0).and_then(|field| field.parse::<u64>().ok());
-            if record.len() == CSV_HEADER.len() && written.is_some_and(|written| written <= step) {
+            let comes_again = evaluation_due && written == Some(step) && record.get(1) == Some(EVAL_PHASE);
+            if record.len() == CSV_HEADER.len() && written.is_some_and(|written| written <= step) && !comes_again {
                 kept.write_record(&record).map_err(problem)?;
             }
         }

@@ -8,39 +8,32 @@
 //! trainer pretrain resume=checkpoints/first
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
 //! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors
+//! trainer aggregate checkpoints/Sudoku-4x4-ACT-torch --group-by model_type,arch.L_layers --out comparison
+//! trainer export-metrics --run checkpoints/first --out wide.csv
 //! trainer forward --checkpoint checkpoints/first/best --rows 16 --precision float64 --out outputs.safetensors
 //! trainer bench --config small --threads 2
 //! trainer publish --checkpoint checkpoints/first/best --out models/shipped/first
 //! ```
 
+mod cli;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand};
-use datasets::Task;
-use datasets::scoring::{BoardScorer, ScoreReport, Scorer, SymmetricCopies};
-use indicatif::ProgressBar;
+use clap::{Parser, Subcommand};
+use cli::eval::{self, EvalArguments};
+use cli::parse_precision;
 use models::{Checkpoint, ForwardDtype};
-use serde::Serialize;
 use serde_json::Value;
-use trainer::act::Reasoner;
-use trainer::answers::{AnswerSink, evaluate_copies};
+use trainer::aggregate::aggregate;
 use trainer::bench::BenchArguments;
-use trainer::config::{DeviceKind, Override, PretrainConfig};
-use trainer::data::EvaluationData;
-use trainer::evaluate::Evaluation;
+use trainer::config::{Override, PretrainConfig};
+use trainer::export_metrics::export_wide;
 use trainer::forward::{ForwardInputs, ForwardOptions, Precision, forward};
-use trainer::generator::Generator;
-use trainer::losses::LossType;
-use trainer::parameters::Parameters;
-use trainer::pretrain::{Outcome, device, pretrain, set_threads};
-use trainer::progress::{Progress, summary};
-
-/// Exit status of a run that was asked to stop and can be resumed (as a shell reports SIGINT).
-const INTERRUPTED: u8 = 130;
+use trainer::pretrain::{Outcome, pretrain, set_threads};
+use trainer::progress::Progress;
+use trainer::stopping::{INTERRUPTED, end_after_grace, on_signals};
 
 #[derive(Parser)]
 #[command(version, about = "Trains tiny recursive reasoning models")]
@@ -53,7 +46,7 @@ struct Arguments {
 enum Command {
     /// Train a model; settings are the reference's Hydra-style overrides
     Pretrain {
-        /// TOML files with the same keys, applied before the overrides
+        /// TOML or YAML files with the same keys, applied before the overrides
         #[arg(long = "config", value_name = "FILE")]
         configs: Vec<PathBuf>,
         /// Print the resolved settings and stop
@@ -61,6 +54,27 @@ enum Command {
         show_config: bool,
         /// key=value, +key=value; resume=RUN continues an earlier run
         overrides: Vec<Override>,
+    },
+    /// Put many runs into tables and figures: a row a run, groups with intervals over their seeds, differences
+    Aggregate {
+        /// Folders of runs, or folders with runs somewhere below
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+        /// Columns of experiment.json or config.json (`model_type`, `dataset_size`, `arch.L_layers`) that make a group
+        #[arg(long, value_delimiter = ',', value_name = "COLUMN,…")]
+        group_by: Vec<String>,
+        /// Folder to write runs.csv, groups.csv, report.md and the curves into
+        #[arg(long, default_value = "aggregate")]
+        out: PathBuf,
+    },
+    /// Write a run's metrics with a row for each evaluation, in the columns of the recursive-reasoning benchmark
+    ExportMetrics {
+        /// Folder of the run
+        #[arg(long)]
+        run: PathBuf,
+        /// CSV file to write
+        #[arg(long)]
+        out: PathBuf,
     },
     /// Draw a run's learning curve as SVG
     Plot {
@@ -123,43 +137,6 @@ enum Command {
     Bench(BenchArguments),
 }
 
-#[derive(Args)]
-struct EvalArguments {
-    /// Checkpoint folder
-    #[arg(long)]
-    checkpoint: PathBuf,
-    /// Folder in the reference's format; without it, generated held-out puzzles
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// Most puzzles to evaluate (all of a folder, 1000 generated ones)
-    #[arg(long)]
-    count: Option<usize>,
-    /// Clues revealed on top of minimal generated puzzles
-    #[arg(long, default_value_t = 0)]
-    extra_clues: usize,
-    /// Rows of a batch
-    #[arg(long, default_value_t = 64)]
-    batch_size: usize,
-    /// Predict on this many symmetric copies of every Sudoku or maze (the puzzle itself among them), undo, and vote
-    #[arg(long, default_value_t = 1, value_name = "K")]
-    augmentations: usize,
-    /// Seed of the symmetries
-    #[arg(long, default_value_t = 0, value_name = "SEED")]
-    augmentation_seed: u64,
-    /// Write all predictions as safetensors, for `datasets score`
-    #[arg(long, value_name = "FILE")]
-    save_predictions: Option<PathBuf>,
-    /// Where to compute: cpu or cuda
-    #[arg(long, default_value = "cpu", value_parser = DeviceKind::parse)]
-    device: DeviceKind,
-    /// Threads; 0 takes all cores
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
-    /// Print JSON instead of a line
-    #[arg(long)]
-    json: bool,
-}
-
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
@@ -174,6 +151,17 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pretrain { configs, show_config, overrides } => run_pretrain(&configs, show_config, overrides),
+        Command::Aggregate { runs, group_by, out } => {
+            let written = aggregate(&runs, &group_by, &out)?;
+            print!("{}", written.report);
+            println!("\n{} runs; wrote {}", written.runs, out.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::ExportMetrics { run, out } => {
+            let rows = export_wide(&run, &out)?;
+            println!("{}: {rows} evaluations", out.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Plot { run, out } => {
             let svg = trainer::plot::learning_curve(&run.join("metrics.csv"), &run.display().to_string())?;
             models::checkpoint::write_file_atomically(&out, svg.as_bytes())?;
@@ -209,7 +197,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Eval(arguments) => {
-            run_eval(&arguments)?;
+            eval::run(&arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(arguments) => {
@@ -227,7 +215,7 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
         },
         None => None,
     };
-    let config = match &resume {
+    let mut config = match &resume {
         Some(_) if !configs.is_empty() => bail!("--config and resume exclude each other: a run keeps its settings"),
         Some(run) => {
             let directory = trainer::run_directory::RunDirectory::open(run)?;
@@ -239,13 +227,12 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
         println!("{}", serde_json::to_string_pretty(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        // A second signal ends the process at once.
-        signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .context("cannot listen for signals")?;
+    if resume.is_none() {
+        config.name_run();
     }
+    let folder = resume.clone().unwrap_or_else(|| config.run_directory());
+    let stop = on_signals().context("cannot listen for signals")?;
+    end_after_grace(&stop, folder);
     match pretrain(&config, resume.as_deref(), &stop, &mut Progress::new())? {
         Outcome::Finished { checkpoint } => {
             println!("finished: {}", checkpoint.display());
@@ -258,119 +245,7 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
     }
 }
 
-fn held_out(
-    checkpoint: &Checkpoint,
-    extra_clues: usize,
-    count: usize,
-    batch_size: usize,
-) -> anyhow::Result<EvaluationData> {
-    let manifest = &checkpoint.manifest;
-    let task = Task::infer(manifest.dims.vocab_size, manifest.dims.seq_len);
-    let Some(mut generator) = task.and_then(Generator::of_task) else {
-        bail!(
-            "the checkpoint's task is {}, puzzles are generated for sudoku and maze only; name a folder with --data",
-            manifest.task
-        );
-    };
-    if let Generator::Sudoku(options) = &mut generator {
-        options.extra_clues = (extra_clues, extra_clues);
-    }
-    Ok(EvaluationData::held_out(&generator, count, batch_size)?)
-}
-
-fn run_eval(arguments: &EvalArguments) -> anyhow::Result<()> {
-    set_threads(arguments.threads);
-    let checkpoint = Checkpoint::open(&arguments.checkpoint)?;
-    let batch_size = arguments.batch_size;
-    let data = match &arguments.data {
-        Some(path) => EvaluationData::folders(vec![path.clone()], batch_size, arguments.count),
-        None => held_out(&checkpoint, arguments.extra_clues, arguments.count.unwrap_or(1_000), batch_size)?,
-    };
-    let manifest = &checkpoint.manifest;
-    // A model of boards of any size is evaluated on those of the data.
-    let dims = match data.dims()? {
-        Some(dims) if manifest.dims.sizes.is_some() => manifest.arch.dims_at(&manifest.dims, dims.seq_len.isqrt()),
-        _ => manifest.dims,
-    };
-    let expected = (dims.seq_len, dims.vocab_size);
-    if let Some(dims) = data.dims()?
-        && (dims.seq_len, dims.vocab_size) != expected
-    {
-        bail!(
-            "the data has seq_len {} and vocab_size {}, the checkpoint expects {} and {}; evaluate on the task it was trained for",
-            dims.seq_len,
-            dims.vocab_size,
-            expected.0,
-            expected.1
-        );
-    }
-    let task = Task::infer(dims.vocab_size, dims.seq_len)
-        .with_context(|| format!("no known task has vocab_size {}", dims.vocab_size))?;
-    let copies = SymmetricCopies::new(task, arguments.augmentations, arguments.augmentation_seed)?;
-    let mut sink = AnswerSink::default();
-    if let Some(path) = &arguments.save_predictions {
-        sink = sink.with_file(path, data.rows()?, dims.seq_len, &copies)?;
-    }
-    if let Some(scorer) = scorer(task, arguments, &data)? {
-        sink = sink.with_votes(scorer);
-    }
-    let parameters = Parameters::from_checkpoint(&checkpoint, device(arguments.device)?)?;
-    let reasoner = Reasoner::new(&manifest.arch, &manifest.dims, &parameters, LossType::default())?;
-    let bar = ProgressBar::new((data.rows()? * copies.count()) as u64);
-    let batches = data.batches()?;
-    let found = evaluate_copies(&reasoner, &manifest.arch, &parameters, batches, &copies, &mut sink, |rows| {
-        bar.inc(rows as u64);
-    })?;
-    bar.finish_and_clear();
-    let votes = sink.finish(&arguments.checkpoint.display().to_string())?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&EvalOutput { evaluation: &found, votes: votes.as_ref() })?);
-    } else {
-        println!("{}", summary(&found));
-        for accuracy in votes.iter().flat_map(|votes| &votes.accuracies).filter(|accuracy| accuracy.k.is_some()) {
-            let (low, high) = accuracy.share.interval;
-            println!("{} {:.4} [{low:.4}, {high:.4}] of {}", accuracy.name, accuracy.share.accuracy, accuracy.trials);
-        }
-    }
-    Ok(())
-}
-
-/// What `--json` prints: the evaluation's fields, and the votes where there are any.
-#[derive(Serialize)]
-struct EvalOutput<'a> {
-    #[serde(flatten)]
-    evaluation: &'a Evaluation,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    votes: Option<&'a ScoreReport>,
-}
-
-/// Who counts votes: for ARC always (its datasets hold augmented puzzles), elsewhere where there are copies.
-fn scorer(task: Task, arguments: &EvalArguments, data: &EvaluationData) -> anyhow::Result<Option<Scorer>> {
-    match (&arguments.data, task) {
-        (Some(path), Task::Arc) if path.join("test_puzzles.json").is_file() => Ok(Some(Scorer::open(path)?)),
-        (_, Task::Arc) => Ok(None),
-        _ if arguments.augmentations == 1 => Ok(None),
-        (Some(path), _) => Ok(Some(Scorer::open(path)?)),
-        (None, _) => {
-            let mut scorer = BoardScorer::new(task)?;
-            for batch in data.batches()? {
-                scorer.add_batch(&batch?);
-            }
-            Ok(Some(Scorer::Board(Box::new(scorer))))
-        }
-    }
-}
-
 fn parse_dtype(text: &str) -> Result<ForwardDtype, String> {
     serde_json::from_value(Value::String(text.to_owned()))
         .map_err(|_| format!("`{text}` is neither bfloat16 nor float32"))
-}
-
-fn parse_precision(text: &str) -> Result<Precision, String> {
-    match text {
-        "float64" => Ok(Precision::Float64),
-        "float32" => Ok(Precision::Float32),
-        "bfloat16" => Ok(Precision::BFloat16),
-        _ => Err(format!("`{text}` is none of float64, float32, bfloat16")),
-    }
 }

@@ -3,24 +3,32 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
+use models::{ArchitectureConfig, Checkpoint, Manifest};
 use tch::Device;
 
 use crate::TrainError;
-use crate::act::Reasoner;
 use crate::config::{DeviceKind, PretrainConfig};
-use crate::data::{EvaluationData, TrainingData};
-use crate::evaluate::{Evaluation, evaluate};
-use crate::learner::{Learner, LearnerConfig};
-use crate::logger::Logger;
+use crate::data::TrainingData;
+use crate::evaluate::Evaluation;
+use crate::experiment::{Experiment, RunFacts};
+use crate::initial_weights::InitialWeights;
+use crate::learner::Learner;
+use crate::logger::{EVAL_PHASE, Logger, TRAIN_PHASE};
 use crate::metrics::StepMetrics;
-use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule};
 use crate::parameters::Parameters;
 use crate::phases::PhaseClock;
+use crate::probe_files::RunProbes;
 use crate::run_directory::RunDirectory;
-use crate::state::{self, Best};
+use crate::run_evaluation::RunEvaluation;
+use crate::state::{self, Best, Standing};
+
+/// Task of data that is none of the known ones, as imported checkpoints have it.
+const UNKNOWN_TASK: &str = "unknown";
+/// A step that takes longer is followed by a checkpoint: whoever ends the process amid the next one, which cannot be
+/// interrupted, loses nothing else.
+const SLOW_STEP: Duration = Duration::from_secs(4);
 
 /// What the loop tells whoever watches it.
 pub trait Observer {
@@ -55,8 +63,8 @@ pub enum Outcome {
     },
 }
 
-/// Trains as `config` says; `resume` is the folder of an earlier run to continue. Stops at the next step, with a
-/// checkpoint, when `stop` becomes true.
+/// Trains as `config` says; `resume` is the folder of an earlier run to continue. Stops before the next supervision step
+/// when `stop` becomes true, with a checkpoint; an evaluation that this interrupts is made anew by the resumed run.
 ///
 /// # Errors
 /// When data, disk or numbers fail; checkpoints written before stay intact.
@@ -66,11 +74,25 @@ pub fn pretrain(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
+    refuse_several_processes(std::env::var("WORLD_SIZE").ok().as_deref())?;
     set_threads(config.threads);
     let mut run = Run::prepare(config, resume, observer)?;
     let count = run.learner.parameters.flat().numel();
     observer.started(run.directory.path(), run.learner.step, run.data.total_steps, count);
     run.go(stop, observer)
+}
+
+/// Several processes of `torchrun` would each train a model of their own.
+fn refuse_several_processes(world_size: Option<&str>) -> Result<(), TrainError> {
+    match world_size.map(str::trim) {
+        None | Some("" | "1") => Ok(()),
+        Some(size) => {
+            let problem = format!(
+                "is {size} in the environment: training on several processes is not supported, and each would train a model of its own; start one process without it"
+            );
+            Err(TrainError::setting("WORLD_SIZE", problem))
+        }
+    }
 }
 
 /// Threads for libtorch's operators; 0 means all cores.
@@ -89,6 +111,8 @@ pub fn set_threads(threads: usize) {
 pub fn device(kind: DeviceKind) -> Result<Device, TrainError> {
     match kind {
         DeviceKind::Cpu => Ok(Device::Cpu),
+        DeviceKind::Auto if !tch::Cuda::is_available() => Ok(Device::Cpu),
+        DeviceKind::Auto => Ok(Device::Cuda(0)),
         DeviceKind::Cuda if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
         DeviceKind::Cuda => Err(TrainError::setting(
             "device",
@@ -101,13 +125,14 @@ struct Run {
     config: PretrainConfig,
     directory: RunDirectory,
     data: TrainingData,
-    evaluation: Option<EvaluationData>,
+    evaluation: Option<RunEvaluation>,
     learner: Learner,
     manifest: Manifest,
     logger: Logger,
-    best: Option<Best>,
-    /// Step of the checkpoint that `last` leads to.
-    saved_step: Option<u64>,
+    probes: Option<RunProbes>,
+    standing: Standing,
+    /// Step of the checkpoint that `last` leads to, and whether its evaluation was due then.
+    saved: Option<(u64, bool)>,
 }
 
 impl Run {
@@ -117,23 +142,25 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let mut data = TrainingData::open(config, 0, 1)?;
-        let task = data.task()?;
+        let task = data.task().map_or_else(|| UNKNOWN_TASK.to_owned(), |task| task.to_string());
         let dims = data.dims(&config.arch)?;
         config.arch.validate(&dims)?;
         let device = device(config.device)?;
         let parameters = match &config.load_checkpoint {
             // A resumed run has its own weights; those it began with may be gone by now.
-            Some(path) if resume.is_none() => load_weights(config, &dims, path, device, observer)?,
+            Some(name) if resume.is_none() => {
+                InitialWeights::open(name)?
+                    .parameters(&config.arch, &dims, device, |warning| observer.warned(warning))?
+            }
             _ => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
         };
-        let mut manifest = Manifest::new(config.arch.clone(), dims, task.to_string());
+        let mut manifest = Manifest::new(config.arch.clone(), dims, task);
         manifest.dataset.clone_from(&data.description);
         manifest.git_commit = option_env!("TRAINER_GIT_COMMIT").map(str::to_owned);
-        let evaluation = EvaluationData::of_run(config)?;
+        let evaluation = RunEvaluation::of(config)?;
         let turns = data.turns(config)?;
         let clock = PhaseClock::default();
-        let mut learner =
-            Learner::taking_turns(learner_config(config, dims, data.total_steps), parameters, &turns, clock)?;
+        let mut learner = Learner::taking_turns(config.learner(dims, data.total_steps), parameters, &turns, clock)?;
         let mut earlier = Earlier::default();
         let directory = match resume {
             Some(path) => {
@@ -151,11 +178,26 @@ impl Run {
         };
         // From here on the folder changes: whatever does not fit it has been refused.
         directory.write_config(config)?;
-        let logger = Logger::open(directory.path(), learner.step)?;
-        let Earlier { best, saved_step } = earlier;
+        let facts = RunFacts {
+            dataset: data.sources.first().map(|source| source.metadata()).filter(|_| !config.data_paths.is_empty()),
+            test_size: evaluation.as_ref().map(RunEvaluation::rows).transpose()?,
+            num_parameters: learner.parameters.flat().numel(),
+            total_steps: data.total_steps,
+            device,
+        };
+        Experiment::new(config, facts).write_once(directory.path())?;
+        let Earlier { standing, saved } = earlier;
+        let logger = Logger::open(directory.path(), learner.step, standing.evaluation_due)?;
+        let probes = match &evaluation {
+            Some(evaluation) if config.log_recursion || config.log_latent_stats => {
+                let position = (learner.step, standing.evaluation_due);
+                RunProbes::open(config, directory.path(), &evaluation.first_batch()?, data.epoch_steps, position)?
+            }
+            _ => None,
+        };
         let config = config.clone();
-        let mut run = Self { config, directory, data, evaluation, learner, manifest, logger, best, saved_step };
-        if run.saved_step.is_some() {
+        let mut run = Self { config, directory, data, evaluation, learner, manifest, logger, probes, standing, saved };
+        if run.saved.is_some() {
             // A kill right after a checkpoint leaves its links behind it.
             run.link_and_prune()?;
         }
@@ -167,12 +209,15 @@ impl Run {
             // Tells a disk that is full or too small before an interval's work is lost.
             self.save()?;
         }
+        if self.standing.evaluation_due && !self.evaluate(stop, observer)? {
+            return self.interrupted();
+        }
         let mut interval = Interval::begin();
         while self.learner.step < self.data.total_steps {
             if stop.load(Ordering::Relaxed) {
-                self.save()?;
-                return Ok(Outcome::Interrupted { run: self.directory.path().to_owned(), step: self.learner.step });
+                return self.interrupted();
             }
+            let begin = Instant::now();
             let number = self.learner.carry.source;
             let source = &mut self.data.sources[number];
             let batch = source.next_batch(&self.learner.carry.halted)?;
@@ -184,16 +229,26 @@ impl Run {
                 self.log(&interval, observer)?;
                 interval = Interval::begin();
             }
-            let evaluates = self.evaluates_at(step);
-            if evaluates {
-                self.evaluate(observer)?;
-                interval = Interval::begin();
-            } else if step.is_multiple_of(self.config.checkpoint_interval) {
+            self.standing.evaluation_due = self.evaluates_at(step);
+            let evaluates = self.standing.evaluation_due;
+            // An evaluation ends with a checkpoint of its own.
+            if begin.elapsed() > SLOW_STEP || (!evaluates && step.is_multiple_of(self.config.checkpoint_interval)) {
                 self.save()?;
+            }
+            if evaluates {
+                if !self.evaluate(stop, observer)? {
+                    return self.interrupted();
+                }
+                interval = Interval::begin();
             }
         }
         self.save()?;
         Ok(Outcome::Finished { checkpoint: self.directory.checkpoint(self.learner.step) })
+    }
+
+    fn interrupted(&mut self) -> Result<Outcome, TrainError> {
+        self.save()?;
+        Ok(Outcome::Interrupted { run: self.directory.path().to_owned(), step: self.learner.step })
     }
 
     fn evaluates_at(&self, step: u64) -> bool {
@@ -206,49 +261,71 @@ impl Run {
         let means = interval.metrics.means();
         let speed = interval.samples_per_second();
         let (lr, _) = self.learner.learning_rates(step);
-        self.logger.write(step, "train", means.iter().copied().chain([("lr", lr), ("samples_per_second", speed)]))?;
+        let norms =
+            [("gradient_norm", self.learner.gradient_norm), ("parameter_norm", Some(self.learner.parameter_norm()))];
+        let norms = norms.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let others = [("lr", lr), ("samples_per_second", speed), ("seconds", interval.since.elapsed().as_secs_f64())];
+        self.logger.write(step, TRAIN_PHASE, means.iter().copied().chain(norms).chain(others))?;
         observer.logged(step, &means, speed);
         Ok(())
     }
 
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let Some(data) = &self.evaluation else { return Ok(()) };
-        let config = &self.learner.config;
-        let parameters = self.learner.weights_to_use();
-        let reasoner = Reasoner::new(&config.arch, &config.dims, &parameters, config.loss_type)?;
-        let found = evaluate(&reasoner, &config.arch, &parameters, data.batches()?, |_| {})?;
+    /// Makes the evaluation that is due, with a checkpoint; false when `stop` interrupted it, and nothing has changed.
+    fn evaluate(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        let Some(evaluation) = &mut self.evaluation else {
+            self.standing.evaluation_due = false;
+            return Ok(true);
+        };
+        let found = evaluation.run(stop, &self.learner, self.directory.path())?;
+        let Some(all) = found else { return Ok(false) };
         let step = self.learner.step;
-        self.logger.write(step, "eval", found.entries())?;
-        let is_best =
-            self.best.is_none_or(|best| (found.exact_accuracy, found.accuracy) >= (best.exact_accuracy, best.accuracy));
-        if is_best {
-            self.best = Some(Best { step, exact_accuracy: found.exact_accuracy, accuracy: found.accuracy });
+        self.logger.write(step, EVAL_PHASE, all.entries())?;
+        if let Some(probes) = &self.probes {
+            probes.run(&self.learner)?;
         }
-        self.manifest.metrics = found.entries().map(|(name, value)| (name.to_owned(), value)).into();
+        let found = &all.evaluation;
+        let best = self.standing.best;
+        let is_best =
+            best.is_none_or(|best| (found.exact_accuracy, found.accuracy) >= (best.exact_accuracy, best.accuracy));
+        if is_best {
+            self.standing.best = Some(Best { step, exact_accuracy: found.exact_accuracy, accuracy: found.accuracy });
+        }
+        self.standing.evaluation_due = false;
+        self.manifest.metrics = all.entries().map(|(name, value)| (name.to_owned(), value)).collect();
         self.save()?;
-        observer.evaluated(step, &found, is_best);
-        Ok(())
+        observer.evaluated(step, found, is_best);
+        Ok(true)
     }
 
     /// Writes the checkpoint of this step, once: replacing it would leave a moment without a last checkpoint.
     fn save(&mut self) -> Result<(), TrainError> {
         let step = self.learner.step;
-        if self.saved_step == Some(step) {
+        let state = Some((step, self.standing.evaluation_due));
+        if self.saved == state {
             return Ok(());
         }
         if !self.learner.is_finite() {
             return Err(TrainError::WeightsNotFinite { step });
         }
-        state::save(&self.directory.checkpoint(step), &self.learner, self.manifest.clone(), self.best)?;
-        self.saved_step = Some(step);
+        state::save(&self.current_checkpoint(), &self.learner, self.manifest.clone(), self.standing)?;
+        self.saved = state;
         self.link_and_prune()
     }
 
+    /// Where the checkpoint of this step lies.
+    fn current_checkpoint(&self) -> PathBuf {
+        if self.standing.evaluation_due {
+            self.directory.checkpoint_before_evaluation(self.learner.step)
+        } else {
+            self.directory.checkpoint(self.learner.step)
+        }
+    }
+
     fn link_and_prune(&mut self) -> Result<(), TrainError> {
-        let step = self.learner.step;
-        self.directory.mark_last(step)?;
-        if self.best.is_some_and(|best| best.step == step) {
-            self.directory.mark_best(step)?;
+        let checkpoint = self.current_checkpoint();
+        self.directory.mark_last(&checkpoint)?;
+        if self.standing.best.is_some_and(|best| best.step == self.learner.step) {
+            self.directory.mark_best(&checkpoint)?;
         }
         let keep_evaluated = self.config.checkpoint_every_eval;
         self.directory.prune(|old| keep_evaluated && self.evaluates_at(old))
@@ -258,8 +335,8 @@ impl Run {
 /// What a run knows from before it was resumed.
 #[derive(Default)]
 struct Earlier {
-    best: Option<Best>,
-    saved_step: Option<u64>,
+    standing: Standing,
+    saved: Option<(u64, bool)>,
 }
 
 impl Earlier {
@@ -269,9 +346,9 @@ impl Earlier {
         if saved.arch != manifest.arch {
             return Err(TrainError::setting("arch", differences(&saved.arch, &manifest.arch)));
         }
-        let best = state::restore(last, learner)?;
+        let standing = state::restore(last, learner)?;
         manifest.metrics = saved.metrics;
-        Ok(Self { best, saved_step: Some(learner.step) })
+        Ok(Self { standing, saved: Some((learner.step, standing.evaluation_due)) })
     }
 }
 
@@ -300,54 +377,4 @@ impl Interval {
     fn samples_per_second(&self) -> f64 {
         self.metrics.rows / self.since.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     }
-}
-
-fn learner_config(config: &PretrainConfig, dims: ModelDims, total_steps: u64) -> LearnerConfig {
-    LearnerConfig {
-        arch: config.arch.clone(),
-        dims,
-        loss_type: config.loss_type,
-        q_loss_weight: config.q_loss_weight,
-        optimizer: FlatOptimizerConfig {
-            kind: config.optimizer,
-            beta1: config.beta1,
-            beta2: config.beta2,
-            weight_decay: config.weight_decay,
-        },
-        lr: config.lr,
-        puzzle_emb_lr: config.puzzle_emb_lr,
-        puzzle_emb_weight_decay: config.puzzle_emb_weight_decay,
-        schedule: LearningRateSchedule {
-            warmup_steps: config.lr_warmup_steps,
-            total_steps,
-            min_ratio: config.lr_min_ratio,
-        },
-        ema_rate: config.ema.then_some(config.ema_rate),
-        freeze_weights: config.freeze_weights,
-        global_batch_size: config.global_batch_size,
-        local_batch_size: config.global_batch_size,
-        carried_batches: config.carried_batches,
-        rank: 0,
-        seed: config.seed,
-    }
-}
-
-/// The checkpoint's weights for a run on data of `dims`: fine-tuning. As in the reference, a puzzle table for another
-/// number of puzzles begins with the mean of the old one; everything else must fit.
-fn load_weights(
-    config: &PretrainConfig,
-    dims: &ModelDims,
-    path: &Path,
-    device: Device,
-    observer: &mut dyn Observer,
-) -> Result<Parameters, TrainError> {
-    let checkpoint = Checkpoint::open(path)?;
-    let resize = checkpoint.resize_puzzle_table(dims.num_puzzle_identifiers)?;
-    if let Some(resize) = &resize {
-        observer.warned(&format!("{}: {resize}", path.display()));
-    }
-    Ok(Parameters::new(&config.arch, dims, device, |spec| match (spec.kind, &resize) {
-        (ParameterKind::PuzzleTable, Some(resize)) => Ok(resize.table()),
-        _ => checkpoint.values(spec),
-    })?)
 }

@@ -77,8 +77,9 @@ impl Observer for Progress {
 /// An evaluation in one line.
 pub fn summary(evaluation: &Evaluation) -> String {
     let (low, high) = evaluation.exact_accuracy_interval;
+    let (token_low, token_high) = evaluation.accuracy_interval;
     format!(
-        "exact_accuracy {:.4} [{low:.4}, {high:.4}] of {}  accuracy {:.4}  q_halt_accuracy {:.4}  steps {:.2}  lm_loss {:.4}",
+        "exact_accuracy {:.4} [{low:.4}, {high:.4}] of {}  accuracy {:.4} [{token_low:.4}, {token_high:.4}]  q_halt_accuracy {:.4}  steps {:.2}  lm_loss {:.4}",
         evaluation.exact_accuracy,
         evaluation.count,
         evaluation.accuracy,

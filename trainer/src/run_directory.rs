@@ -9,9 +9,13 @@ use crate::TrainError;
 use crate::config::PretrainConfig;
 use crate::state;
 
-const CONFIG_FILE: &str = "config.json";
+/// Resolved settings in a run.
+pub(crate) const CONFIG_FILE: &str = "config.json";
 const LAST: &str = "last";
 const BEST: &str = "best";
+/// Marks the checkpoint of a step whose evaluation was interrupted. It has a name of its own because the checkpoint with
+/// the evaluation comes beside it: a folder cannot be replaced in one rename.
+const BEFORE_EVALUATION: &str = "-before-evaluation";
 
 /// The folder of one run.
 #[derive(Debug)]
@@ -104,6 +108,11 @@ impl RunDirectory {
         self.path.join(step_name(step))
     }
 
+    /// Where the checkpoint of `step` lies until its evaluation, which was interrupted, has been made.
+    pub fn checkpoint_before_evaluation(&self, step: u64) -> PathBuf {
+        self.path.join(step_name(step) + BEFORE_EVALUATION)
+    }
+
     /// The newest checkpoint; `None` when the run ended before its first one was complete.
     ///
     /// # Errors
@@ -119,20 +128,20 @@ impl RunDirectory {
         Err(TrainError::state(&last, "holds no training state to resume from; start a new run with load_checkpoint"))
     }
 
-    /// Makes the checkpoint of `step` the last one.
+    /// Makes `checkpoint`, a folder of this run, the last one.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn mark_last(&self, step: u64) -> Result<(), TrainError> {
-        self.link(LAST, step)
+    pub fn mark_last(&self, checkpoint: &Path) -> Result<(), TrainError> {
+        self.link(LAST, checkpoint)
     }
 
-    /// Makes the checkpoint of `step` the best one.
+    /// Makes `checkpoint`, a folder of this run, the best one.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn mark_best(&self, step: u64) -> Result<(), TrainError> {
-        self.link(BEST, step)
+    pub fn mark_best(&self, checkpoint: &Path) -> Result<(), TrainError> {
+        self.link(BEST, checkpoint)
     }
 
     /// Deletes every checkpoint but the last, the best and those of `keep`.
@@ -144,8 +153,9 @@ impl RunDirectory {
             [LAST, BEST].iter().filter_map(|name| fs::read_link(self.path.join(name)).ok()).collect();
         for entry in self.entries()? {
             let Some(name) = entry.file_name().and_then(|name| name.to_str()) else { continue };
-            let Some(step) = name.strip_prefix("step_").and_then(|step| step.parse::<u64>().ok()) else { continue };
-            if !keep(step) && !linked.iter().any(|target| target.as_os_str() == name) {
+            let Some((step, evaluated)) = step_of(name) else { continue };
+            let stays = (evaluated && keep(step)) || linked.iter().any(|target| target.as_os_str() == name);
+            if !stays {
                 fs::remove_dir_all(&entry).map_err(TrainError::io(&entry))?;
             }
         }
@@ -159,13 +169,14 @@ impl RunDirectory {
     }
 
     /// Replaces a link in one rename, so that it always leads to a whole checkpoint.
-    fn link(&self, name: &str, step: u64) -> Result<(), TrainError> {
+    fn link(&self, name: &str, checkpoint: &Path) -> Result<(), TrainError> {
         let staging = self.path.join(format!(".{name}.link"));
         match fs::remove_file(&staging) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(TrainError::io(&staging)(error)),
             _ => {}
         }
-        std::os::unix::fs::symlink(step_name(step), &staging).map_err(TrainError::io(&staging))?;
+        let target = checkpoint.file_name().unwrap_or_default();
+        std::os::unix::fs::symlink(target, &staging).map_err(TrainError::io(&staging))?;
         let link = self.path.join(name);
         fs::rename(&staging, &link).map_err(TrainError::io(&link))
     }
@@ -174,7 +185,14 @@ impl RunDirectory {
 /// Whether a path ends as the checkpoints of a run do.
 fn is_checkpoint_name(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name == LAST || name == BEST || name.strip_prefix("step_").is_some_and(|step| step.parse::<u64>().is_ok())
+    name == LAST || name == BEST || step_of(name).is_some()
+}
+
+/// The step of a checkpoint's folder, and whether an evaluation that belongs to it has been made.
+fn step_of(name: &str) -> Option<(u64, bool)> {
+    let step = name.strip_prefix("step_")?;
+    let before_evaluation = step.strip_suffix(BEFORE_EVALUATION);
+    Some((before_evaluation.unwrap_or(step).parse().ok()?, before_evaluation.is_none()))
 }
 
 fn step_name(step: u64) -> String {

@@ -28,6 +28,18 @@ struct Counters {
     carry_steps: Vec<u32>,
     carry_halted: Vec<bool>,
     best: Option<Best>,
+    /// The evaluation of this step was interrupted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    evaluation_due: bool,
+}
+
+/// What a run knows besides what its learner knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Standing {
+    /// The best evaluation so far.
+    pub best: Option<Best>,
+    /// An evaluation belongs to this step and has not been made.
+    pub evaluation_due: bool,
 }
 
 /// The best evaluation so far.
@@ -48,7 +60,7 @@ pub struct Best {
 ///
 /// # Panics
 /// Never: the counters hold only what JSON can say.
-pub fn save(directory: &Path, learner: &Learner, mut manifest: Manifest, best: Option<Best>) -> Result<(), TrainError> {
+pub fn save(directory: &Path, learner: &Learner, mut manifest: Manifest, standing: Standing) -> Result<(), TrainError> {
     manifest.step = learner.step;
     manifest.weights = if learner.ema.is_some() { WeightsKind::Ema } else { WeightsKind::Raw };
     let to_use = learner.weights_to_use();
@@ -85,7 +97,8 @@ pub fn save(directory: &Path, learner: &Learner, mut manifest: Manifest, best: O
         more_positions: learner.positions[1..].to_vec(),
         carry_steps: learner.carries().flat_map(|carry| carry.steps.iter().copied()).collect(),
         carry_halted: learner.carries().flat_map(|carry| carry.halted.iter().copied()).collect(),
-        best,
+        best: standing.best,
+        evaluation_due: standing.evaluation_due,
     };
     let counters = serde_json::to_vec_pretty(&counters).expect("counters hold only JSON types");
 
@@ -96,11 +109,11 @@ pub fn save(directory: &Path, learner: &Learner, mut manifest: Manifest, best: O
     Ok(())
 }
 
-/// Puts a fresh `learner` where the one that wrote `directory` stood; gives the best evaluation up to then.
+/// Puts a fresh `learner` where the one that wrote `directory` stood; gives what else its run knew.
 ///
 /// # Errors
 /// When the folder holds no training state, or one of another model, batch size or optimizer.
-pub fn restore(directory: &Path, learner: &mut Learner) -> Result<Option<Best>, TrainError> {
+pub fn restore(directory: &Path, learner: &mut Learner) -> Result<Standing, TrainError> {
     let counters_path = directory.join(COUNTERS_FILE);
     let text = std::fs::read_to_string(&counters_path).map_err(TrainError::io(&counters_path))?;
     let counters: Counters =
@@ -132,7 +145,23 @@ pub fn restore(directory: &Path, learner: &mut Learner) -> Result<Option<Best>, 
     learner.optimizer.step = counters.optimizer_step;
     learner.positions = [vec![counters.position], counters.more_positions].concat();
     learner.parameters.weights_changed();
-    Ok(counters.best)
+    Ok(Standing { best: counters.best, evaluation_due: counters.evaluation_due })
+}
+
+/// The trained weights of `directory` as the optimizer has them, without their moving average, in the layout of
+/// [`Parameters::flat`](crate::parameters::Parameters::flat), which has `like`'s shape and type.
+///
+/// # Errors
+/// When the folder holds no training state, or one of another model.
+pub fn raw_weights(directory: &Path, like: &Tensor) -> Result<Tensor, TrainError> {
+    let path = directory.join(TENSORS_FILE);
+    if !path.is_file() {
+        let problem = "holds no training state, so that raw weights are not known; evaluate with --weights ema";
+        return Err(TrainError::state(directory, problem));
+    }
+    let raw = Tensor::zeros_like(like);
+    copy_into(&path, &WeightFile::open(&path)?, "weights", &raw)?;
+    Ok(raw)
 }
 
 /// Of the tensors' names of the batch that comes up after `turn` others.

@@ -69,6 +69,8 @@ fn learner() -> Learner {
         schedule: LearningRateSchedule { warmup_steps: 1, total_steps: 10, min_ratio: 1.0 },
         ema_rate: None,
         freeze_weights: false,
+        grad_clip: None,
+        micro_batch_size: None,
         global_batch_size: ROWS,
         local_batch_size: ROWS,
         carried_batches: TURNS,

@@ -100,7 +100,10 @@ fn mistakes_on_the_line_are_named() {
             "arch.num_heads: is 7, which gives heads of odd width 73 at hidden_size 512",
         ),
         ("pretrain generator.size=4 max_steps=1 device=cuda", "device: is cuda, but libtorch sees no CUDA device"),
-        ("pretrain generator.size=4 max_steps=1 load_checkpoint=gone", "gone/manifest.json"),
+        (
+            "pretrain generator.size=4 max_steps=1 load_checkpoint=gone",
+            "load_checkpoint: gone is neither a checkpoint folder",
+        ),
         ("eval --checkpoint gone", "gone/manifest.json"),
     ] {
         let message = refuse(folder.path(), &words(line));

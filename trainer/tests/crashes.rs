@@ -89,6 +89,8 @@ fn trains_with(arch: ArchitectureConfig, loss_type: LossType, rows: usize) -> St
         schedule: LearningRateSchedule { warmup_steps: 1, total_steps: 10, min_ratio: 1.0 },
         ema_rate: None,
         freeze_weights: false,
+        grad_clip: None,
+        micro_batch_size: None,
         global_batch_size: rows,
         local_batch_size: rows,
         carried_batches: 1,

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use datasets::batch::Batch;
 use models::{ArchitectureConfig, ForwardDtype, HrmConfig, ModelDims, TransformersBaselineConfig, TrmConfig};
 use tch::Device;
 use trainer::act::{Halting, Reasoner};
 use trainer::carry::Carry;
-use trainer::evaluate::{Evaluation, evaluate};
+use trainer::evaluate::{Evaluation, evaluate, evaluate_until};
 use trainer::losses::LossType;
 use trainer::parameters::Parameters;
 
@@ -84,7 +86,7 @@ fn halt_at_once(arch: &ArchitectureConfig, q: [f32; 2]) -> bool {
     let reasoner = Reasoner::new(arch, &DIMS, &parameters, LossType::default()).unwrap();
     let mut carry = Carry::empty(arch, ROWS, DIMS.seq_len, Device::Cpu);
     carry.admit(&batch());
-    reasoner.step(&mut carry, &parameters, Halting::Explore { seed: 0, step: 1, rank: 0 });
+    reasoner.step(&mut carry, &parameters, Halting::Explore { seed: 0, step: 1, rank: 0, first_row: 0 });
     assert!(carry.halted.iter().all(|halted| *halted == carry.halted[0]), "{:?}", carry.halted);
     carry.halted[0]
 }
@@ -123,4 +125,30 @@ fn evaluation_takes_all_steps_unless_the_architecture_says_otherwise() {
     assert_eq!((first_step.count, all_steps.count), (ROWS as u64, ROWS as u64));
     assert!((first_step.lm_loss - all_steps.lm_loss).abs() > 1e-6);
     assert!((all_steps.lm_loss - evaluated(&baseline(true, false), go_on).lm_loss).abs() < 1e-12);
+}
+
+/// A stop flag that is set while a batch is being answered ends the evaluation with that batch: it has no result, and no
+/// further batch is read.
+#[test]
+fn an_evaluation_ends_after_the_batch_in_which_it_is_stopped() {
+    let arch = trm(true);
+    let parameters = parameters(&arch, [-5.0, 1.0]);
+    let reasoner = Reasoner::new(&arch, &DIMS, &parameters, LossType::default()).unwrap();
+    let evaluated = |stopped_after: usize| {
+        let stop = AtomicBool::new(false);
+        let (mut read, mut answered) = (0, 0);
+        let batches = (0..4).map(|_| {
+            read += 1;
+            Ok(batch())
+        });
+        let found = evaluate_until(&stop, &reasoner, &arch, &parameters, batches, |_, answer| {
+            answered += answer.preds.size()[0] as usize;
+            stop.store(answered / ROWS == stopped_after, Ordering::Relaxed);
+            Ok(())
+        });
+        (found.unwrap().map(|found| found.count), read, answered)
+    };
+    // The third batch is read, and no step of it is made.
+    assert_eq!(evaluated(2), (None, 3, 2 * ROWS));
+    assert_eq!(evaluated(5), (Some(4 * ROWS as u64), 4, 4 * ROWS));
 }

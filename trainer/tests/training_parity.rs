@@ -126,6 +126,8 @@ fn learner_config(run: &Value, first: &Batch) -> LearnerConfig {
         },
         ema_rate: run["config"]["ema"].as_bool().unwrap().then(|| number("ema_rate")),
         freeze_weights: run["config"]["freeze_weights"].as_bool().unwrap(),
+        grad_clip: None,
+        micro_batch_size: None,
         global_batch_size: first.rows(),
         local_batch_size: first.rows(),
         carried_batches: 1,
@@ -189,7 +191,7 @@ fn gradients(
     let reasoner = Reasoner::on_backend(backend, &config.arch, &config.dims, parameters, config.loss_type).unwrap();
     let mut carry = Carry::empty(&config.arch, first.rows(), config.dims.seq_len, Device::Cpu);
     carry.admit(first);
-    let act = reasoner.step(&mut carry, parameters, Halting::Explore { seed: 0, step: 1, rank: 0 });
+    let act = reasoner.step(&mut carry, parameters, Halting::Explore { seed: 0, step: 1, rank: 0, first_row: 0 });
     (act.loss / first.rows() as f64).backward();
     let trained = parameters.specs().iter().filter(|spec| spec.kind == ParameterKind::Weight);
     let mut found: BTreeMap<String, Tensor> =

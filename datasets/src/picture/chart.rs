@@ -10,8 +10,9 @@ use super::canvas::{Picture, text_height, text_width};
 use super::colours::Rgb;
 
 /// Width and height in pixels.
-const SIZE: (u32, u32) = (900, 480);
-const GROUND: Rgb = [255; 3];
+pub(super) const SIZE: (u32, u32) = (900, 480);
+/// What everything is drawn on.
+pub(super) const GROUND: Rgb = [255; 3];
 
 /// How places along the horizontal axis follow from values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,15 @@ pub struct ChartLine {
     pub points: Vec<(f64, f64)>,
 }
 
+/// The room between two lines, such as the interval around one: behind all lines, and see-through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChartBand {
+    /// Its colour.
+    pub colour: Rgb,
+    /// Place, lower and upper value, from left to right.
+    pub points: Vec<(f64, f64, f64)>,
+}
+
 /// Shares (0 to 1) against some quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineChart {
@@ -52,8 +62,16 @@ impl LineChart {
     /// # Errors
     /// When there is no point, or the drawing fails.
     pub fn to_svg(&self) -> Result<String, PictureError> {
+        self.to_svg_with_bands(&[])
+    }
+
+    /// As [`to_svg`](Self::to_svg), with `bands` behind the lines.
+    ///
+    /// # Errors
+    /// As [`to_svg`](Self::to_svg).
+    pub fn to_svg_with_bands(&self, bands: &[ChartBand]) -> Result<String, PictureError> {
         let mut svg = String::new();
-        self.draw(SVGBackend::with_string(&mut svg, SIZE))?;
+        self.draw(SVGBackend::with_string(&mut svg, SIZE), bands)?;
         Ok(svg)
     }
 
@@ -62,12 +80,20 @@ impl LineChart {
     /// # Errors
     /// When there is no point, or the drawing fails.
     pub fn to_png(&self) -> Result<Vec<u8>, PictureError> {
+        self.to_png_with_bands(&[])
+    }
+
+    /// As [`to_png`](Self::to_png), with `bands` behind the lines.
+    ///
+    /// # Errors
+    /// As [`to_png`](Self::to_png).
+    pub fn to_png_with_bands(&self, bands: &[ChartBand]) -> Result<Vec<u8>, PictureError> {
         let mut picture = Picture::filled(SIZE.0, SIZE.1, GROUND);
-        self.draw(PictureBackend(&mut picture))?;
+        self.draw(PictureBackend(&mut picture), bands)?;
         picture.to_png()
     }
 
-    fn draw<B: DrawingBackend>(&self, backend: B) -> Result<(), PictureError> {
+    fn draw<B: DrawingBackend>(&self, backend: B, bands: &[ChartBand]) -> Result<(), PictureError> {
         let place = |value: f64| match self.x_scale {
             Scale::Linear => value,
             Scale::Doublings => value.max(1.0).log2(),
@@ -77,19 +103,20 @@ impl LineChart {
             return Err(PictureError::Encode { reason: "a chart needs at least one point".into() });
         }
         let right = all().map(|point| place(point.0)).fold(0.0, f64::max);
-        let lowest = all().map(|point| point.1).fold(1.0, f64::min);
+        let lower = bands.iter().flat_map(|band| &band.points).map(|point| point.1);
+        let lowest = all().map(|point| point.1).chain(lower).fold(1.0, f64::min);
         // To the tenth below, so that a line near the top is no flat one.
         let bottom = (lowest * 10.0 - 0.5).floor().max(0.0) / 10.0;
         let failed = |reason: String| PictureError::Encode { reason };
-        self.draw_within(backend, place, right.max(1.0), bottom).map_err(|error| failed(error.to_string()))
+        self.draw_within(backend, place, (right.max(1.0), bottom), bands).map_err(|error| failed(error.to_string()))
     }
 
     fn draw_within<B: DrawingBackend>(
         &self,
         backend: B,
         place: impl Fn(f64) -> f64,
-        right: f64,
-        bottom: f64,
+        (right, bottom): (f64, f64),
+        bands: &[ChartBand],
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let area = backend.into_drawing_area();
         area.fill(&WHITE)?;
@@ -113,6 +140,14 @@ impl LineChart {
             .y_label_formatter(&|share| format!("{share:.2}"))
             .light_line_style(WHITE)
             .draw()?;
+        for band in bands {
+            let [red, green, blue] = band.colour;
+            let clamped = |x: f64, share: f64| (place(x), share.clamp(bottom, 1.0));
+            let upper = band.points.iter().map(|&(x, _, high)| clamped(x, high));
+            let lower = band.points.iter().rev().map(|&(x, low, _)| clamped(x, low));
+            let outline: Vec<(f64, f64)> = upper.chain(lower).collect();
+            chart.draw_series(std::iter::once(Polygon::new(outline, RGBColor(red, green, blue).mix(0.2).filled())))?;
+        }
         for line in &self.lines {
             let [red, green, blue] = line.colour;
             let colour = RGBColor(red, green, blue);
@@ -134,7 +169,7 @@ impl LineChart {
 }
 
 /// Pixels and letters of a chart on a picture: plotters has no letters of its own without the system's fonts.
-struct PictureBackend<'p>(&'p mut Picture);
+pub(super) struct PictureBackend<'p>(pub(super) &'p mut Picture);
 
 impl DrawingBackend for PictureBackend<'_> {
     type ErrorType = std::convert::Infallible;
@@ -231,6 +266,16 @@ mod tests {
         assert!((800..8000).contains(&red), "{red} pixels have the line's colour");
         let black = pixels.chunks_exact(3).filter(|pixel| *pixel == [0, 0, 0]).count();
         assert!(black > 500, "letters and axes are missing: {black} black pixels");
+    }
+
+    #[test]
+    fn a_band_lies_behind_its_line() {
+        let chart = chart(&[(1.0, 0.5), (2.0, 0.75)]);
+        let band = ChartBand { colour: [0, 0, 255], points: vec![(1.0, 0.25, 0.75), (2.0, 0.5, 1.5)] };
+        let svg = chart.to_svg_with_bands(std::slice::from_ref(&band)).unwrap();
+        let (polygon, line) = (svg.find("<polygon").unwrap(), svg.find("#C83C28").unwrap());
+        assert!(polygon < line && !chart.to_svg().unwrap().contains("<polygon"), "{svg}");
+        assert_ne!(chart.to_png_with_bands(&[band]).unwrap(), chart.to_png().unwrap());
     }
 
     #[test]

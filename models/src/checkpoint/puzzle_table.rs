@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Checkpoint;
+use super::{Checkpoint, WeightFile};
 use crate::{ModelError, ParameterKind, ParameterSpec};
 
 /// The model's input `puzzle_embeddings`, read row by row.
@@ -100,7 +100,24 @@ impl Checkpoint {
     /// When it cannot be read, or shall have no rows.
     pub fn resize_puzzle_table(&self, num_puzzle_identifiers: usize) -> Result<Option<TableResize>, ModelError> {
         let Some(table) = self.puzzle_table() else { return Ok(None) };
-        let (found, width, expected) = (table.shape[0], table.shape[1], num_puzzle_identifiers);
+        self.weights.resize_puzzle_table(&table.name, num_puzzle_identifiers)
+    }
+}
+
+impl WeightFile {
+    /// What becomes of the matrix `name`, a puzzle table, for `num_puzzle_identifiers` puzzles; `None` where it stays.
+    ///
+    /// # Errors
+    /// When it is missing, no matrix, cannot be read, or shall have no rows.
+    pub fn resize_puzzle_table(
+        &self,
+        name: &str,
+        num_puzzle_identifiers: usize,
+    ) -> Result<Option<TableResize>, ModelError> {
+        let &[found, width] = self.layout(name)?.shape.as_slice() else {
+            return Err(ModelError::format(self.path(), format!("holds no matrix `{name}`")));
+        };
+        let expected = num_puzzle_identifiers;
         if expected == found {
             return Ok(None);
         }
@@ -108,7 +125,7 @@ impl Checkpoint {
             return Err(ModelError::config("num_puzzle_identifiers", "is 0, a puzzle table has at least one row"));
         }
         let mut sums = vec![0.0_f64; width];
-        self.for_each_piece(&table.name, |values| {
+        self.for_each_piece(name, |values| {
             for row in values.chunks_exact(width) {
                 sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
             }

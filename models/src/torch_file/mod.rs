@@ -5,6 +5,7 @@
 
 mod archive;
 mod error;
+mod objects;
 mod pickle;
 mod state_dict;
 
@@ -40,7 +41,7 @@ pub struct StateDict {
 /// unknown.
 pub fn read(bytes: &[u8], key: Option<&str>) -> Result<StateDict, TorchFileError> {
     let archive = archive::Archive::open(bytes)?;
-    let pickle = pickle::Pickle::load(archive.pickle())?;
+    let pickle = objects::Pickle::load(archive.pickle())?;
     state_dict::read(&pickle, &archive, key)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::archive::Archive;
-use super::pickle::{Pickle, Value};
+use super::objects::{Pickle, Value};
 use super::{StateDict, TorchFileError};
 use crate::checkpoint::TensorLayout;
 

@@ -140,6 +140,8 @@ fn config(candidate: &Candidate) -> LearnerConfig {
         schedule: LearningRateSchedule { warmup_steps: 0, total_steps: 1_000_000, min_ratio: 1.0 },
         ema_rate: Some(0.999),
         freeze_weights: false,
+        grad_clip: None,
+        micro_batch_size: None,
         global_batch_size: candidate.batch_size,
         local_batch_size: candidate.batch_size,
         carried_batches: 1,

@@ -1,23 +1,36 @@
 //! The settings of a training run: the reference's keys and defaults (`config/cfg_pretrain.yaml`, `config/arch/*.yaml`)
 //! plus our own, from TOML files and Hydra-style overrides. Past [`PretrainConfig::resolve`] everything is checked.
 
+mod defaults;
+mod evaluators;
+mod learner;
+mod names;
 mod overrides;
 mod tree;
+mod validate;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 
 use datasets::batch::TrainingSource;
 use datasets::loader::{FolderSource, LoaderOptions};
+use datasets::scoring::predictions::PredictionArray;
 use models::ArchitectureConfig;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use defaults::{defaults, leave_no_choice, serde_path};
+pub use evaluators::{EvaluatorConfig, EvaluatorName};
 pub use overrides::Override;
+pub use tree::read_settings;
 
 use crate::TrainError;
 use crate::generator::Generator;
 use crate::losses::{LossType, Q_LOSS_WEIGHT};
 use crate::optimizer::OptimizerKind;
+
+/// Folder of runs that are not told where to lie.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// Where the computation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +40,8 @@ pub enum DeviceKind {
     Cpu,
     /// The first CUDA device; libtorch must have been built with CUDA.
     Cuda,
+    /// The first CUDA device where there is one, else the CPU.
+    Auto,
 }
 
 impl DeviceKind {
@@ -38,7 +53,8 @@ impl DeviceKind {
         match text {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda),
-            _ => Err(format!("`{text}` is neither cpu nor cuda")),
+            "auto" => Ok(Self::Auto),
+            _ => Err(format!("`{text}` is none of cpu, cuda, auto")),
         }
     }
 }
@@ -46,6 +62,7 @@ impl DeviceKind {
 /// A resolved training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the keys of a file, each on its own")]
 pub struct PretrainConfig {
     /// Architecture; `loss` among its keys is taken out into [`loss_type`](Self::loss_type).
     pub arch: ArchitectureConfig,
@@ -75,6 +92,10 @@ pub struct PretrainConfig {
     /// Rows of a batch over all ranks; with boards of several sizes, of the largest. Smaller ones get more rows, so that
     /// steps cost about the same.
     pub global_batch_size: usize,
+    /// Rows that are computed at a time, their gradients summed: a batch then needs the memory of so many rows. The whole
+    /// batch where it is not set.
+    #[serde(default)]
+    pub micro_batch_size: Option<usize>,
     /// Batches whose rows are being worked on at a time and take turns, a step each: 1 in the reference. With more, a
     /// row's next step comes after other rows have changed the weights, so that it is not learned by heart.
     #[serde(default = "one_carried_batch")]
@@ -85,12 +106,32 @@ pub struct PretrainConfig {
     pub max_steps: Option<u64>,
     /// Epochs between evaluations.
     pub eval_interval: Option<u64>,
-    /// No evaluation before this epoch.
+    /// Evaluation intervals that pass without an evaluation, as the reference counts: 3 makes the fourth the first one
+    /// with an evaluation. The last step of a run is always evaluated.
     pub min_eval_interval: u64,
     /// Optimizer steps between evaluations; overrides `eval_interval`.
     pub eval_interval_steps: Option<u64>,
     /// Held-out puzzles of an evaluation with a generator, or the most rows of a test split that are looked at.
     pub eval_count: Option<usize>,
+    /// What votes on the answers of an evaluation: `[{name: arc@ARC}]`, or nothing.
+    #[serde(default)]
+    pub evaluators: Vec<EvaluatorConfig>,
+    /// What each evaluation saves into the run, for `datasets score`: any of `inputs`, `labels`, `preds`, `q_halt_logits`,
+    /// `puzzle_identifiers`, of which scoring needs all but `labels`.
+    #[serde(default)]
+    pub eval_save_outputs: Vec<PredictionArray>,
+    /// Write `recursion_metrics.csv` at each evaluation: loss and accuracy after each update of the answer.
+    #[serde(default)]
+    pub log_recursion: bool,
+    /// Write `latent_stats.csv` at each evaluation: norms, cosines, variances and changes of the states.
+    #[serde(default)]
+    pub log_latent_stats: bool,
+    /// Updates of the answer that these two look at, also beyond those of training.
+    #[serde(default = "default_probe_depth")]
+    pub probe_depth: usize,
+    /// Rows of the test set that they look at, from the first; always the same.
+    #[serde(default = "default_probe_rows")]
+    pub probe_rows: usize,
     /// Keep the checkpoint of every evaluation, not just the last and the best.
     pub checkpoint_every_eval: bool,
     /// Optimizer steps between resumable checkpoints.
@@ -111,6 +152,9 @@ pub struct PretrainConfig {
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
+    /// Greatest norm of the gradient of all weights; a longer gradient is scaled down to it. Unset: as it is.
+    #[serde(default)]
+    pub grad_clip: Option<f64>,
     /// Learning rate of the puzzle table.
     pub puzzle_emb_lr: f64,
     /// Decoupled weight decay of the puzzle table.
@@ -129,7 +173,8 @@ pub struct PretrainConfig {
     pub run_name: Option<String>,
     /// Folder of the run; default `checkpoints[/project_name]/run_name`.
     pub checkpoint_path: Option<PathBuf>,
-    /// Start from the weights of this checkpoint folder.
+    /// Start from these weights: a checkpoint folder, a file of `torch.save` or safetensors, a short name of
+    /// `exporter registry`, or `owner/name/file` of the hub.
     pub load_checkpoint: Option<PathBuf>,
     /// Where to compute.
     pub device: DeviceKind,
@@ -144,7 +189,11 @@ impl PretrainConfig {
     /// [`TrainError::Setting`] naming the key, with the nearest known key where it is unknown.
     pub fn resolve(files: &[PathBuf], overrides: &[Override]) -> Result<Self, TrainError> {
         let files = files.iter().map(|path| tree::ConfigFile::read(path)).collect::<Result<Vec<_>, _>>()?;
-        let mut tree = tree::ConfigTree::new(defaults(&chosen_architecture(&files, overrides)?));
+        let (architecture, variant) = chosen_architecture(&files, overrides)?;
+        let mut tree = tree::ConfigTree::new(defaults(&architecture));
+        for (key, value) in variant {
+            tree.set(key, value)?;
+        }
         for file in &files {
             tree.merge_file(file)?;
         }
@@ -164,7 +213,7 @@ impl PretrainConfig {
         let mut tree = tree::ConfigTree::new(config.to_tree());
         for change in overrides {
             if let Some(other) = tree::architecture_name(&change.key, &change.value)
-                && other != config.arch.name()
+                && tree::variant_of(other).map_or(other, |(base, _)| base) != config.arch.name()
             {
                 let problem =
                     format!("is {} in the run and cannot become {other}; start a new run", config.arch.name());
@@ -180,7 +229,7 @@ impl PretrainConfig {
         if let Some(path) = &self.checkpoint_path {
             return path.clone();
         }
-        let mut path = PathBuf::from("checkpoints");
+        let mut path = PathBuf::from(CHECKPOINTS);
         path.extend(&self.project_name);
         path.push(self.run_name.as_deref().unwrap_or(self.arch.name()));
         path
@@ -239,9 +288,8 @@ impl PretrainConfig {
             };
         }
         root["loss_type"] = loss["loss_type"].clone();
-        root.as_object_mut().expect("the root is a table").remove("evaluators");
         let root_table = root.as_object_mut().expect("the root is a table");
-        root_table.remove("eval_save_outputs");
+        EvaluatorConfig::check(&root_table["evaluators"])?;
         let mut generator = root_table["generator"].as_object().cloned().unwrap_or_default();
         root_table.insert("generator_weights".into(), generator.remove("weights").unwrap_or_else(|| json!([])));
         let sizes = match generator["size"].clone() {
@@ -269,8 +317,6 @@ impl PretrainConfig {
         let defaults = defaults(&self.arch);
         let loss_type = root.as_object_mut().and_then(|table| table.remove("loss_type"));
         root["arch"]["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": loss_type});
-        root["evaluators"] = defaults["evaluators"].clone();
-        root["eval_save_outputs"] = defaults["eval_save_outputs"].clone();
         let own = root["generator"].as_object().cloned().unwrap_or_default();
         root["generator"] = defaults["generator"].clone();
         for (key, value) in own {
@@ -284,75 +330,19 @@ impl PretrainConfig {
         root["generator"]["weights"] = weights.unwrap_or_else(|| json!([]));
         root
     }
-
-    fn validate(&self) -> Result<(), TrainError> {
-        let positive = [
-            ("global_batch_size", self.global_batch_size as u64),
-            ("carried_batches", self.carried_batches as u64),
-            ("epochs", self.epochs),
-            ("checkpoint_interval", self.checkpoint_interval),
-            ("log_interval", self.log_interval),
-            ("eval_interval", self.eval_interval.unwrap_or(1)),
-            ("eval_interval_steps", self.eval_interval_steps.unwrap_or(1)),
-            ("max_steps", self.max_steps.unwrap_or(1)),
-        ];
-        for (key, value) in positive {
-            if value == 0 {
-                return Err(TrainError::setting(key, "is 0, must be at least 1"));
-            }
-        }
-        let rates = [
-            ("lr", self.lr, f64::INFINITY),
-            ("puzzle_emb_lr", self.puzzle_emb_lr, f64::INFINITY),
-            ("weight_decay", self.weight_decay, f64::INFINITY),
-            ("q_loss_weight", self.q_loss_weight, f64::INFINITY),
-            ("puzzle_emb_weight_decay", self.puzzle_emb_weight_decay, f64::INFINITY),
-            ("lr_min_ratio", self.lr_min_ratio, 1.0),
-            ("ema_rate", self.ema_rate, 1.0),
-            ("beta1", self.beta1, 0.999_999_9),
-            ("beta2", self.beta2, 0.999_999_9),
-        ];
-        for (key, value, most) in rates {
-            if !(0.0..=most).contains(&value) || !value.is_finite() {
-                return Err(TrainError::setting(key, format!("is {value}, must lie between 0 and {most}")));
-            }
-        }
-        let lists = [
-            ("generator.weights", self.generator_weights.len(), self.generator_sizes.len()),
-            ("data_weights", self.data_weights.len(), self.data_paths.len()),
-        ];
-        for (key, found, expected) in lists {
-            if found != 0 && found != expected {
-                return Err(TrainError::setting(
-                    key,
-                    format!("has {found} weights for {expected} sources; give one each"),
-                ));
-            }
-        }
-        if self.generator_weights.iter().chain(&self.data_weights).any(|&weight| weight == 0) {
-            return Err(TrainError::setting("data_weights", "and generator.weights must be at least 1"));
-        }
-        match &self.generator {
-            Some(_) if !self.data_paths.is_empty() && !self.arch.mixer().is_size_free() => {
-                Err(TrainError::setting("generator", "and data_paths are both set; unset one (data_paths=\"[]\")"))
-            }
-            Some(_) if self.max_steps.is_none() => Err(TrainError::setting(
-                "max_steps",
-                "is unset; generated puzzles never end, say how many steps to take",
-            )),
-            Some(_) => self.generators().iter().try_for_each(|(generator, _)| Ok(generator.validate()?)),
-            None if self.data_paths.is_empty() => Err(TrainError::setting(
-                "data_paths",
-                "is empty; name a data set folder (data_paths=\"[data/sudoku]\") or a generator (generator.size=9)",
-            )),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Runs from before there was a choice.
 fn reference_q_loss_weight() -> f64 {
     Q_LOSS_WEIGHT
+}
+
+fn default_probe_depth() -> usize {
+    32
+}
+
+fn default_probe_rows() -> usize {
+    64
 }
 
 /// Runs from before there was a choice.
@@ -361,119 +351,17 @@ fn one_carried_batch() -> usize {
 }
 
 /// The architecture that files and overrides choose, the last of them first: as in Hydra the choice comes before all
-/// other settings, wherever it stands, because it decides which keys there are.
-fn chosen_architecture(files: &[tree::ConfigFile], overrides: &[Override]) -> Result<ArchitectureConfig, TrainError> {
+/// other settings, wherever it stands, because it decides which keys there are. With what a variant of it sets.
+fn chosen_architecture(
+    files: &[tree::ConfigFile],
+    overrides: &[Override],
+) -> Result<(ArchitectureConfig, tree::VariantSettings), TrainError> {
     let by_override = overrides.iter().rev().find_map(|change| tree::architecture_name(&change.key, &change.value));
     let by_file = || files.iter().rev().find_map(tree::ConfigFile::architecture_name);
     let name = by_override.or_else(by_file).unwrap_or(ArchitectureConfig::NAMES[0]);
-    ArchitectureConfig::default_of(name).map_err(|_| tree::no_architecture(name))
-}
-
-/// All keys with their defaults under the architecture of `arch`: what may be set at all.
-fn defaults(arch: &ArchitectureConfig) -> Value {
-    let default = ArchitectureConfig::default_of(arch.name()).expect("the name of an architecture");
-    let follows_hidden_size = default.puzzle_emb_ndim() > 0;
-    let mut arch = serde_json::to_value(default).expect("plain JSON types");
-    if follows_hidden_size {
-        arch["puzzle_emb_ndim"] = Value::Null;
-    }
-    arch["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"});
-    let mut generator = Generator::defaults();
-    generator.insert("weights".into(), json!([]));
-    json!({
-        "arch": arch,
-        "data_paths": [],
-        "data_paths_test": [],
-        "data_weights": [],
-        "generator": generator,
-        "evaluators": [],
-        "global_batch_size": 768,
-        "carried_batches": 1,
-        "epochs": 100_000,
-        "max_steps": null,
-        "eval_interval": 10_000,
-        "min_eval_interval": 0,
-        "eval_interval_steps": null,
-        "eval_count": null,
-        "eval_save_outputs": [],
-        "checkpoint_every_eval": false,
-        "checkpoint_interval": 500,
-        "log_interval": 50,
-        "q_loss_weight": Q_LOSS_WEIGHT,
-        "lr": 1e-4,
-        "lr_min_ratio": 1.0,
-        "lr_warmup_steps": 2000,
-        "optimizer": "adam_atan2",
-        "weight_decay": 0.1,
-        "beta1": 0.9,
-        "beta2": 0.95,
-        "puzzle_emb_lr": 1e-2,
-        "puzzle_emb_weight_decay": 0.1,
-        "ema": false,
-        "ema_rate": 0.999,
-        "freeze_weights": false,
-        "seed": 0,
-        "project_name": null,
-        "run_name": null,
-        "checkpoint_path": null,
-        "load_checkpoint": null,
-        "device": "cpu",
-        "threads": 0,
-    })
-}
-
-/// Settings that a structured mixer has one value for, where they stand at another one's default.
-fn leave_no_choice(root: &mut Map<String, Value>) {
-    let Some(arch) = root.get_mut("arch").and_then(Value::as_object_mut) else { return };
-    if matches!(arch.get("mixer").and_then(Value::as_str), Some("units" | "local")) {
-        for (key, value) in
-            [("pos_encodings", json!("none")), ("q_head_input", json!("mean")), ("puzzle_emb_ndim", json!(0))]
-        {
-            arch.insert(key.into(), value);
-        }
-    }
-}
-
-/// Deserialises table by table, so that a wrong value is reported under its full key.
-fn serde_path(root: &Value) -> Result<PretrainConfig, TrainError> {
-    let table = root.as_object().expect("the root is a table");
-    for (section, build) in [
-        ("arch", check::<ArchitectureConfig> as fn(&Map<String, Value>) -> _),
-        ("generator", check::<Generator> as fn(&Map<String, Value>) -> _),
-    ] {
-        if let Some(Value::Object(values)) = table.get(section)
-            && let Err((key, problem)) = build(values)
-        {
-            return Err(TrainError::setting(format!("{section}.{key}"), problem));
-        }
-    }
-    serde_json::from_value(root.clone()).map_err(|whole| {
-        // Name the first key that is at fault on its own: replace the others by their defaults, one at a time.
-        let defaults = defaults(&ArchitectureConfig::Trm(models::TrmConfig::default()));
-        for (key, value) in table {
-            let mut single = root.clone();
-            single[key] = defaults[key].clone();
-            if key != "arch" && key != "generator" && serde_json::from_value::<PretrainConfig>(single).is_ok() {
-                return TrainError::setting(key, format!("{value}: {whole}"));
-            }
-        }
-        TrainError::setting("config", whole.to_string())
-    })
-}
-
-fn check<T: serde::de::DeserializeOwned>(values: &Map<String, Value>) -> Result<(), (String, String)> {
-    let whole = match serde_json::from_value::<T>(Value::Object(values.clone())) {
-        Ok(_) => return Ok(()),
-        Err(error) => error.to_string(),
-    };
-    for key in values.keys().filter(|key| *key != "name") {
-        let mut without = values.clone();
-        without.remove(key);
-        if serde_json::from_value::<T>(Value::Object(without)).is_ok() {
-            return Err((key.clone(), format!("{}: {whole}", values[key])));
-        }
-    }
-    Err(("name".to_owned(), whole))
+    let (base, variant) = tree::variant_of(name).unwrap_or((name, Vec::new()));
+    let architecture = ArchitectureConfig::default_of(base).map_err(|_| tree::no_architecture(name))?;
+    Ok((architecture, variant))
 }
 
 #[cfg(test)]

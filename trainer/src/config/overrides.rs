@@ -31,9 +31,15 @@ impl FromStr for Override {
     }
 }
 
-/// A scalar, or a list of them in brackets.
+/// A scalar, or a list of them in brackets, or a list of tables in YAML's flow style: `[{name: arc@ARC}]`.
 fn parse_value(text: &str) -> Result<Value, String> {
     let text = text.trim();
+    if text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{')) {
+        return serde_saphyr::from_str(text).map_err(|error| {
+            let first_line = error.to_string().lines().next().unwrap_or_default().to_owned();
+            format!("`{text}` is no list of tables ({first_line})")
+        });
+    }
     let Some(inner) = text.strip_prefix('[') else { return Ok(parse_scalar(text)) };
     let inner = inner.strip_suffix(']').ok_or_else(|| format!("`{text}` lacks its closing bracket"))?.trim();
     let items = items(inner).map_err(|problem| format!("`{text}` {problem}"))?;

@@ -218,3 +218,82 @@ fn a_saved_config_resolves_to_itself() {
     let longer = PretrainConfig::resolve_resumed(&path, &["epochs=5".parse().unwrap()]).unwrap();
     assert_eq!((longer.epochs, &longer.data_paths), (5, &folders.data_paths));
 }
+
+/// Hydra's files: config groups, its own table, interpolation; and W&B's tables of evaluators.
+#[test]
+fn the_references_yaml_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cfg_pretrain.yaml");
+    let text = "defaults:\n  - arch: hrm\n  - _self_\nhydra:\n  output_subdir: null\n\
+                data_paths: ['data/arc1concept-aug-1000']\ndata_paths_test: []\n\
+                evaluators:\n  - name: arc@ARC\nglobal_batch_size: 768\nlr: 1e-4\nload_checkpoint: null\n\
+                arch:\n  H_layers: 2\n  hidden_size: 64\n  num_heads: 2\n  puzzle_emb_ndim: ${.hidden_size}\n\
+                eval_save_outputs: [preds]\ncheckpoint_every_eval: True\n";
+    std::fs::write(&path, text).unwrap();
+    let config = PretrainConfig::resolve(std::slice::from_ref(&path), &[]).unwrap();
+    let ArchitectureConfig::Hrm(arch) = &config.arch else { panic!("{:?}", config.arch) };
+    assert_eq!((arch.H_layers, arch.hidden_size, arch.puzzle_emb_ndim), (2, 64, 64));
+    assert_eq!((config.lr, config.checkpoint_every_eval), (1e-4, true));
+    assert_eq!(config.eval_save_outputs, [PredictionArray::Preds]);
+    let [evaluator] = &config.evaluators[..] else { panic!("{:?}", config.evaluators) };
+    assert_eq!((evaluator.submission_k, &evaluator.pass_ks[..]), (2, &[1, 2, 5, 10, 100, 1000][..]));
+    // What a run saved is read as what it was.
+    let saved = folder.path().join("config.json");
+    std::fs::write(&saved, serde_json::to_string(&config).unwrap()).unwrap();
+    assert_eq!(PretrainConfig::resolve_resumed(&saved, &[]).unwrap(), config);
+    let other = PretrainConfig::resolve(std::slice::from_ref(&path), &["arch=trm_mlp".parse().unwrap()]);
+    assert!(other.is_ok_and(|config| config.arch.name() == "trm"));
+    std::fs::write(&path, "lr: [1\n").unwrap();
+    let message = PretrainConfig::resolve(&[path], &[]).unwrap_err().to_string();
+    assert!(message.contains("cfg_pretrain.yaml: is no YAML"), "{message}");
+}
+
+#[test]
+fn trm_mlp_is_trm_that_mixes_with_an_mlp() {
+    let config = resolve(&["arch=trm_mlp", "data_paths=[x]", "arch.hidden_size=64"]).unwrap();
+    let ArchitectureConfig::Trm(arch) = &config.arch else { panic!("{:?}", config.arch) };
+    assert!(arch.mlp_t && arch.pos_encodings == models::PosEncodings::None && arch.hidden_size == 64);
+    // Settings count after the name, wherever it stands.
+    let config = resolve(&["arch.mlp_t=False", "arch=trm_mlp", "data_paths=[x]"]).unwrap();
+    assert!(matches!(&config.arch, ArchitectureConfig::Trm(arch) if !arch.mlp_t));
+}
+
+#[test]
+fn evaluators_are_checked_with_a_sentence() {
+    let message = |text: &str| resolve(&["data_paths=[x]", text]).unwrap_err().to_string();
+    for (text, says) in [
+        ("evaluators=arc", "\"arc\" is no list; write evaluators="),
+        ("evaluators=[{name: sudoku@Sudoku}]", "knows no `sudoku@Sudoku`; there is arc@ARC"),
+        ("evaluators=[{submission_K: 2}]", "has no name"),
+        ("evaluators=[{name: arc@ARC, pass_K: 2}]", "unknown field `pass_K`"),
+        ("evaluators=[{name: arc@ARC, pass_Ks: [0]}]", "must be at least 1"),
+        ("evaluators=[{name: arc@ARC}, {name: arc@ARC}]", "has 2 entries"),
+        ("evaluators=[{name: arc@ARC, aggregated_voting: false}]", "aggregated_voting"),
+        ("evaluators=[{name: arc@ARC", "is no list of tables"),
+        ("grad_clip=0", "grad_clip: is 0, which would stop all learning"),
+        ("micro_batch_size=0", "micro_batch_size: is 0"),
+        ("device=tpu", "device: \"tpu\""),
+    ] {
+        assert!(message(text).contains(says), "{text}: {}", message(text));
+    }
+    let config = resolve(&["data_paths=[x]", "evaluators=[{name: arc@ARC, submission_K: 3, pass_Ks: [1,2]}]"]).unwrap();
+    assert_eq!((config.evaluators[0].submission_k, &config.evaluators[0].pass_ks), (3, &vec![1, 2]));
+}
+
+/// The reference's names, in the folder `checkpoints`; a `run_name` alone stays where it always was.
+#[test]
+fn a_run_without_names_gets_the_references() {
+    let named = |overrides: &[&str]| {
+        let mut config = resolve(overrides).unwrap();
+        config.name_run();
+        config.run_directory().display().to_string()
+    };
+    let folder = named(&["data_paths=[data/sudoku-Extreme-1k]"]);
+    assert!(folder.starts_with("checkpoints/Sudoku-extreme-1k-ACT-torch/trm-"), "{folder}");
+    let generated = named(&["generator.size=6", "max_steps=1", "arch=hrm"]);
+    assert!(generated.starts_with("checkpoints/Sudoku-6x6-ACT-torch/hrm-"), "{generated}");
+    assert!(named(&["data_paths=[x]", "project_name=mine"]).starts_with("checkpoints/mine/trm-"));
+    assert_eq!(named(&["data_paths=[x]", "run_name=first"]), "checkpoints/first");
+    assert_eq!(named(&["data_paths=[x]", "project_name=mine", "run_name=first"]), "checkpoints/mine/first");
+    assert_eq!(named(&["data_paths=[x]", "checkpoint_path=here"]), "here");
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use models::ArchitectureConfig;
 use serde_json::Value;
 
+use super::yaml;
 use crate::TrainError;
 
 /// Largest share of letters that may differ for a key to be suggested.
@@ -39,12 +40,6 @@ impl ConfigTree {
             // The tree was made for the architecture that the last of these settings chooses.
             return Ok(());
         }
-        if key == "evaluators" && value != Value::Array(Vec::new()) {
-            return Err(TrainError::setting(
-                key,
-                format!("{value} is not supported in training; Sudoku and maze need none (evaluators=\"[]\")"),
-            ));
-        }
         let known = self.keys();
         let mut slot = &mut self.root;
         for part in key.split('.') {
@@ -76,7 +71,7 @@ impl ConfigTree {
     }
 }
 
-/// A TOML file of settings.
+/// A TOML or YAML file of settings.
 #[derive(Debug)]
 pub(super) struct ConfigFile {
     path: PathBuf,
@@ -85,16 +80,29 @@ pub(super) struct ConfigFile {
 
 impl ConfigFile {
     pub(super) fn read(path: &Path) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path).map_err(TrainError::io(path))?;
-        let table: toml::Table = toml::from_str(&text).map_err(|e| TrainError::state(path, e.to_string()))?;
-        let content = serde_json::to_value(table).map_err(|e| TrainError::state(path, e.to_string()))?;
-        Ok(Self { path: path.to_owned(), content })
+        Ok(Self { path: path.to_owned(), content: read_settings(path)? })
     }
 
     pub(super) fn architecture_name(&self) -> Option<&str> {
-        let arch = self.content.get("arch")?;
-        architecture_name("arch", arch).or_else(|| architecture_name("arch.name", arch.get("name")?))
+        let content = &self.content;
+        let arch = content.get("arch");
+        let name = content.get("arch.name").or_else(|| arch?.get("name"));
+        architecture_name("arch", arch.unwrap_or(&Value::Null)).or_else(|| architecture_name("arch.name", name?))
     }
+}
+
+/// The settings in a file of TOML, or of YAML or JSON by its extension.
+///
+/// # Errors
+/// When it cannot be read or is malformed.
+pub fn read_settings(path: &Path) -> Result<Value, TrainError> {
+    let text = std::fs::read_to_string(path).map_err(TrainError::io(path))?;
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if matches!(extension, Some("yaml" | "yml" | "json")) {
+        return yaml::read(path, &text);
+    }
+    let table: toml::Table = toml::from_str(&text).map_err(|e| TrainError::state(path, e.to_string()))?;
+    serde_json::to_value(table).map_err(|e| TrainError::state(path, e.to_string()))
 }
 
 /// The architecture that a setting chooses: `arch=hrm` (Hydra's config group `config/arch/hrm.yaml`), or
@@ -108,6 +116,14 @@ pub(super) fn architecture_name<'v>(key: &str, value: &'v Value) -> Option<&'v s
         }
         _ => None,
     }
+}
+
+/// Settings of a variant of an architecture, by their keys.
+pub(super) type VariantSettings = Vec<(&'static str, Value)>;
+
+/// A name that stands for an architecture and some of its settings: `trm_mlp` is TRM that mixes positions with an MLP.
+pub(super) fn variant_of(name: &str) -> Option<(&'static str, VariantSettings)> {
+    (name == "trm_mlp").then(|| ("trm", vec![("arch.mlp_t", true.into()), ("arch.pos_encodings", "none".into())]))
 }
 
 pub(super) fn no_architecture(name: &str) -> TrainError {

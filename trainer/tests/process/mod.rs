@@ -88,7 +88,8 @@ pub fn refuse_within_bounds(folder: &Path, arguments: &[&str]) -> String {
     message_of(&child.wait_with_output().unwrap())
 }
 
-fn message_of(output: &Output) -> String {
+/// The message of a program that has refused.
+pub fn message_of(output: &Output) -> String {
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(matches!(output.status.code(), Some(1 | 2)), "{}: {message}", output.status);
     assert!(!message.contains("panicked"), "{message}");

@@ -13,7 +13,7 @@ mod writer;
 
 pub use files::{PredictionPass, prediction_passes};
 pub use read::{PredictionFile, PredictionRows, PredictionSource};
-pub use writer::PredictionWriter;
+pub use writer::{PredictionArray, PredictionWriter};
 
 /// Input tokens, `[rows, seq_len]`.
 const INPUTS: &str = "inputs";
@@ -23,6 +23,8 @@ const PUZZLE_IDENTIFIERS: &str = "puzzle_identifiers";
 const Q_HALT_LOGITS: &str = "q_halt_logits";
 /// Predicted tokens, `[rows, seq_len]`.
 const PREDS: &str = "preds";
+/// Labels, `[rows, seq_len]`, which a file may hold for other readers.
+const LABELS: &str = "labels";
 /// All arrays of a prediction file.
 const ARRAYS: [&str; 4] = [INPUTS, PUZZLE_IDENTIFIERS, Q_HALT_LOGITS, PREDS];
 /// Key of a safetensors file's text metadata: symmetric copies that were predicted of every puzzle and undone again.

@@ -1,0 +1,42 @@
+//! The part of a run's settings that its learner knows.
+
+use models::ModelDims;
+
+use super::PretrainConfig;
+use crate::learner::LearnerConfig;
+use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule};
+
+impl PretrainConfig {
+    /// What a learner on data of `dims` needs to know for a run of `total_steps`.
+    pub(crate) fn learner(&self, dims: ModelDims, total_steps: u64) -> LearnerConfig {
+        LearnerConfig {
+            arch: self.arch.clone(),
+            dims,
+            loss_type: self.loss_type,
+            q_loss_weight: self.q_loss_weight,
+            optimizer: FlatOptimizerConfig {
+                kind: self.optimizer,
+                beta1: self.beta1,
+                beta2: self.beta2,
+                weight_decay: self.weight_decay,
+            },
+            lr: self.lr,
+            puzzle_emb_lr: self.puzzle_emb_lr,
+            puzzle_emb_weight_decay: self.puzzle_emb_weight_decay,
+            schedule: LearningRateSchedule {
+                warmup_steps: self.lr_warmup_steps,
+                total_steps,
+                min_ratio: self.lr_min_ratio,
+            },
+            ema_rate: self.ema.then_some(self.ema_rate),
+            freeze_weights: self.freeze_weights,
+            grad_clip: self.grad_clip,
+            micro_batch_size: self.micro_batch_size,
+            global_batch_size: self.global_batch_size,
+            local_batch_size: self.global_batch_size,
+            carried_batches: self.carried_batches,
+            rank: 0,
+            seed: self.seed,
+        }
+    }
+}
