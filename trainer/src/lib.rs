@@ -36,5 +36,6 @@ mod run_evaluation;
 mod sites;
 pub mod state;
 pub mod stopping;
+pub mod study;
 
 pub use error::TrainError;

@@ -8,6 +8,7 @@
 //! trainer pretrain resume=checkpoints/first
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
 //! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors
+//! trainer study studies/quick.toml
 //! trainer aggregate checkpoints/Sudoku-4x4-ACT-torch --group-by model_type,arch.L_layers --out comparison
 //! trainer export-metrics --run checkpoints/first --out wide.csv
 //! trainer forward --checkpoint checkpoints/first/best --rows 16 --precision float64 --out outputs.safetensors
@@ -24,6 +25,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use cli::eval::{self, EvalArguments};
 use cli::parse_precision;
+use cli::study::{self, StudyArguments};
 use models::{Checkpoint, ForwardDtype};
 use serde_json::Value;
 use trainer::aggregate::aggregate;
@@ -33,7 +35,8 @@ use trainer::export_metrics::export_wide;
 use trainer::forward::{ForwardInputs, ForwardOptions, Precision, forward};
 use trainer::pretrain::{Outcome, pretrain, set_threads};
 use trainer::progress::Progress;
-use trainer::stopping::{INTERRUPTED, end_after_grace, on_signals};
+use trainer::stopping::{INTERRUPTED, end_after_grace, on_end_of_input, on_signals};
+use trainer::study::FOLLOWS_STUDY;
 
 #[derive(Parser)]
 #[command(version, about = "Trains tiny recursive reasoning models")]
@@ -55,6 +58,8 @@ enum Command {
         /// key=value, +key=value; resume=RUN continues an earlier run
         overrides: Vec<Override>,
     },
+    /// Train a list of experiments, for each of some seeds, and compare them; an interrupted study goes on where it was
+    Study(StudyArguments),
     /// Put many runs into tables and figures: a row a run, groups with intervals over their seeds, differences
     Aggregate {
         /// Folders of runs, or folders with runs somewhere below
@@ -151,6 +156,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pretrain { configs, show_config, overrides } => run_pretrain(&configs, show_config, overrides),
+        Command::Study(arguments) => study::run(&arguments),
         Command::Aggregate { runs, group_by, out } => {
             let written = aggregate(&runs, &group_by, &out)?;
             print!("{}", written.report);
@@ -233,6 +239,9 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
     let folder = resume.clone().unwrap_or_else(|| config.run_directory());
     let stop = on_signals().context("cannot listen for signals")?;
     end_after_grace(&stop, folder);
+    if std::env::var_os(FOLLOWS_STUDY).is_some() {
+        on_end_of_input(&stop);
+    }
     match pretrain(&config, resume.as_deref(), &stop, &mut Progress::new())? {
         Outcome::Finished { checkpoint } => {
             println!("finished: {}", checkpoint.display());
