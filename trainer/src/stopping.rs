@@ -1,6 +1,7 @@
 //! How SIGTERM and Ctrl-C end a run: a flag that the run looks at between supervision steps, and an end to waiting for it.
 //! Owns the signals; leaves saving to the run, whose checkpoints are whole whenever the process ends.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,11 +39,14 @@ pub fn end_after_grace(stop: &Arc<AtomicBool>, run: PathBuf) {
             thread::sleep(POLL);
         }
         thread::sleep(GRACE);
-        println!(
+        let message = format!(
             "stopped amid a step that did not end within {} seconds; go on from the last checkpoint with: trainer pretrain resume={}",
             GRACE.as_secs(),
             run.display()
         );
+        // In a thread of its own: nobody may be reading, and the end must come all the same.
+        thread::spawn(move || _ = writeln!(std::io::stdout(), "{message}"));
+        thread::sleep(POLL);
         // Without the exit handlers: other threads are still computing.
         signal_hook::low_level::exit(i32::from(INTERRUPTED));
     });
