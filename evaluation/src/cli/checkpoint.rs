@@ -15,6 +15,9 @@ use super::output::{progress_bar, say, told};
 use super::{BoardArgs, BoardTask, SourceArgs};
 use crate::PuzzleSource;
 
+/// Puzzles that are generated where no number is given: a minute of work, and an interval of a few points.
+const GENERATED: u64 = 200;
+
 /// The folder of the checkpoint that the arguments mean.
 pub(super) fn folder(family: BoardTask, args: &BoardArgs) -> Result<PathBuf> {
     if let Some(weights) = &args.weights {
@@ -96,7 +99,7 @@ pub(super) fn puzzles(args: &BoardArgs, task: Task) -> Result<PuzzleSource> {
             bar.finish_and_clear();
             PuzzleSource::list(task, &path, &format!("test.csv of {repository}"), limit)?
         }
-        _ => PuzzleSource::generated(task, args.seed, args.extra_clues, args.count.map_or(1000, u64::from))?,
+        _ => PuzzleSource::generated(task, args.seed, args.extra_clues, args.count.map_or(GENERATED, u64::from))?,
     })
 }
 

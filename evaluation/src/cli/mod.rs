@@ -44,7 +44,7 @@ pub struct BoardArgs {
     /// Where the puzzles come from.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Puzzles to evaluate. Default: 1000 generated ones; all of --data, --puzzles or --source-repo.
+    /// Puzzles to evaluate. Default: 200 generated ones; all of --data, --puzzles or --source-repo.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
     /// Seed of the generated puzzles; training seeds never give the same ones.
