@@ -69,7 +69,7 @@ impl AnswerSink {
     }
 }
 
-/// Evaluates `reasoner` on all of `batches` as [`evaluate`](crate::evaluate::evaluate) does and hands the answers on
+/// Evaluates `reasoner` on all of `batches` as [`evaluate`] does and hands the answers on
 /// every symmetric copy, undone, to `sink`; the evaluation is that of the puzzles themselves, and all that there is where
 /// no task gives symmetries. `progress` is told the answered rows, copies included.
 ///
