@@ -4,8 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use datasets::Task;
+use datasets::maze::{self, MazeOptions};
+use datasets::sudoku::{self, GeneratorOptions};
 use engine::model;
 use engine::registry::{EngineLimits, ServedModel};
+use engine::task::tokens_of;
 use engine::{Halting, Policy, Request};
 use exporter::probe::{self, Probe};
 use exporter::runtime::{self, SessionOptions};
@@ -101,11 +105,10 @@ pub(super) fn steps(
 ) -> Result<StepTiming> {
     let loaded = model::load_as(folder, precision, options)?;
     let (vocab_size, seq_len) = (loaded.card.dims.vocab_size, loaded.card.dims.seq_len);
+    let task = loaded.task;
     let limits = EngineLimits::plain(batch_size, batch_size, usize::from(u16::MAX));
     let model = ServedModel::start(loaded.card, loaded.task, loaded.step_model, limits)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let puzzles: Vec<Vec<i64>> =
-        (0..batch_size).map(|_| (0..seq_len).map(|_| rng.random_range(1..vocab_size as i64)).collect()).collect();
+    let puzzles = puzzles(task, vocab_size, seq_len, batch_size)?;
     let think = |steps: usize| -> Result<(f64, f64)> {
         let policy = Policy { halting: Halting::Fixed, ..Policy::plain(steps) };
         let before = model.engine.metrics();
@@ -132,4 +135,25 @@ pub(super) fn steps(
     }
     let turn = Spread::of(&turns).context("no step was run")?;
     Ok(StepTiming { turn, outside_model: if busy > 0.0 { 1.0 - inside / busy } else { 0.0 } })
+}
+
+/// Tokens of `count` boards: generated puzzles, since what a structured mixer costs depends on what is left open; random
+/// tokens where the task has no generator.
+fn puzzles(task: Task, vocab_size: usize, seq_len: usize, count: usize) -> Result<Vec<Vec<i64>>> {
+    match task {
+        Task::Sudoku(shape) => {
+            let options = GeneratorOptions { size: shape.size(), ..GeneratorOptions::default() };
+            Ok(sudoku::held_out(&options, count)?.iter().map(|held_out| tokens_of(&held_out.puzzle)).collect())
+        }
+        Task::Maze(shape) => {
+            let options = MazeOptions { size: shape.side(), ..MazeOptions::default() };
+            let mazes = maze::held_out(&options, count)?;
+            Ok(mazes.iter().map(|solved| solved.maze.to_tokens().into_iter().map(i64::from).collect()).collect())
+        }
+        Task::Arc => {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let mut row = || (0..seq_len).map(|_| rng.random_range(1..vocab_size as i64)).collect();
+            Ok((0..count).map(|_| row()).collect())
+        }
+    }
 }
