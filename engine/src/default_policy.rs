@@ -33,7 +33,7 @@ pub struct PolicyOverrides {
     #[arg(long, env = "TRM_AUGMENTATIONS", value_name = "COUNT")]
     pub augmentations: Option<usize>,
 
-    /// Further chains of thought on such a puzzle itself, told apart by noise. Default: as the model's manifest says,
+    /// Further chains on the puzzle itself, which differ by their noise. Default: as the model's manifest says,
     /// else 0.
     #[arg(long, env = "TRM_ROLLOUTS", value_name = "COUNT")]
     pub rollouts: Option<usize>,
@@ -47,7 +47,7 @@ pub struct PolicyOverrides {
     #[arg(long, env = "TRM_NOISE", value_parser = noise_target(), value_name = "STATES")]
     pub noise: Option<NoiseTarget>,
 
-    /// Steps of the chain that thinks about the puzzle as it is when all others have failed. Default: as the model's
+    /// Steps of the last chain, on the puzzle as it is, when all others have failed. Default: as the model's
     /// manifest says, else 64.
     #[arg(long, env = "TRM_DEPTH", value_name = "STEPS")]
     pub depth: Option<usize>,

@@ -96,7 +96,7 @@ pub struct ImportedCheckpoint {
 /// the bytes that are here and their total if that is known.
 ///
 /// # Errors
-/// [`WeightsError`] when nothing is called so, the hub does not give it, or it is no file of weights.
+/// [`WeightsError`] when nothing has this name, the hub cannot provide it, or the file does not hold weights.
 pub fn find(
     name: &str,
     options: &ImportOptions,

@@ -71,7 +71,7 @@ impl AnswerSink {
 
 /// Evaluates `reasoner` on all of `batches` as [`evaluate`] does and hands the answers on
 /// every symmetric copy, undone, to `sink`; the evaluation is that of the puzzles themselves, and all that there is where
-/// no task gives symmetries. `progress` is told the answered rows, copies included.
+/// no task gives symmetries. `progress` receives the number of answered rows, copies included.
 ///
 /// # Errors
 /// When a batch cannot be read or the sink fails.

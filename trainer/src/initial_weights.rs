@@ -33,7 +33,7 @@ impl InitialWeights {
     /// Finds what `name` names, on disk first; a file of the hub is downloaded into its cache.
     ///
     /// # Errors
-    /// When nothing is called so, the hub does not give it, or it is no file of weights.
+    /// When nothing has this name, the hub cannot provide it, or the file does not hold weights.
     pub fn open(name: &Path) -> Result<Self, TrainError> {
         let weights = if name.join(MANIFEST_FILE).is_file() {
             Weights::Checkpoint(Box::new(Checkpoint::open(name)?))
@@ -49,7 +49,7 @@ impl InitialWeights {
     }
 
     /// The tensors of `arch` for data of `dims`. As in the reference, a puzzle table for another number of puzzles begins
-    /// with the mean of the old one; everything else must fit. `warn` is told what does not stay as it was.
+    /// with the mean of the old one; everything else must fit. `warn` receives what changes.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.

@@ -240,7 +240,7 @@ impl HistogramSnapshot {
 
 /// Work and what came of it, older work counting less: half of it is forgotten after [`HALF_LIFE`] of work.
 ///
-/// Written by the engine's thread alone; whoever reads may see one number of this turn and one of the last.
+/// Written by the engine's thread alone; a reader may see one number of this turn and one of the last.
 #[derive(Debug, Default)]
 pub(super) struct Rate {
     busy_seconds: AtomicFloat,

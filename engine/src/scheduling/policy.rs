@@ -55,14 +55,14 @@ pub struct Policy {
 pub struct Restarts {
     /// Further chains on symmetric copies of the puzzle.
     pub augmentations: usize,
-    /// Further chains on the puzzle itself, told apart by noise.
+    /// Further chains on the puzzle itself, which differ by their noise.
     pub rollouts: usize,
     /// Deviation of the Gaussian noise that the further chains add to their state before every step but the first.
     /// States have a root mean square of 1.
     pub sigma: f32,
     /// Where the noise goes.
     pub noise: NoiseTarget,
-    /// Steps of the chain that thinks about the puzzle as it is when all others have failed; none up to `max_steps`.
+    /// Steps of the last chain, on the puzzle as it is, when all others have failed; none up to `max_steps`.
     pub depth: usize,
 }
 

@@ -24,7 +24,7 @@ pub struct InferenceDefaults {
     /// Further chains on symmetric copies of a puzzle that the first chain has not solved.
     #[serde(default)]
     pub augmentations: usize,
-    /// Further chains on such a puzzle itself, told apart by noise.
+    /// Further chains on the puzzle itself, which differ by their noise.
     #[serde(default)]
     pub rollouts: usize,
     /// Deviation of the noise on the states of further chains, which have a root mean square of 1.

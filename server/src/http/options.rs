@@ -28,7 +28,7 @@ pub struct SolveOptions {
     pub stable_steps: Option<usize>,
     /// Further chains on symmetric copies of the puzzle.
     pub augmentations: Option<usize>,
-    /// Further chains on the puzzle itself, told apart by noise.
+    /// Further chains on the puzzle itself, which differ by their noise.
     pub rollouts: Option<usize>,
     /// Deviation of the noise that further chains add to their state before each step.
     pub sigma: Option<f32>,
@@ -36,7 +36,7 @@ pub struct SolveOptions {
     #[schema(value_type = Option<String>)]
     #[param(value_type = Option<String>)]
     pub noise: Option<NoiseTarget>,
-    /// Steps of the chain that thinks about the puzzle as it is when all others have failed.
+    /// Steps of the last chain, on the puzzle as it is, when all others have failed.
     pub depth: Option<usize>,
     /// Fixes copies and noise.
     pub seed: Option<u64>,

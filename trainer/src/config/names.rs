@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 64;
 
 impl PretrainConfig {
     /// Gives a run without names those that the reference gives, so that a second run does not meet the first one's
-    /// folder: the data set and the architecture, with two words that no folder beside it has. A run that is told its
+    /// folder: the data set and the architecture, with two words that no folder beside it has. A run with a given
     /// folder keeps it, and one with a `run_name` alone lies in `checkpoints`, as always.
     pub fn name_run(&mut self) {
         if self.checkpoint_path.is_some() || self.run_name.is_some() {

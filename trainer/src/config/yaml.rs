@@ -13,7 +13,7 @@ const MAX_BYTES: usize = 1 << 19;
 /// and null for values that follow from another setting.
 pub(super) fn read(path: &Path, text: &str) -> Result<Value, TrainError> {
     if text.len() > MAX_BYTES {
-        return Err(TrainError::state(path, format!("is larger than {MAX_BYTES} bytes; this is no file of settings")));
+        return Err(TrainError::state(path, format!("exceeds the {MAX_BYTES} bytes that settings may have")));
     }
     let document: Value = serde_saphyr::from_str(text).map_err(|error| {
         let first_line = error.to_string().lines().next().unwrap_or_default().to_owned();
