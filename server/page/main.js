@@ -73,7 +73,8 @@ function reason(tab) {
 
 /** Says what thinks here: the model in a sentence, all of them at the foot. */
 function introduce() {
-  const { parameters } = models.filter((model) => model.kind === task.name).toSorted((one, other) => other.parameters - one.parameters)[0];
+  // Of several models that fit, the server asks the first.
+  const { parameters } = models.find((model) => model.kind === task.name);
   const weights = new Intl.NumberFormat("en", { notation: "compact", compactDisplay: "long", maximumSignificantDigits: 2 });
   find("lede").textContent =
     `A network of ${weights.format(parameters)} weights reads its own answer again and again, ${task.purpose}.`;
