@@ -101,6 +101,11 @@ impl ArchitectureConfig {
         }
     }
 
+    /// Whether a second head predicts the moves of mazes.
+    pub fn has_move_head(&self) -> bool {
+        self.outline().mixing.move_head
+    }
+
     /// Type that activations are computed in.
     pub fn forward_dtype(&self) -> ForwardDtype {
         self.outline().forward_dtype

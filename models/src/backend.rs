@@ -149,6 +149,11 @@ pub trait Backend {
     /// Mean over the live sites: `[batch, hidden_size]`, zero for a board without any.
     fn mean_site(&self, x: &Self::Tensor, sites: &Self::Sites) -> Self::Tensor;
 
+    /// Whether to compute what training alone needs; an exported graph leaves it out.
+    fn is_training(&self) -> bool {
+        false
+    }
+
     /// Runs `scope` without recording gradients.
     fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R;
 

@@ -16,6 +16,7 @@ pub(crate) struct Frame<W> {
     embed_pos: Option<W>,
     lm_head: Linear<W>,
     q_head: Linear<W>,
+    move_head: Option<Linear<W>>,
     q_head_input: QHeadInput,
     hidden_size: usize,
     puzzle_positions: usize,
@@ -52,6 +53,7 @@ impl<W> Frame<W> {
         })?;
         let lm_head = Linear::new(source, "inner.lm_head", hidden_size, vocab_size)?;
         let q_head = Linear::q_head(source, "inner.q_head", hidden_size)?;
+        let move_head = outline.mixing.move_head.then(|| Linear::new(source, MOVE_HEAD, hidden_size, MOVES)).transpose()?;
         if outline.puzzle_emb_ndim > 0 {
             source.parameter(ParameterSpec {
                 name: PUZZLE_TABLE.into(),
@@ -74,6 +76,7 @@ impl<W> Frame<W> {
             embed_pos,
             lm_head,
             q_head,
+            move_head,
             q_head_input: outline.q_head_input,
             hidden_size,
             puzzle_positions: outline.puzzle_positions(),
@@ -124,11 +127,13 @@ impl<W> Frame<W> {
     ) -> StepOutput<B::Tensor> {
         if let Some(sites) = sites {
             let q = backend.linear(&backend.mean_site(answer, sites), &self.q_head);
+            let move_head = self.move_head.as_ref().filter(|_| backend.is_training());
             return StepOutput {
                 state: state.iter().map(|z| backend.leave_sites(&backend.detach(z), sites)).collect(),
                 logits: backend.site_logits(answer, &self.lm_head, sites),
                 q_halt: backend.column(&q, 0),
                 q_continue: backend.column(&q, 1),
+                moves: move_head.map(|head| backend.leave_sites(&backend.linear(answer, head), sites)),
             };
         }
         let logits = backend.linear(&backend.tokens_from(answer, self.puzzle_positions), &self.lm_head);
@@ -142,6 +147,7 @@ impl<W> Frame<W> {
             logits,
             q_halt: backend.column(&q, 0),
             q_continue: backend.column(&q, 1),
+            moves: None,
         }
     }
 }
@@ -167,6 +173,12 @@ pub const CERTAIN: f64 = 1e4;
 /// 1/sqrt(2) with the nine digits that the reference writes: keeps the variance of token plus position.
 #[expect(clippy::approx_constant, reason = "parity with the reference to the last bit")]
 const FRAC_1_SQRT_2_OF_REFERENCE: f64 = 0.707_106_781;
+
+/// Moves from a cell: down, left, right, up, in the order in which Maze-Hard's labels prefer them.
+pub const MOVES: usize = 4;
+
+/// Name of the head that predicts moves, in checkpoints.
+pub const MOVE_HEAD: &str = "inner.move_head";
 
 /// Name of the puzzle-embedding table in checkpoints.
 const PUZZLE_TABLE: &str = "inner.puzzle_emb.weights";

@@ -30,7 +30,7 @@ pub use backend::Backend;
 pub use checkpoint::{Checkpoint, Manifest};
 pub use config::{ForwardDtype, HaltingRule, Mixer, ModelDims, PosEncodings, QHeadInput, SizeRange};
 pub use error::ModelError;
-pub use frame::CERTAIN;
+pub use frame::{CERTAIN, MOVE_HEAD, MOVES};
 pub use hrm::HrmConfig;
 pub use layers::{
     Attention, LayerNorm, Linear, LocalMixing, LstmDirection, LstmLayer, PART_OF_KIND, Rope, STENCIL, SwiGlu,
@@ -65,4 +65,7 @@ pub struct StepOutput<T> {
     pub q_halt: T,
     /// `[batch]` float32; the value of going on, compared with `q_halt` under [`HaltingRule::QHaltOverContinue`].
     pub q_continue: T,
+    /// `[batch, seq_len, 4]`: which moves (down, left, right, up) lead from a cell to the goal by a shortest path, where the
+    /// model has a head for them and the backend [is training](Backend::is_training).
+    pub moves: Option<T>,
 }

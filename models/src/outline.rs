@@ -42,12 +42,14 @@ pub(crate) struct MixingOutline {
     pub(crate) pool_size: usize,
     /// Tokens of cells that take no part under [`Mixer::Local`]: padding and walls.
     pub(crate) blocked_tokens: Vec<usize>,
+    /// Whether a second head predicts moves, under [`Mixer::Local`].
+    pub(crate) move_head: bool,
 }
 
 impl MixingOutline {
     /// A mixer that needs to know nothing else.
     pub(crate) fn of(mixer: Mixer) -> Self {
-        Self { mixer, pool_size: 0, blocked_tokens: Vec::new() }
+        Self { mixer, pool_size: 0, blocked_tokens: Vec::new(), move_head: false }
     }
 }
 
@@ -155,7 +157,10 @@ impl Outline {
 
     /// What a size-free mixer leaves no choice about, and what only it has.
     fn validate_mixer(&self, dims: &ModelDims) -> Result<(), ModelError> {
-        let MixingOutline { mixer, pool_size, blocked_tokens } = &self.mixing;
+        let MixingOutline { mixer, pool_size, blocked_tokens, move_head } = &self.mixing;
+        if *move_head && *mixer != Mixer::Local {
+            return Err(ModelError::config("move_head", "is for mazes under mixer=local; unset it or set mixer=local"));
+        }
         let name = match (mixer, dims.sizes) {
             (Mixer::Attention | Mixer::Mlp, None) => return Ok(()),
             (Mixer::Attention | Mixer::Mlp, Some(_)) => {

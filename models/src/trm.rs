@@ -49,6 +49,9 @@ pub struct TrmConfig {
     pub pool_size: usize,
     /// Tokens of cells that hold no state under `mixer=local`: by default padding and walls of mazes.
     pub blocked_tokens: Vec<usize>,
+    /// Also predicts, under `mixer=local`, which moves from each cell lie on a shortest path to the goal: a second target of
+    /// mazes, which training alone computes.
+    pub move_head: bool,
     /// Halt on the sign of `q_halt` alone (the paper's choice); otherwise `q_continue` is learned and compared with.
     pub no_ACT_continue: bool,
     /// Epsilon of the RMS norms.
@@ -80,6 +83,7 @@ impl Default for TrmConfig {
             mixer: None,
             pool_size: 24,
             blocked_tokens: vec![0, 1],
+            move_head: false,
             no_ACT_continue: true,
             rms_norm_eps: 1e-5,
             rope_theta: 10_000.0,
@@ -107,7 +111,7 @@ impl TrmConfig {
             pos_encodings: self.pos_encodings,
             forward_dtype: self.forward_dtype,
             q_head_input: self.q_head_input,
-            mixing: MixingOutline { mixer, pool_size: self.pool_size, blocked_tokens },
+            mixing: MixingOutline { mixer, pool_size: self.pool_size, blocked_tokens, move_head: self.move_head },
             attention: (mixer == Mixer::Attention).then_some(attention),
             expansion: Some(self.expansion),
             rms_norm_eps: self.rms_norm_eps,

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 
 use crate::backend::{Activation, TchBackend, Weight};
 use crate::carry::Carry;
-use crate::losses::{LossType, Q_LOSS_WEIGHT, q_continue_target, q_loss};
+use crate::losses::{LossType, LossWeights, move_loss, q_continue_target, q_loss};
 use crate::metrics::StepMetrics;
 use crate::parameters::Parameters;
 
@@ -36,7 +36,7 @@ pub enum Halting {
 /// What one supervision step gave.
 #[derive(Debug)]
 pub struct ActStep {
-    /// Scalar loss, summed over the batch: language-model loss + weight · (halting loss + loss of `q_continue`).
+    /// Scalar loss, summed over the batch: token loss and the weighted losses of halting, `q_continue` and moves.
     pub loss: Tensor,
     /// Sums over the batch.
     pub metrics: StepMetrics,
@@ -62,7 +62,7 @@ pub struct Reasoner {
     backend: TchBackend,
     model: Model<Weight>,
     loss_type: LossType,
-    q_loss_weight: f64,
+    loss_weights: LossWeights,
 }
 
 impl Reasoner {
@@ -95,7 +95,7 @@ impl Reasoner {
             backend,
             model: parameters.model(arch, dims)?,
             loss_type,
-            q_loss_weight: Q_LOSS_WEIGHT,
+            loss_weights: LossWeights::default(),
         })
     }
 
@@ -112,10 +112,10 @@ impl Reasoner {
         self.backend.kind()
     }
 
-    /// The same with another weight of the halting losses than [`Q_LOSS_WEIGHT`].
+    /// The same with other weights of the losses.
     #[must_use]
-    pub fn with_q_loss_weight(mut self, weight: f64) -> Self {
-        self.q_loss_weight = weight;
+    pub fn with_loss_weights(mut self, weights: LossWeights) -> Self {
+        self.loss_weights = weights;
         self
     }
 
@@ -144,6 +144,7 @@ impl Reasoner {
         let q_halt_loss = q_loss(&q_halt, &scores.all_right);
         let q_continue_loss =
             self.q_continue_target(carry, &inputs, &output.state, halting).map(|target| q_loss(&q_continue, &target));
+        let move_loss = output.moves.map(|moves| move_loss(&moves.0, &carry.shortest_moves(device)));
         let rows = RowScores {
             right: to_vec(&scores.right),
             labelled: to_vec(&scores.labelled),
@@ -152,6 +153,7 @@ impl Reasoner {
             lm_loss: to_vec(&lm_loss.to_kind(Kind::Double)),
             q_halt_loss: to_vec(&q_halt_loss.to_kind(Kind::Double)),
             q_continue_loss: q_continue_loss.as_ref().map(|loss| to_vec(&loss.to_kind(Kind::Double))),
+            move_loss: move_loss.as_ref().map(|loss| to_vec(&loss.to_kind(Kind::Double))),
         };
         carry.state = output.state.into_iter().map(|z| z.0).collect();
         self.halt(carry, &rows, halting);
@@ -159,7 +161,10 @@ impl Reasoner {
             Some(q_continue_loss) => q_halt_loss + q_continue_loss,
             None => q_halt_loss,
         };
-        let loss = lm_loss.sum(None::<Kind>) + q_loss.sum(None::<Kind>) * self.q_loss_weight;
+        let mut loss = lm_loss.sum(None::<Kind>) + q_loss.sum(None::<Kind>) * self.loss_weights.q;
+        if let Some(move_loss) = move_loss {
+            loss += move_loss.sum(None::<Kind>) * self.loss_weights.moves;
+        }
         let metrics = StepMetrics::of_halted(carry, &rows);
         ActStep { loss, metrics, preds: scores.preds, logits, q_halt, q_continue, rows, puzzle_rows }
     }
@@ -271,6 +276,7 @@ pub(crate) struct RowScores {
     pub(crate) lm_loss: Vec<f64>,
     pub(crate) q_halt_loss: Vec<f64>,
     pub(crate) q_continue_loss: Option<Vec<f64>>,
+    pub(crate) move_loss: Option<Vec<f64>>,
 }
 
 impl Scores {

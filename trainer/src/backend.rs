@@ -358,6 +358,10 @@ impl Backend for TchBackend {
         structured::mean(x, sites, self.wide())
     }
 
+    fn is_training(&self) -> bool {
+        true
+    }
+
     fn no_grad<R>(&self, scope: impl FnOnce() -> R) -> R {
         let before = self.recording.replace(false);
         let result = self.clock.within(Phase::WithoutGradient, || tch::no_grad(scope));

@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use datasets::batch::{Batch, IGNORE_LABEL_ID};
-use models::ArchitectureConfig;
+use datasets::maze::Maze;
+use models::{ArchitectureConfig, MOVES};
 use tch::{Device, Kind, Tensor};
 
 use crate::backend::kind_of;
@@ -102,6 +103,19 @@ impl Carry {
     /// `[batch, seq_len]` int64 labels of the examples being worked on.
     pub fn labels(&self, device: Device) -> Tensor {
         self.tokens(&self.current.labels, device)
+    }
+
+    /// `[batch, seq_len, 4]` bool: the moves (down, left, right, up) that lie on a shortest path to the goal of the mazes being
+    /// worked on; none in a row that holds no maze.
+    pub(crate) fn shortest_moves(&self, device: Device) -> Tensor {
+        let seq_len = self.current.seq_len;
+        let moves: Vec<bool> = (self.current.inputs.chunks_exact(seq_len))
+            .flat_map(|tokens| {
+                Maze::from_tokens(tokens).map_or_else(|_| vec![[false; MOVES]; seq_len], |maze| maze.shortest_moves())
+            })
+            .flatten()
+            .collect();
+        Tensor::from_slice(&moves).view([self.current.rows() as i64, seq_len as i64, MOVES as i64]).to_device(device)
     }
 
     fn tokens(&self, tokens: &[i32], device: Device) -> Tensor {

@@ -6,7 +6,7 @@ use std::path::Path;
 use hub::registry::{self, MODELS};
 use hub::{FileReference, Hub, HubError};
 use models::checkpoint::{MANIFEST_FILE, TableResize, WeightFile};
-use models::{ArchitectureConfig, Checkpoint, ModelDims, ModelError, ParameterKind, ParameterSpec};
+use models::{ArchitectureConfig, Checkpoint, Initializer, MOVE_HEAD, ModelDims, ModelError, ParameterKind, ParameterSpec};
 use tch::Device;
 
 use crate::TrainError;
@@ -49,7 +49,8 @@ impl InitialWeights {
     }
 
     /// The tensors of `arch` for data of `dims`. As in the reference, a puzzle table for another number of puzzles begins
-    /// with the mean of the old one; everything else must fit. `warn` receives what changes.
+    /// with the mean of the old one, and a head for moves that the source lacks is drawn from `seed`; everything else must
+    /// fit. `warn` receives what changes.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
@@ -58,6 +59,7 @@ impl InitialWeights {
         arch: &ArchitectureConfig,
         dims: &ModelDims,
         device: Device,
+        seed: u64,
         mut warn: impl FnMut(&str),
     ) -> Result<Parameters, TrainError> {
         let specs = arch.parameter_specs(dims)?;
@@ -75,10 +77,23 @@ impl InitialWeights {
                 self.name
             ));
         }
+        let initializer = Initializer::new(seed);
+        let draws_move_head = !self.has_move_head();
         Ok(Parameters::new(arch, dims, device, |spec| match (spec.kind, &resize) {
             (ParameterKind::PuzzleTable, Some(resize)) => Ok(resize.table()),
+            _ if draws_move_head && spec.name.starts_with(MOVE_HEAD) => {
+                warn(&format!("{}: has no head for moves; it begins with values drawn from the seed", self.name));
+                Ok(initializer.draw(spec))
+            }
             _ => self.values(spec),
         })?)
+    }
+
+    fn has_move_head(&self) -> bool {
+        match &self.weights {
+            Weights::Checkpoint(checkpoint) => checkpoint.manifest.arch.has_move_head(),
+            Weights::File(file) => file.tensors().any(|(name, _)| name.starts_with(MOVE_HEAD)),
+        }
     }
 
     fn values(&self, spec: &ParameterSpec) -> Result<Vec<f32>, ModelError> {

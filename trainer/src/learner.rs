@@ -11,7 +11,7 @@ use crate::TrainError;
 use crate::act::{Halting, Reasoner};
 use crate::backend::TchBackend;
 use crate::carry::Carry;
-use crate::losses::LossType;
+use crate::losses::{LossType, LossWeights};
 use crate::metrics::StepMetrics;
 use crate::optimizer::{FlatOptimizer, FlatOptimizerConfig, LearningRateSchedule, sign_sgd, update_ema};
 use crate::parameters::Parameters;
@@ -26,8 +26,8 @@ pub struct LearnerConfig {
     pub dims: ModelDims,
     /// Token loss.
     pub loss_type: LossType,
-    /// Weight of the halting losses; the reference's is [`Q_LOSS_WEIGHT`](crate::losses::Q_LOSS_WEIGHT).
-    pub q_loss_weight: f64,
+    /// Weights of the other losses.
+    pub loss_weights: LossWeights,
     /// Optimizer of the weights.
     pub optimizer: FlatOptimizerConfig,
     /// Base learning rate of the weights.
@@ -135,7 +135,7 @@ impl Learner {
         let device = parameters.device();
         let backend = TchBackend::new(config.arch.forward_dtype()).timed_by(clock.clone());
         let reasoner = Reasoner::on_backend(backend, &config.arch, &config.dims, &parameters, config.loss_type)?
-            .with_q_loss_weight(config.q_loss_weight);
+            .with_loss_weights(config.loss_weights);
         let optimizer = FlatOptimizer::new(config.optimizer, parameters.flat());
         let ema = config.ema_rate.map(|_| parameters.flat().detach().copy());
         let carry =
@@ -192,7 +192,7 @@ impl Learner {
             self.clock.enter(Phase::Forward);
             let halting = Halting::Explore { seed: self.config.seed, step, rank: self.config.rank, first_row };
             let act = self.reasoner.step(&mut part, &self.parameters, halting);
-            let loss = act.metrics.loss(self.config.q_loss_weight);
+            let loss = act.metrics.loss(self.config.loss_weights);
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, loss });
             }

@@ -9,6 +9,24 @@ use datasets::batch::IGNORE_LABEL_ID;
 /// What the reference weighs the halting losses with, beside the token loss.
 pub const Q_LOSS_WEIGHT: f64 = 0.5;
 
+/// Default weight of the loss of moves beside the token loss.
+pub const MOVE_LOSS_WEIGHT: f64 = 0.5;
+
+/// What losses are weighed with beside the token loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossWeights {
+    /// Of the halting losses; [`Q_LOSS_WEIGHT`] in the reference.
+    pub q: f64,
+    /// Of the moves, for models with a head for them.
+    pub moves: f64,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        Self { q: Q_LOSS_WEIGHT, moves: MOVE_LOSS_WEIGHT }
+    }
+}
+
 /// How logits are compared with labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum LossType {
@@ -61,6 +79,19 @@ fn softmax_cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
 /// Binary cross entropy per row between `q` `[batch]` float32 logits and `target` `[batch]` in [0, 1].
 pub fn q_loss(q: &Tensor, target: &Tensor) -> Tensor {
     q.binary_cross_entropy_with_logits::<Tensor>(&target.to_kind(q.kind()), None, None, Reduction::None)
+}
+
+/// Loss of moves per row, `-log Σ p(move)` over the moves of `shortest` `[batch, seq_len, 4]` bool, averaged over the cells
+/// that have some: `logits` `[batch, seq_len, 4]` → `[batch]` float32, 0 for rows without such a cell.
+pub fn move_loss(logits: &Tensor, shortest: &Tensor) -> Tensor {
+    let logits = logits.to_kind(Kind::Float);
+    let has_moves = shortest.any_dim(-1, false);
+    // Cells without a move count all of them, so that no logarithm of zero reaches the gradient.
+    let counted = shortest.logical_or(&has_moves.logical_not().unsqueeze(-1));
+    let of_shortest = logits.masked_fill(&counted.logical_not(), f64::NEG_INFINITY).logsumexp([-1], false);
+    let losses = (logits.logsumexp([-1], false) - of_shortest) * has_moves.to_kind(Kind::Float);
+    let cells = has_moves.sum_dim_intlist(-1, false, Kind::Float).clamp_min(1.0);
+    losses.sum_dim_intlist(-1, false, Kind::Float) / cells
 }
 
 /// What `q_continue` is to predict: the value of the better choice one step on (`q_halt` and `q_continue` there), or of

@@ -3,6 +3,7 @@
 
 use crate::act::RowScores;
 use crate::carry::Carry;
+use crate::losses::LossWeights;
 
 /// Sums over the rows of one or many batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -23,6 +24,8 @@ pub struct StepMetrics {
     pub q_halt_loss: f64,
     /// Loss of `q_continue`, summed over all rows, where it is learned.
     pub q_continue_loss: Option<f64>,
+    /// Loss of moves, summed over all rows, where they are learned.
+    pub move_loss: Option<f64>,
     /// Rows of the batches, halted or not: what the losses are divided by.
     pub rows: f64,
 }
@@ -43,6 +46,9 @@ impl StepMetrics {
             if let Some(losses) = &scores.q_continue_loss {
                 *metrics.q_continue_loss.get_or_insert(0.0) += losses[row];
             }
+            if let Some(losses) = &scores.move_loss {
+                *metrics.move_loss.get_or_insert(0.0) += losses[row];
+            }
             let (right, labelled) = (scores.right[row], scores.labelled[row]);
             if !carry.halted[row] || labelled == 0 {
                 continue;
@@ -58,8 +64,9 @@ impl StepMetrics {
     }
 
     /// What is minimised: the token loss and the weighted others, summed over the rows.
-    pub fn loss(&self, q_loss_weight: f64) -> f64 {
-        self.lm_loss + q_loss_weight * (self.q_halt_loss + self.q_continue_loss.unwrap_or(0.0))
+    pub fn loss(&self, weights: LossWeights) -> f64 {
+        let q_loss = self.q_halt_loss + self.q_continue_loss.unwrap_or(0.0);
+        self.lm_loss + weights.q * q_loss + weights.moves * self.move_loss.unwrap_or(0.0)
     }
 
     /// Adds the sums of another batch.
@@ -73,6 +80,9 @@ impl StepMetrics {
         self.q_halt_loss += other.q_halt_loss;
         if let Some(loss) = other.q_continue_loss {
             *self.q_continue_loss.get_or_insert(0.0) += loss;
+        }
+        if let Some(loss) = other.move_loss {
+            *self.move_loss.get_or_insert(0.0) += loss;
         }
         self.rows += other.rows;
     }
@@ -90,6 +100,7 @@ impl StepMetrics {
             ("q_halt_loss", self.q_halt_loss / rows),
         ];
         means.extend(self.q_continue_loss.map(|loss| ("q_continue_loss", loss / rows)));
+        means.extend(self.move_loss.map(|loss| ("move_loss", loss / rows)));
         means
     }
 }

@@ -150,7 +150,7 @@ impl Run {
             // A resumed run has its own weights; those it began with may be gone by now.
             Some(name) if resume.is_none() => {
                 InitialWeights::open(name)?
-                    .parameters(&config.arch, &dims, device, |warning| observer.warned(warning))?
+                    .parameters(&config.arch, &dims, device, config.seed, |warning| observer.warned(warning))?
             }
             _ => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
         };

@@ -6,7 +6,7 @@ use datasets::batch::Batch;
 use models::{ArchitectureConfig, ModelDims, PosEncodings, TrmConfig};
 use tch::Device;
 use trainer::learner::{Learner, LearnerConfig};
-use trainer::losses::{LossType, Q_LOSS_WEIGHT};
+use trainer::losses::{LossType, LossWeights};
 use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
 
@@ -61,7 +61,7 @@ fn learner() -> Learner {
         arch,
         dims: DIMS,
         loss_type: LossType::default(),
-        q_loss_weight: Q_LOSS_WEIGHT,
+        loss_weights: LossWeights::default(),
         optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamW, beta1: 0.9, beta2: 0.95, weight_decay: 0.0 },
         lr: 1e-4,
         puzzle_emb_lr: 1e-4,

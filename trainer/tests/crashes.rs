@@ -14,7 +14,7 @@ use tch::Device;
 use trainer::act::Reasoner;
 use trainer::evaluate::evaluate;
 use trainer::learner::{Learner, LearnerConfig};
-use trainer::losses::{LossType, Q_LOSS_WEIGHT};
+use trainer::losses::{LossType, LossWeights};
 use trainer::metrics::StepMetrics;
 use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
@@ -81,7 +81,7 @@ fn trains_with(arch: ArchitectureConfig, loss_type: LossType, rows: usize) -> St
         arch,
         dims: DIMS,
         loss_type,
-        q_loss_weight: Q_LOSS_WEIGHT,
+        loss_weights: LossWeights::default(),
         optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamATan2, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 },
         lr: 1e-3,
         puzzle_emb_lr: 1e-2,
@@ -99,7 +99,7 @@ fn trains_with(arch: ArchitectureConfig, loss_type: LossType, rows: usize) -> St
     };
     let mut learner = Learner::new(config, parameters, DIMS.seq_len).unwrap();
     let metrics = (0..3).map(|_| learner.train_step(&batch(rows)).unwrap()).last().unwrap();
-    assert!(metrics.loss(Q_LOSS_WEIGHT).is_finite() && learner.is_finite());
+    assert!(metrics.loss(LossWeights).is_finite() && learner.is_finite());
     assert!(!learner.parameters.flat().equal(&before), "nothing was learned");
     metrics
 }

@@ -6,7 +6,7 @@ use datasets::batch::Batch;
 use models::{ArchitectureConfig, ForwardDtype, ModelDims, TrmConfig};
 use tch::{Device, Tensor};
 use trainer::learner::{Learner, LearnerConfig};
-use trainer::losses::{LossType, Q_LOSS_WEIGHT};
+use trainer::losses::{LossType, LossWeights};
 use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
 
@@ -43,7 +43,7 @@ fn learner(micro_batch_size: Option<usize>, grad_clip: Option<f64>) -> Learner {
         arch,
         dims: DIMS,
         loss_type: LossType::default(),
-        q_loss_weight: Q_LOSS_WEIGHT,
+        loss_weights: LossWeights::default(),
         optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamW, beta1: 0.9, beta2: 0.95, weight_decay: 0.0 },
         lr: 1e-3,
         puzzle_emb_lr: 1e-2,

@@ -16,7 +16,7 @@ use trainer::act::{Halting, Reasoner};
 use trainer::backend::TchBackend;
 use trainer::carry::Carry;
 use trainer::learner::{Learner, LearnerConfig};
-use trainer::losses::{LossType, Q_LOSS_WEIGHT};
+use trainer::losses::{LossType, LossWeights};
 use trainer::optimizer::{
     FlatOptimizer, FlatOptimizerConfig, LearningRateSchedule, OptimizerKind, cosine_with_warmup, sign_sgd,
 };
@@ -109,7 +109,7 @@ fn learner_config(run: &Value, first: &Batch) -> LearnerConfig {
         arch: reference_architecture(&run["config"]["arch"]),
         dims: ModelDims { vocab_size: 11, seq_len: first.seq_len, num_puzzle_identifiers: 5, sizes: None },
         loss_type: serde_json::from_value(run["config"]["arch"]["loss"]["loss_type"].clone()).unwrap(),
-        q_loss_weight: Q_LOSS_WEIGHT,
+        loss_weights: LossWeights::default(),
         optimizer: FlatOptimizerConfig {
             kind: OptimizerKind::AdamATan2,
             beta1: number("beta1"),

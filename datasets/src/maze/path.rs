@@ -34,8 +34,23 @@ impl Maze {
         Ok(path)
     }
 
+    /// `[cells]` for each cell which of the moves down, left, right and up lie on a shortest path from it to the goal: none from
+    /// walls, from the goal, and where no path leads.
+    pub fn shortest_moves(&self) -> Vec<[bool; 4]> {
+        let to_goal = self.distances(self.goal());
+        let leads = |cell: usize, next: Option<usize>| {
+            next.is_some_and(|next| self.is_open(cell) && to_goal[next] < to_goal[cell] && to_goal[cell] != UNREACHED)
+        };
+        (0..to_goal.len()).map(|cell| self.moves_from(cell).map(|next| leads(cell, next))).collect()
+    }
+
     /// The cells below, left, right and above that lie on the grid.
     fn label_order(&self, cell: usize) -> impl Iterator<Item = usize> {
+        self.moves_from(cell).into_iter().flatten()
+    }
+
+    /// The cells below, left, right and above; `None` outside of the grid.
+    fn moves_from(&self, cell: usize) -> [Option<usize>; 4] {
         let side = self.shape().side();
         let (row, column) = self.shape().place_of(cell);
         [
@@ -44,8 +59,7 @@ impl Maze {
             (column + 1 < side, cell + 1),
             (row > 0, cell.wrapping_sub(side)),
         ]
-        .into_iter()
-        .filter_map(|(exists, next)| exists.then_some(next))
+        .map(|(exists, next)| exists.then_some(next))
     }
 
     /// Number of shortest paths from start to goal, 0 when walls separate them, [`u64::MAX`] for that many or more.

@@ -15,7 +15,7 @@ use super::Candidate;
 use crate::TrainError;
 use crate::generator::Generator;
 use crate::learner::{Learner, LearnerConfig};
-use crate::losses::{LossType, Q_LOSS_WEIGHT};
+use crate::losses::{LossType, LossWeights};
 use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use crate::parameters::Parameters;
 use crate::phases::{PhaseClock, PhaseTimes};
@@ -132,7 +132,7 @@ fn config(candidate: &Candidate) -> LearnerConfig {
         arch: candidate.arch.clone(),
         dims: candidate.dims,
         loss_type: LossType::StablemaxCrossEntropy,
-        q_loss_weight: Q_LOSS_WEIGHT,
+        loss_weights: LossWeights::default(),
         optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamW, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 },
         lr: 1e-4,
         puzzle_emb_lr: 1e-4,

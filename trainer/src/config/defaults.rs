@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::PretrainConfig;
 use crate::TrainError;
 use crate::generator::Generator;
-use crate::losses::Q_LOSS_WEIGHT;
+use crate::losses::{MOVE_LOSS_WEIGHT, Q_LOSS_WEIGHT};
 
 /// All keys with their defaults under the architecture of `arch`: what may be set at all.
 pub(super) fn defaults(arch: &ArchitectureConfig) -> Value {
@@ -32,6 +32,7 @@ pub(super) fn defaults(arch: &ArchitectureConfig) -> Value {
         "epochs": 100_000,
         "max_steps": null,
         "q_loss_weight": Q_LOSS_WEIGHT,
+        "move_loss_weight": MOVE_LOSS_WEIGHT,
         "lr": 1e-4,
         "lr_min_ratio": 1.0,
         "lr_warmup_steps": 2000,

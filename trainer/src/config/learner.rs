@@ -4,6 +4,7 @@ use models::ModelDims;
 
 use super::PretrainConfig;
 use crate::learner::LearnerConfig;
+use crate::losses::LossWeights;
 use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule};
 
 impl PretrainConfig {
@@ -13,7 +14,7 @@ impl PretrainConfig {
             arch: self.arch.clone(),
             dims,
             loss_type: self.loss_type,
-            q_loss_weight: self.q_loss_weight,
+            loss_weights: LossWeights { q: self.q_loss_weight, moves: self.move_loss_weight },
             optimizer: FlatOptimizerConfig {
                 kind: self.optimizer,
                 beta1: self.beta1,

@@ -26,7 +26,7 @@ pub use tree::read_settings;
 
 use crate::TrainError;
 use crate::generator::Generator;
-use crate::losses::{LossType, Q_LOSS_WEIGHT};
+use crate::losses::{LossType, MOVE_LOSS_WEIGHT, Q_LOSS_WEIGHT};
 use crate::optimizer::OptimizerKind;
 
 /// Folder of runs that are not told where to lie.
@@ -72,6 +72,9 @@ pub struct PretrainConfig {
     /// can be checked, and leaves more of the gradient to the tokens.
     #[serde(default = "reference_q_loss_weight")]
     pub q_loss_weight: f64,
+    /// Weight of the loss of moves beside the token loss, under `arch.move_head`.
+    #[serde(default = "default_move_loss_weight")]
+    pub move_loss_weight: f64,
     /// Folders in the reference's format; empty with a generator.
     pub data_paths: Vec<PathBuf>,
     /// Folders whose test split is evaluated; empty: those of `data_paths`.
@@ -335,6 +338,10 @@ impl PretrainConfig {
 /// Runs from before there was a choice.
 fn reference_q_loss_weight() -> f64 {
     Q_LOSS_WEIGHT
+}
+
+fn default_move_loss_weight() -> f64 {
+    MOVE_LOSS_WEIGHT
 }
 
 fn default_probe_depth() -> usize {

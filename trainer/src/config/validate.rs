@@ -29,6 +29,7 @@ impl PretrainConfig {
             ("puzzle_emb_lr", self.puzzle_emb_lr, f64::INFINITY),
             ("weight_decay", self.weight_decay, f64::INFINITY),
             ("q_loss_weight", self.q_loss_weight, f64::INFINITY),
+            ("move_loss_weight", self.move_loss_weight, f64::INFINITY),
             ("puzzle_emb_weight_decay", self.puzzle_emb_weight_decay, f64::INFINITY),
             ("grad_clip", self.grad_clip.unwrap_or(1.0), f64::INFINITY),
             ("lr_min_ratio", self.lr_min_ratio, 1.0),
