@@ -40,6 +40,22 @@ fn ties_are_broken_by_down_left_right_up() {
     }
 }
 
+#[test]
+fn moves_towards_the_goal_are_those_that_shorten_the_way() {
+    let maze = Maze::parse("S G   ## ").expect("a maze");
+    let moves = maze.shortest_moves();
+    let text = |cell: usize| "DLRU".chars().zip(moves[cell]).filter_map(|(name, leads)| leads.then_some(name));
+    let found: Vec<String> = (0..9).map(|cell| text(cell).collect()).collect();
+    assert_eq!(found, ["R", "R", "", "RU", "RU", "U", "", "", "U"]);
+    for solved in drawn(13, 4) {
+        let (moves, path) = (solved.maze.shortest_moves(), &solved.path);
+        for pair in path.windows(2) {
+            let first = moves[pair[0]].iter().position(|&leads| leads).expect("a move");
+            assert_eq!([pair[0] + 13, pair[0] - 1, pair[0] + 1, pair[0].wrapping_sub(13)][first], pair[1]);
+        }
+    }
+}
+
 /// Mazes of 6×6 are small enough to list all shortest paths and take the first in the order of the rule.
 #[test]
 fn labels_come_first_among_all_shortest_paths() {

@@ -12,6 +12,7 @@ use datasets::picture::{
 };
 use datasets::sudoku::{PuzzleRequest, SudokuShape};
 use datasets::{PuzzleRng, Task};
+use image::{ImageFormat, RgbImage};
 
 const RED: Rgb = [0xD0, 0x1C, 0x1C];
 const AMBER: Rgb = [0xF5, 0x9E, 0x0B];
@@ -29,16 +30,11 @@ fn tokens(text: &str) -> Vec<i32> {
 /// The bytes of a PNG drawn by somebody else, `scale` pixels per pixel.
 fn png_of(width: usize, pixels: &[Rgb], scale: usize) -> Vec<u8> {
     let height = pixels.len() / width;
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, (width * scale) as u32, (height * scale) as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    let mut writer = encoder.write_header().expect("a header");
-    let data: Vec<u8> = (0..height * scale)
-        .flat_map(|y| (0..width * scale).flat_map(move |x| pixels[y / scale * width + x / scale]))
-        .collect();
-    writer.write_image_data(&data).expect("pixels");
-    writer.finish().expect("an end");
-    bytes
+    let pixel = |x: u32, y: u32| pixels[y as usize / scale * width + x as usize / scale].into();
+    let image = RgbImage::from_fn((width * scale) as u32, (height * scale) as u32, pixel);
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).expect("a picture");
+    bytes.into_inner()
 }
 
 #[test]

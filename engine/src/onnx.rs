@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use exporter::{GraphMetadata, names};
 use models::ArchitectureConfig;
 use models::checkpoint::PuzzleEmbeddings;
+use ndarray::{Array3, Axis};
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef};
 
@@ -109,9 +110,7 @@ impl OnnxStepModel {
             Some(state) if state.rows == rows && carried.iter().enumerate().all(in_place) => Ok(state.values),
             Some(state) => state.values.iter().map(|value| self.gather(value, state.rows, carried)).collect(),
             None if carried.iter().all(Option::is_none) => {
-                let shape = [rows, self.state_row[0], self.state_row[1]];
-                let zeros = || Tensor::from_array((shape, vec![0.0_f32; shape.iter().product()]));
-                self.state_names.iter().map(|_| Ok(zeros().map_err(ort_error)?.into_dyn())).collect()
+                self.state_names.iter().map(|_| state_of(self.blank_states(rows))).collect()
             }
             None => Err(StepError("a row continues a state, but the last step left none".into())),
         }
@@ -119,12 +118,12 @@ impl OnnxStepModel {
 
     /// Adds each row's noise to the states that it is meant for.
     fn disturb(&self, states: &mut [DynValue], noise: &[Option<Noise>]) -> Result<(), StepError> {
-        let (row_len, count) = (self.state_row[0] * self.state_row[1], states.len());
+        let count = states.len();
         for (index, (names, state)) in self.state_names.iter().zip(states).enumerate() {
-            let (_, values) = state.try_extract_tensor_mut::<f32>().map_err(ort_error)?;
-            for (row, noise) in values.chunks_exact_mut(row_len).zip(noise) {
+            let mut values = state.try_extract_array_mut::<f32>().map_err(ort_error)?;
+            for (mut row, noise) in values.outer_iter_mut().zip(noise) {
                 if let Some(noise) = noise.filter(|noise| noise::reaches(noise.target, names.state, count)) {
-                    noise::add(&noise, index, row);
+                    noise::add(&noise, index, row.as_slice_mut().expect("tensors of the runtime are contiguous"));
                 }
             }
         }
@@ -132,19 +131,23 @@ impl OnnxStepModel {
     }
 
     fn gather(&self, value: &DynValue, rows: usize, carried: &[Option<usize>]) -> Result<DynValue, StepError> {
-        let (_, values) = value.try_extract_tensor::<f32>().map_err(ort_error)?;
-        let row_len = self.state_row[0] * self.state_row[1];
-        let mut gathered = vec![0.0; carried.len() * row_len];
-        for (target, from) in gathered.chunks_exact_mut(row_len).zip(carried) {
+        let values = value.try_extract_array::<f32>().map_err(ort_error)?;
+        let mut gathered = self.blank_states(carried.len());
+        for (mut target, from) in gathered.outer_iter_mut().zip(carried) {
             let Some(from) = *from else { continue };
             if from >= rows {
                 return Err(StepError(format!("a row continues row {from} of a batch of {rows}")));
             }
-            target.copy_from_slice(&values[from * row_len..(from + 1) * row_len]);
+            target.assign(&values.index_axis(Axis(0), from));
         }
-        let shape = [carried.len(), self.state_row[0], self.state_row[1]];
-        Ok(Tensor::from_array((shape, gathered)).map_err(ort_error)?.into_dyn())
+        state_of(gathered)
     }
+
+    /// `[rows, tokens, hidden_size]` zeros.
+    fn blank_states(&self, rows: usize) -> Array3<f32> {
+        Array3::zeros([rows, self.state_row[0], self.state_row[1]])
+    }
+
 }
 
 impl StepModel for OnnxStepModel {
@@ -206,6 +209,10 @@ impl PuzzleInput {
         let shape = [identifiers.len(), self.row_shape[0], self.row_shape[1]];
         TensorRef::from_array_view((shape, self.rows.as_slice())).map_err(ort_error)
     }
+}
+
+fn state_of(values: Array3<f32>) -> Result<DynValue, StepError> {
+    Ok(Tensor::from_array(values).map_err(ort_error)?.into_dyn())
 }
 
 type Extracted<'v, T> = ort::Result<(&'v ort::value::Shape, &'v [T])>;

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use datasets::scoring::puzzle_seed;
 use engine::task::Task;
 use engine::{Answer, Engine, EngineError, Pending, Policy, Request};
 use serde::Serialize;
@@ -90,7 +91,7 @@ pub fn ask_block<R>(
 
 /// The policy for puzzle `number`: copies and noise of its own, so that chance does not strike all puzzles alike.
 pub fn policy_of(policy: &Policy, number: u64) -> Policy {
-    Policy { seed: policy.seed.wrapping_add(number), ..*policy }
+    Policy { seed: puzzle_seed(policy.seed, number), ..*policy }
 }
 
 fn submit(engine: &Engine, requests: Vec<Request>) -> Result<Vec<Pending>, EngineError> {

@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use server::http::SolveOptions;
 use server::http::arc::body::{ArcQuestion, ArcRequest};
 
-use crate::requests;
+use crate::texts;
 
 /// Any bytes as the body of `POST /solve/arc`: ARC's own JSON, names, both, objects with options, batches.
 pub(crate) fn check_arc(body: &[u8]) {
-    match ArcRequest::parse(body, SolveOptions::default(), requests::MAX_PUZZLES) {
+    match ArcRequest::parse(body, SolveOptions::default(), texts::MAX_PUZZLES) {
         Ok(request) => {
-            assert!((1..=requests::MAX_PUZZLES).contains(&request.questions.len()));
+            assert!((1..=texts::MAX_PUZZLES).contains(&request.questions.len()));
             assert!(request.is_batch || request.questions.len() == 1);
             request.questions.iter().for_each(check_question);
         }
-        Err(problem) => requests::check_problem(&problem.to_string(), body.len()),
+        Err(problem) => texts::check_problem(&problem.to_string(), body.len()),
     }
 }
 

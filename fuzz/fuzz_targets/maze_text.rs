@@ -4,6 +4,6 @@
 
 use libfuzzer_sys::fuzz_target;
 
-mod requests;
+mod texts;
 
-fuzz_target!(|bytes: &[u8]| requests::check_maze_text(bytes));
+fuzz_target!(|bytes: &[u8]| texts::check_maze_text(bytes));

@@ -6,10 +6,9 @@
 use std::fmt::Write as _;
 
 use axum::http::Uri;
-use datasets::maze::{MazeDrawing, MazeShape};
+use datasets::maze::MazeShape;
 use datasets::picture::read_maze;
-use datasets::store::text_of;
-use datasets::sudoku::{Board, ListedPuzzle, SudokuShape, WrittenBoard, read_list};
+use datasets::sudoku::SudokuShape;
 use engine::Policy;
 use engine::task::{self, Task};
 use models::{ArchitectureConfig, TrmConfig};
@@ -18,8 +17,7 @@ use serde_json::{Map, Value, json};
 use server::http::SolveOptions;
 use server::http::body::{MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
 
-/// As the server's default.
-pub(crate) const MAX_PUZZLES: usize = 256;
+use crate::texts::{MAX_PUZZLES, check_problem};
 
 /// Any bytes as the body of `POST /solve/sudoku`: text, strings, nested and flat arrays, objects, batches.
 pub(crate) fn check_sudoku(body: &[u8]) {
@@ -45,11 +43,6 @@ fn check_body<P: Puzzle>(body: &[u8], models: &[Task]) {
     }
 }
 
-/// A message has something to say and does not send the whole body back.
-pub(crate) fn check_problem(message: &str, body: usize) {
-    assert!(!message.trim().is_empty() && message.len() < 4096, "{} bytes for a body of {body}", message.len());
-}
-
 fn check_puzzle<P: Puzzle>(puzzle: &P, models: &[Task]) {
     let givens = puzzle.givens();
     assert!(!givens.is_empty() && givens.len().is_multiple_of(puzzle.columns()));
@@ -73,46 +66,6 @@ fn check_puzzle<P: Puzzle>(puzzle: &P, models: &[Task]) {
         assert_eq!(puzzle.cells(model, &nonsense).len(), givens.len());
         let _ = puzzle.write(&puzzle.cells(model, &nonsense));
         let _ = task::rules(model, &ArchitectureConfig::Trm(TrmConfig::default()));
-    }
-}
-
-/// Any text as a Sudoku or as a line of a list: what is accepted is drawn and read again as the same board, and has no cell
-/// that the text does not show.
-pub(crate) fn check_sudoku_text(bytes: &[u8]) {
-    let Ok(text) = text_of(bytes) else { return };
-    match WrittenBoard::parse(&text) {
-        Ok(WrittenBoard { board, .. }) => {
-            assert!(board.cells().len() <= text.chars().count());
-            assert_eq!(Board::parse(&board.to_grid()).expect("a drawn board"), board, "{text:?}");
-        }
-        Err(error) => check_problem(&error.to_string(), bytes.len()),
-    }
-    match ListedPuzzle::parse(&text, None) {
-        Ok(ListedPuzzle { puzzle, solution, .. }) => {
-            assert!(solution.is_none_or(|found| found.is_solution_of(&puzzle)));
-        }
-        Err(error) => check_problem(&error.to_string(), bytes.len()),
-    }
-    if let Some(Ok(list)) = read_list(&text, MAX_PUZZLES) {
-        assert!((2..=MAX_PUZZLES + 1).contains(&list.len()));
-    }
-}
-
-/// Any text as a maze, with the same promise.
-pub(crate) fn check_maze_text(bytes: &[u8]) {
-    let Ok(text) = text_of(bytes) else { return };
-    match MazeDrawing::parse(&text) {
-        Ok(drawing) => {
-            assert!(drawing.cells().len() <= text.chars().count());
-            let drawn = drawing.to_text();
-            // A row alone is written as a list's line is, which is a square.
-            let again = MazeDrawing::from_lines(&drawn.lines().collect::<Vec<_>>()).expect("a drawn maze");
-            assert_eq!(again.cells(), drawing.cells(), "{text:?}");
-            if drawing.rows() > 1 {
-                assert_eq!(MazeDrawing::parse(&drawn).expect("a drawn maze").cells(), drawing.cells(), "{text:?}");
-            }
-        }
-        Err(error) => check_problem(&error.to_string(), bytes.len()),
     }
 }
 

@@ -6,5 +6,6 @@ use libfuzzer_sys::fuzz_target;
 
 mod arc_requests;
 mod requests;
+mod texts;
 
 fuzz_target!(|bytes: &[u8]| arc_requests::check_arc(bytes));

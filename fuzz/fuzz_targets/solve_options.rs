@@ -5,5 +5,6 @@
 use libfuzzer_sys::fuzz_target;
 
 mod requests;
+mod texts;
 
 fuzz_target!(|bytes: &[u8]| requests::check_options(bytes));

@@ -1,9 +1,12 @@
 //! The cache's layout, that of Python's `huggingface_hub`: `{models,datasets}--owner--name/{blobs,refs,snapshots}`.
-//! A blob is named after its `ETag` and complete from the moment on in which it has that name.
+//! A blob is named after its `ETag` and complete from the moment on in which it has that name. Names come from `hf-hub`; writing
+//! is ours, since it must survive a kill at any time and file systems without symbolic links.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+
+use hf_hub::{Cache, CacheRepo};
 
 use crate::{FileReference, HubError};
 
@@ -20,12 +23,14 @@ pub(crate) struct Publishing {
 pub(crate) struct RepositoryCache {
     root: PathBuf,
     folder: PathBuf,
+    repository: CacheRepo,
 }
 
 impl RepositoryCache {
     pub(crate) fn new(root: &Path, reference: &FileReference) -> Self {
-        let name = format!("{}--{}", reference.kind().plural(), reference.repository().replace('/', "--"));
-        Self { root: root.to_owned(), folder: root.join(name) }
+        let repo = reference.repo();
+        let folder = root.join(repo.folder_name());
+        Self { root: root.to_owned(), folder, repository: Cache::new(root.to_owned()).repo(repo) }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -83,7 +88,7 @@ impl RepositoryCache {
         etag: &str,
         how: Publishing,
     ) -> Result<PathBuf, HubError> {
-        let path = self.folder.join("snapshots").join(commit).join(reference.file());
+        let path = self.repository.pointer_path(commit).join(reference.file());
         let parent = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(parent).map_err(HubError::io("create", parent))?;
         if !path.is_file() {
@@ -109,7 +114,7 @@ impl RepositoryCache {
     }
 
     fn snapshot(&self, commit: &str, reference: &FileReference) -> Option<PathBuf> {
-        is_commit(commit).then(|| self.folder.join("snapshots").join(commit).join(reference.file()))
+        is_commit(commit).then(|| self.repository.pointer_path(commit).join(reference.file()))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hf_hub::{Repo, RepoType};
+
 use crate::HubError;
 
 /// What a repository holds.
@@ -15,14 +17,6 @@ pub enum RepositoryKind {
 }
 
 impl RepositoryKind {
-    /// In the names of the cache's folders.
-    pub(crate) fn plural(self) -> &'static str {
-        match self {
-            Self::Model => "models",
-            Self::Dataset => "datasets",
-        }
-    }
-
     /// Before the repository in addresses.
     pub(crate) fn address_prefix(self) -> &'static str {
         match self {
@@ -84,6 +78,15 @@ impl FileReference {
     /// `owner/name`.
     pub fn repository(&self) -> &str {
         &self.repository
+    }
+
+    /// The repository at this revision, as the hub's own crate names it.
+    pub(crate) fn repo(&self) -> Repo {
+        let kind = match self.kind {
+            RepositoryKind::Model => RepoType::Model,
+            RepositoryKind::Dataset => RepoType::Dataset,
+        };
+        Repo::with_revision(self.repository.clone(), kind, self.revision.clone())
     }
 
     /// Path inside the repository.

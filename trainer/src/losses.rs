@@ -99,3 +99,33 @@ pub fn move_loss(logits: &Tensor, shortest: &Tensor) -> Tensor {
 pub fn q_continue_target(next_q_halt: &Tensor, next_q_continue: &Tensor, is_last: &Tensor) -> Tensor {
     next_q_halt.where_self(is_last, &next_q_halt.maximum(next_q_continue)).sigmoid()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moves_that_are_as_short_share_what_the_loss_asks_for() {
+        let logits = [[0.5_f64, -1.0, 2.0, 0.25], [3.0, 1.0, -2.0, 0.0], [9.0, 0.0, 0.0, 0.0]];
+        let shortest = [[true, false, true, false], [false, false, false, true], [false; 4]];
+        let of_cell = |cell: usize| {
+            let sum = |takes_part: [bool; 4]| {
+                logits[cell].iter().zip(takes_part).filter(|(_, takes)| *takes).map(|(logit, _)| logit.exp()).sum::<f64>()
+            };
+            -(sum(shortest[cell]) / sum([true; 4])).ln()
+        };
+        let two_rows = Tensor::from_slice(&[logits, logits].concat().concat()).view([2, 3, 4]).set_requires_grad(true);
+        let moves = Tensor::from_slice(&[shortest, [[false; 4]; 3]].concat().concat()).view([2, 3, 4]);
+        let losses = move_loss(&two_rows, &moves);
+        // The last cell has no move, and the second row has no such cell at all.
+        let expected = f64::midpoint(of_cell(0), of_cell(1));
+        assert!((losses.double_value(&[0]) - expected).abs() < 1e-6, "{} {expected}", losses.double_value(&[0]));
+        assert!(losses.double_value(&[1]).abs() < 1e-12);
+        losses.sum(Kind::Float).backward();
+        let gradient = two_rows.grad();
+        assert!(gradient.isfinite().all().int64_value(&[]) == 1);
+        // d loss / d logit = (p - p restricted to the shortest moves) / cells: it vanishes on average, and where no move is.
+        assert!(gradient.sum_dim_intlist(-1, false, Kind::Double).abs().max().double_value(&[]) < 1e-6);
+        assert!(gradient.get(0).get(2).abs().max().double_value(&[]) < 1e-12);
+    }
+}

@@ -226,3 +226,35 @@ fn local_mixing_does_not_see_how_much_wall_there_is() {
         assert!(error < 1e-9, "at {row}, {column}: {error}");
     }
 }
+
+/// The head reads the answer alone: it changes no other output, and its own targets reach the mixer's weights.
+#[test]
+fn a_head_for_moves_leaves_the_answer_as_it_is() {
+    let dims = dims(6, 8);
+    let puzzles = puzzles(&maze(8), 3);
+    let plain = config(Mixer::Local);
+    let with_head = TrmConfig { move_head: true, ..plain.clone() };
+    let outputs = |config: TrmConfig| {
+        let arch = ArchitectureConfig::Trm(config);
+        let parameters = Parameters::initialised(&arch, &dims, Device::Cpu, 7).unwrap();
+        let backend = TchBackend::new(ForwardDtype::Float32);
+        let model = parameters.model(&arch, &dims).unwrap();
+        let inputs = StepInputs { tokens: Activation(puzzles.inputs.shallow_clone()), puzzle_embeddings: None };
+        let states = initial_states(&backend, &model, &arch, &puzzles.inputs);
+        let output = model.step(&backend, &inputs, &states);
+        let moves = output.moves.map(|moves| {
+            moves.0.square().sum(Kind::Float).backward();
+            (moves.0.size(), parameters.flat_gradient().abs().sum(Kind::Double).double_value(&[]))
+        });
+        (output.logits.0, moves)
+    };
+    let (logits, moves) = outputs(plain);
+    let (same, some) = outputs(with_head.clone());
+    assert!(moves.is_none() && distance(&logits, &same) == 0.0);
+    let (size, gradient) = some.unwrap();
+    assert_eq!(size, [3, 64, 4]);
+    assert!(gradient > 0.0);
+    let elsewhere = TrmConfig { move_head: true, ..config(Mixer::Units) };
+    let refused = ArchitectureConfig::Trm(elsewhere).validate(&self::dims(6, 4)).unwrap_err().to_string();
+    assert!(refused.contains("move_head"), "{refused}");
+}

@@ -1,6 +1,9 @@
 //! The drawing surface: rectangles, outlines, letters, pictures side by side, the rings around them, PNG bytes.
 //! Owns pixels; leaves what they mean to the drawings of each task.
 
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{RgbImage, imageops};
+
 use super::PictureError;
 use super::colours::{BACKGROUND, OUTLINE, RINGS, Rgb};
 use super::font::{Glyph, Size, blend};
@@ -33,37 +36,33 @@ impl Area {
 /// A finished or growing picture, eight bits per channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
-    width: u32,
-    height: u32,
-    /// `[height * width]`
-    pixels: Vec<Rgb>,
+    image: RgbImage,
 }
 
 impl Picture {
     /// A picture of one colour.
     pub(super) fn filled(width: u32, height: u32, colour: Rgb) -> Self {
-        Self { width, height, pixels: vec![colour; width as usize * height as usize] }
+        Self { image: RgbImage::from_pixel(width, height, colour.into()) }
     }
 
-    /// A picture of row-major pixels, which are as many as it has.
-    pub(super) fn of_pixels(width: u32, height: u32, pixels: Vec<Rgb>) -> Self {
-        debug_assert_eq!(pixels.len(), width as usize * height as usize);
-        Self { width, height, pixels }
+    /// A picture that was decoded.
+    pub(super) fn of_image(image: RgbImage) -> Self {
+        Self { image }
     }
 
     /// All pixels, row by row.
     pub(super) fn pixels(&self) -> &[Rgb] {
-        &self.pixels
+        self.image.as_raw().as_chunks().0
     }
 
     /// Pixels from left to right.
     pub fn width(&self) -> u32 {
-        self.width
+        self.image.width()
     }
 
     /// Pixels from top to bottom.
     pub fn height(&self) -> u32 {
-        self.height
+        self.image.height()
     }
 
     /// The colour of a pixel, from the top left corner.
@@ -71,8 +70,7 @@ impl Picture {
     /// # Panics
     /// When it lies outside the picture.
     pub fn pixel(&self, x: u32, y: u32) -> Rgb {
-        assert!(x < self.width && y < self.height, "({x}, {y}) lies outside {}x{} pixels", self.width, self.height);
-        self.pixels[self.index(x, y)]
+        self.image.get_pixel(x, y).0
     }
 
     /// The picture as the bytes of a PNG file.
@@ -80,14 +78,10 @@ impl Picture {
     /// # Errors
     /// When the encoder fails.
     pub fn to_png(&self) -> Result<Vec<u8>, PictureError> {
-        let failed = |error: png::EncodingError| PictureError::Encode { reason: error.to_string() };
         let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, self.width, self.height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_compression(png::Compression::High);
-        let mut writer = encoder.write_header().map_err(failed)?;
-        writer.write_image_data(self.pixels.as_flattened()).map_err(failed)?;
-        writer.finish().map_err(failed)?;
+        let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive);
+        let written = self.image.write_with_encoder(encoder);
+        written.map_err(|error| PictureError::Encode { reason: error.to_string() })?;
         Ok(bytes)
     }
 
@@ -131,33 +125,26 @@ impl Picture {
 
     /// The part of the picture within an area of it.
     pub(super) fn cropped(&self, area: Area) -> Self {
-        let row = |y: u32| &self.pixels[self.index(area.x, y)..][..area.width as usize];
-        let pixels = (area.y..area.y + area.height).flat_map(row).copied().collect();
-        Self { width: area.width, height: area.height, pixels }
+        let Area { x, y, width, height } = area;
+        Self { image: imageops::crop_imm(&self.image, x, y, width, height).to_image() }
     }
 
     pub(super) fn paste(&mut self, picture: &Self, x: u32, y: u32) {
-        for row in 0..picture.height.min(self.height.saturating_sub(y)) {
-            let width = picture.width.min(self.width.saturating_sub(x)) as usize;
-            let (from, to) = (picture.index(0, row), self.index(x, y + row));
-            self.pixels[to..to + width].copy_from_slice(&picture.pixels[from..from + width]);
-        }
+        imageops::replace(&mut self.image, &picture.image, x.into(), y.into());
     }
 
     pub(super) fn fill(&mut self, area: Area, colour: Rgb) {
         let (right, bottom) = ((area.x + area.width).min(self.width()), (area.y + area.height).min(self.height()));
         for y in area.y..bottom {
-            let (from, to) = (self.index(area.x.min(right), y), self.index(right, y));
-            self.pixels[from..to].fill(colour);
+            (area.x..right).for_each(|x| self.image.put_pixel(x, y, colour.into()));
         }
     }
 
     /// Covers a share (0 to 1) of a pixel with a colour; outside the picture nothing happens.
     pub(super) fn mix_pixel(&mut self, x: u32, y: u32, colour: Rgb, share: f64) {
-        if x < self.width && y < self.height {
-            let index = self.index(x, y);
-            let ground = self.pixels[index];
-            self.pixels[index] = std::array::from_fn(|channel| {
+        if let Some(pixel) = self.image.get_pixel_mut_checked(x, y) {
+            let ground = pixel.0;
+            pixel.0 = std::array::from_fn(|channel| {
                 let (from, to) = (f64::from(ground[channel]), f64::from(colour[channel]));
                 (from + (to - from) * share.clamp(0.0, 1.0)).round() as u8
             });
@@ -196,10 +183,6 @@ impl Picture {
         x
     }
 
-    fn index(&self, x: u32, y: u32) -> usize {
-        y as usize * self.width as usize + x as usize
-    }
-
     fn glyph(&mut self, glyph: &Glyph, x: i64, y: i64, colour: Rgb) {
         let (width, height) = glyph.advance();
         for row in 0..height {
@@ -207,9 +190,8 @@ impl Picture {
                 let (Ok(x), Ok(y)) = (u32::try_from(x + column as i64), u32::try_from(y + row as i64)) else {
                     continue;
                 };
-                if x < self.width && y < self.height {
-                    let index = self.index(x, y);
-                    self.pixels[index] = blend(self.pixels[index], colour, glyph.coverage(column, row));
+                if let Some(pixel) = self.image.get_pixel_mut_checked(x, y) {
+                    pixel.0 = blend(pixel.0, colour, glyph.coverage(column, row));
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use png::{ColorType, Decoder, Limits, Transformations};
+use image::{DynamicImage, ImageFormat, ImageReader, Limits, Rgb as Pixel, RgbImage, Rgba};
 
 use super::PictureError;
 use super::canvas::{Area, Picture, RING};
@@ -16,6 +16,8 @@ use crate::maze::{Cell, MazeDrawing, MazeShape, Spelling};
 pub const MAX_PICTURE_BYTES: u64 = 16 << 20;
 /// Most pixels per side of a picture.
 pub const MAX_PICTURE_SIDE: u32 = 2048;
+/// Memory of a decoded picture: eight bytes for each of its pixels, and the decoder's own buffers.
+const MAX_DECODED_BYTES: u64 = 64 << 20;
 /// Most pixels of the lines between cells.
 const MAX_LINE: u32 = 3;
 /// Difference per channel that compression and smoothing of one colour may make.
@@ -92,36 +94,27 @@ fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
     if bytes.len() as u64 > MAX_PICTURE_BYTES {
         return Err(PictureError::TooManyBytes);
     }
-    let failed = |error: png::DecodingError| PictureError::Decode { reason: error.to_string() };
-    // For the decoder's own buffers, of which rows are the largest.
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: 1 << 20 });
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_transformations(Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().map_err(failed)?;
-    let (width, height) = reader.info().size();
-    if width > MAX_PICTURE_SIDE || height > MAX_PICTURE_SIDE {
-        return Err(PictureError::Decode { reason: format!("it has {width}x{height} pixels") });
+    let failed = |error: image::ImageError| PictureError::Decode { reason: error.to_string() };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_PICTURE_SIDE);
+    limits.max_image_height = Some(MAX_PICTURE_SIDE);
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    reader.limits(limits);
+    Ok(without_rings(Picture::of_image(on_white(reader.decode().map_err(failed)?))))
+}
+
+/// Transparent cells are free ones, as on a white page.
+fn on_white(image: DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.into_rgb8();
     }
-    let too_large = || PictureError::Decode { reason: "its rows are too long".to_owned() };
-    let mut data = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
-    let info = reader.next_frame(&mut data).map_err(failed)?;
-    data.truncate(info.buffer_size());
-    // Transparent cells are free ones, as on a white page.
-    let on_white =
-        |channel: u8, alpha: u8| ((u16::from(channel) * u16::from(alpha) + 255 * (255 - u16::from(alpha))) / 255) as u8;
-    let pixels = match info.color_type {
-        ColorType::Grayscale => data.iter().map(|&grey| [grey; 3]).collect(),
-        ColorType::GrayscaleAlpha => {
-            data.as_chunks::<2>().0.iter().map(|&[grey, alpha]| [on_white(grey, alpha); 3]).collect()
-        }
-        ColorType::Rgba => {
-            let pixel =
-                |&[red, green, blue, alpha]: &[u8; 4]| [red, green, blue].map(|channel| on_white(channel, alpha));
-            data.as_chunks::<4>().0.iter().map(pixel).collect()
-        }
-        ColorType::Rgb | ColorType::Indexed => data.as_chunks::<3>().0.to_vec(),
-    };
-    Ok(without_rings(Picture::of_pixels(width, height, pixels)))
+    let image = image.into_rgba8();
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let Rgba([red, green, blue, alpha]) = *image.get_pixel(x, y);
+        let blend = |channel: u8| (u16::from(channel) * u16::from(alpha) + 255 * (255 - u16::from(alpha))) / 255;
+        Pixel([red, green, blue].map(|channel| blend(channel) as u8))
+    })
 }
 
 fn without_rings(image: Picture) -> Picture {

@@ -1,13 +1,14 @@
-//! Symmetric copies of puzzles: predict on each, undo the symmetry, vote.
-//! Owns which copy a puzzle gets and undoing it on tokens; leaves symmetries to the tasks and votes to the scorers.
+//! Symmetric copies of puzzles: predict on each, undo the symmetry, vote. The engine's chains and the trainer's evaluations
+//! see the same copies. Owns which copy a puzzle gets and undoing it on tokens; leaves symmetries to the tasks and votes to
+//! the ballot.
 
 use crate::sudoku::Symmetry;
 use crate::{Batch, DatasetError, Dihedral, Task};
 
 /// `count` copies of every puzzle of a test set; the first is the puzzle itself.
 ///
-/// A Sudoku gets random symmetries (digits renamed, bands, rows, stacks and columns permuted, transposed), drawn from
-/// the seed, the example's number and the copy's number; a maze its rotations and reflections, of which there are 8.
+/// Which one copy number `copy` gets says [`BoardSymmetry::of_copy`], with the [`puzzle_seed`] of the example's number; a maze
+/// has 8 with itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SymmetricCopies {
     task: Task,
@@ -15,9 +16,23 @@ pub struct SymmetricCopies {
     seed: u64,
 }
 
-enum Map {
+/// A symmetry of a board, by which a model sees a copy of a puzzle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoardSymmetry {
+    /// Digits renamed, bands, rows, stacks and columns permuted, transposed.
     Sudoku(Symmetry),
-    Maze { transform: Dihedral, side: usize },
+    /// A rotation or reflection of a square of `side` cells.
+    Maze {
+        /// Which.
+        transform: Dihedral,
+        /// Cells a side.
+        side: usize,
+    },
+}
+
+/// The seed of the copies (and of the noise) of puzzle number `number`, so that chance does not strike all puzzles alike.
+pub fn puzzle_seed(seed: u64, number: u64) -> u64 {
+    seed.wrapping_add(number)
 }
 
 impl SymmetricCopies {
@@ -80,31 +95,44 @@ impl SymmetricCopies {
     }
 
     /// The symmetry of one copy of one example; `None` where it changes nothing.
-    fn map(&self, copy: usize, example: u64) -> Option<Map> {
+    fn map(&self, copy: usize, example: u64) -> Option<BoardSymmetry> {
         assert!(copy < self.count, "copy {copy} of {}", self.count);
         if copy == 0 {
             return None;
         }
-        match self.task {
-            Task::Sudoku(shape) => {
-                let number = (copy as u64) << 40 | example & ((1 << 40) - 1);
-                Some(Map::Sudoku(Symmetry::numbered(shape, self.seed, number)))
-            }
-            Task::Maze(shape) => Some(Map::Maze { transform: Dihedral::ALL[copy], side: shape.side() }),
-            Task::Arc => None,
-        }
+        BoardSymmetry::of_copy(self.task, puzzle_seed(self.seed, example), copy as u64)
     }
 }
 
-impl Map {
-    fn apply(&self, tokens: &[i32]) -> Vec<i32> {
+impl BoardSymmetry {
+    /// The symmetry of copy number `copy`, from 1, of those that `seed` draws: of a Sudoku any, of a maze one of the seven
+    /// rotations and reflections besides itself, in an order that the seed shifts. ARC's data sets hold their augmentations.
+    pub fn of_copy(task: Task, seed: u64, copy: u64) -> Option<Self> {
+        const OTHERS: u64 = Dihedral::COUNT as u64 - 1;
+        match task {
+            Task::Sudoku(shape) => Some(Self::Sudoku(Symmetry::numbered(shape, seed, copy))),
+            Task::Maze(shape) => {
+                let number = 1 + (seed % OTHERS + copy % OTHERS) % OTHERS;
+                Some(Self::Maze { transform: Dihedral::ALL[number as usize], side: shape.side() })
+            }
+            Task::Arc => None,
+        }
+    }
+
+    /// `[cells]` tokens seen through it.
+    ///
+    /// # Panics
+    /// When there are not as many tokens as cells.
+    pub fn apply<T: Copy + Into<i64> + From<i32>>(&self, tokens: &[T]) -> Vec<T> {
         match self {
             Self::Sudoku(symmetry) => symmetry.apply_to_tokens(tokens),
             Self::Maze { transform, side } => transform.apply(tokens, *side, *side),
         }
     }
 
-    fn inverse(&self) -> Self {
+    /// The symmetry that undoes this one.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
         match self {
             Self::Sudoku(symmetry) => Self::Sudoku(symmetry.inverse()),
             Self::Maze { transform, side } => Self::Maze { transform: transform.inverse(), side: *side },

@@ -22,7 +22,7 @@ pub use arc::ArcScorer;
 pub use arc_report::Submission;
 pub use ballot::{Ballot, Tally, VoteRule, halting_probability};
 pub use board::{BoardScorer, BoardVerdict};
-pub use copies::SymmetricCopies;
+pub use copies::{BoardSymmetry, SymmetricCopies, puzzle_seed};
 pub use grid_ballot::{GridBallot, RankedGrid};
 pub use interval::{Share, wilson_interval, wilson_interval_of_share};
 pub use ratings::read_ratings;

@@ -63,11 +63,11 @@ impl Symmetry {
     ///
     /// # Panics
     /// When there are not as many tokens as cells.
-    pub fn apply_to_tokens(&self, tokens: &[i32]) -> Vec<i32> {
+    pub fn apply_to_tokens<T: Copy + Into<i64> + From<i32>>(&self, tokens: &[T]) -> Vec<T> {
         assert_eq!(tokens.len(), self.shape.cells(), "a token per cell");
-        let renamed = |token: i32| {
-            let value = usize::try_from(token - token_of(0)).ok();
-            value.and_then(|value| self.digits.get(value)).map_or(token, |&value| token_of(value))
+        let renamed = |token: T| {
+            let value = token.into().checked_sub(token_of(0).into()).and_then(|value| usize::try_from(value).ok());
+            value.and_then(|value| self.digits.get(value)).map_or(token, |&value| token_of(value).into())
         };
         self.sources().map(|source| renamed(tokens[source])).collect()
     }

@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use datasets::scoring::{Ballot, VoteRule, halting_probability};
+
 use super::queue::Job;
 use super::{Answer, EngineError, Halting, Noise, Policy, Reply, Rules, StepTrace, Stopped, SymmetricCopy, Timings};
 
@@ -194,31 +196,24 @@ impl Search {
     }
 }
 
-/// The answer that obeys the rules, if there is one; else the most frequent, then that of the highest mean q, then the
-/// first; and how many chains gave it.
+/// The answer that obeys the rules, if there is one; else the most frequent, of equally frequent ones that of the higher
+/// mean halting probability, then the first: the vote@K of evaluations. With it, how many chains gave it.
 ///
 /// # Panics
 /// Without candidates: a search is settled by its last chain.
 fn elect(candidates: &[Candidate]) -> (&Candidate, usize) {
-    let mut groups: Vec<(&Candidate, usize, f32)> = Vec::new();
+    let mut ballot: Ballot<&[i64]> = Ballot::default();
     for candidate in candidates {
-        match groups.iter_mut().find(|(first, ..)| first.tokens == candidate.tokens) {
-            Some((_, votes, q)) => {
-                *votes += 1;
-                *q += candidate.q;
-            }
-            None => groups.push((candidate, 1, candidate.q)),
-        }
+        ballot.vote(&candidate.tokens, halting_probability(f64::from(candidate.q)));
     }
-    let worth = |&(first, votes, q): &(&Candidate, usize, f32)| (first.verified, votes, q / votes as f32);
-    let mut best = groups[0];
-    for &group in &groups[1..] {
-        let (left, right) = (worth(&group), worth(&best));
-        if (left.0, left.1) > (right.0, right.1) || ((left.0, left.1) == (right.0, right.1) && left.2 > right.2) {
-            best = group;
-        }
-    }
-    (best.0, best.1)
+    let ranking = ballot.ranking(VoteRule::CountThenMeanQ);
+    let elected = |place: &usize| {
+        let (tokens, tally) = ballot.candidate(*place);
+        let first = candidates.iter().find(|candidate| candidate.tokens == *tokens).expect("it was voted for");
+        (first, tally.votes as usize)
+    };
+    let best = ranking.iter().map(elected).find(|(first, _)| first.verified);
+    best.unwrap_or_else(|| elected(&ranking[0]))
 }
 
 /// Names a search among those in flight.

@@ -1,5 +1,8 @@
 //! The contract between the engine and whatever computes a supervision step, and between the engine and a task.
 
+use datasets::Task;
+use datasets::scoring::BoardSymmetry;
+
 use super::policy::in_range;
 use super::scheduler::{MAX_SLOTS, batch_sizes};
 use super::{EngineError, NoiseTarget};
@@ -103,6 +106,15 @@ pub struct SymmetricCopy {
     pub tokens: Vec<i64>,
     /// Carries `[seq_len]` predicted tokens back into the frame of the puzzle.
     pub undo: Undo,
+}
+
+impl SymmetricCopy {
+    /// Copy number `index`, from 1, of the puzzle `inputs` of `task`, of those that `seed` draws.
+    pub fn of(task: Task, inputs: &[i64], seed: u64, index: u64) -> Option<Self> {
+        let symmetry = BoardSymmetry::of_copy(task, seed, index)?;
+        let inverse = symmetry.inverse();
+        Some(Self { tokens: symmetry.apply(inputs), undo: Box::new(move |answer| inverse.apply(answer)) })
+    }
 }
 
 impl std::fmt::Debug for SymmetricCopy {

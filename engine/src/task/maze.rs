@@ -1,6 +1,6 @@
 //! Mazes as the engine sees them: a prediction is right when it marks a shortest path, whichever of them.
 
-use datasets::Dihedral;
+use datasets::Task;
 use datasets::maze::{Maze, MazeShape};
 
 use crate::{Rules, SymmetricCopy};
@@ -21,16 +21,9 @@ impl Rules for MazeRules {
         true
     }
 
-    /// One of the seven other rotations and reflections, in an order that the seed shifts; there are no more, so that
-    /// noise has to tell the copies beyond them apart.
+    /// The seven other rotations and reflections, in turns: noise has to tell the copies beyond them apart.
     fn copy(&self, inputs: &[i64], seed: u64, index: u64) -> Option<SymmetricCopy> {
-        const OTHERS: u64 = Dihedral::COUNT as u64 - 1;
-        let number = 1 + (seed % OTHERS + index % OTHERS) % OTHERS;
-        let symmetry = Dihedral::ALL[number as usize];
-        let side = self.0.side();
-        let tokens = symmetry.apply(inputs, side, side);
-        let inverse = symmetry.inverse();
-        Some(SymmetricCopy { tokens, undo: Box::new(move |answer| inverse.apply(answer, side, side)) })
+        SymmetricCopy::of(Task::Maze(self.0), inputs, seed, index)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sudoku as the engine sees it: boards to tokens and back, and the rules as a check on predictions.
 
-use datasets::sudoku::{Board, SudokuShape, Symmetry, pinned};
+use datasets::Task;
+use datasets::sudoku::{Board, SudokuShape, pinned};
 
 use crate::{Rules, SymmetricCopy};
 
@@ -29,14 +30,7 @@ impl Rules for SudokuRules {
             // What solves the pinned puzzle solves the puzzle, and no answer is taken that does not.
             return Some(SymmetricCopy { tokens: tokens_of(&board), undo: Box::new(<[i64]>::to_vec) });
         }
-        let symmetry = Symmetry::numbered(self.shape, seed, index);
-        let inverse = symmetry.inverse();
-        let seen_through = |symmetry: &Symmetry, tokens: &[i64]| -> Vec<i64> {
-            let tokens: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
-            symmetry.apply_to_tokens(&tokens).into_iter().map(i64::from).collect()
-        };
-        let tokens = seen_through(&symmetry, inputs);
-        Some(SymmetricCopy { tokens, undo: Box::new(move |answer| seen_through(&inverse, answer)) })
+        SymmetricCopy::of(Task::Sudoku(self.shape), inputs, seed, index)
     }
 }
 

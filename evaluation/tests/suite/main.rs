@@ -31,3 +31,4 @@ mod raw;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../models/tests/common/torch_save.rs"]
 mod torch_save;
+mod votes;

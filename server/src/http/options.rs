@@ -40,7 +40,7 @@ pub struct SolveOptions {
     pub depth: Option<usize>,
     /// Fixes copies and noise.
     pub seed: Option<u64>,
-    /// Milliseconds after which the answer so far will do.
+    /// Deadline in ms: returns the best answer so far. At most, and by default, nine tenths of the server's time for a request.
     pub deadline_ms: Option<u64>,
     /// Also every step's answer.
     pub trace: Option<bool>,
@@ -49,6 +49,9 @@ pub struct SolveOptions {
     /// Server-sent events instead of one answer.
     pub stream: Option<bool>,
 }
+
+/// Jaro-Winkler similarity from which a name is taken for a misspelt option.
+const MISSPELT: f64 = 0.9;
 
 impl SolveOptions {
     /// Reads the query string of a URI.
@@ -70,6 +73,20 @@ impl SolveOptions {
             let (field, separator) = if path == "." { ("", "") } else { (path.as_str(), ": ") };
             Problem::malformed(&format!("the body is no request: {field}{separator}{}", error.inner()))
         })
+    }
+
+    /// Whether `name` is an option, or so near to one that it is more likely misspelt than something else.
+    pub(super) fn may_mean(name: &str) -> bool {
+        let options = Self::into_params(|| None);
+        options.iter().any(|option| strsim::jaro_winkler(&option.name, name) >= MISSPELT)
+    }
+
+    /// The same with a deadline that leaves a tenth of `timeout` for the way back: the answers so far are worth more than
+    /// none.
+    #[must_use]
+    pub(super) fn within(self, timeout: Duration) -> Self {
+        let latest = u64::try_from(timeout.as_millis() * 9 / 10).unwrap_or(u64::MAX);
+        Self { deadline_ms: Some(self.deadline_ms.map_or(latest, |ms| ms.min(latest))), ..self }
     }
 
     /// These options, and those of `other` where these say nothing.

@@ -108,9 +108,9 @@ pub(super) async fn solve<P: Solvable>(
         _ if is_batch => Output::negotiate(&headers, &[Output::Json, Output::Stream])?,
         _ => Output::negotiate(&headers, &[Output::Json, Output::Stream, Output::Png, Output::Gif])?,
     };
-    let wanted = Wanted { options, output, is_batch, tally };
-    let tickets = P::submit(&state.models.current(), puzzles, &wanted)?;
     let timeout = state.limits.request_timeout;
+    let wanted = Wanted { options: options.within(timeout), output, is_batch, tally };
+    let tickets = P::submit(&state.models.current(), puzzles, &wanted)?;
     if output == Output::Stream {
         let give_up_at = Instant::now() + timeout;
         let each = tickets.into_iter().map(|ticket| Box::pin(P::events(ticket, wanted.clone(), give_up_at)));

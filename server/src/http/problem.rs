@@ -108,7 +108,7 @@ pub enum Problem {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The request's own deadline passed in the queue.
+    /// The request's deadline passed in the queue.
     #[error("{detail}")]
     DeadlinePassed {
         /// What the engine said.

@@ -98,7 +98,7 @@ kinds! {
     Overloaded = TOO_MANY_REQUESTS "overloaded":
         "The server works on as many requests as it takes at a time; `Retry-After` says when to come again.",
     DeadlinePassed = TOO_MANY_REQUESTS "deadline-passed":
-        "The request's own deadline passed while others were served; `Retry-After` says when to come again.",
+        "The request's deadline (its own, or nine tenths of the server's time for a request) passed while others were served; `Retry-After` says when to come again.",
     Engine = INTERNAL_SERVER_ERROR "engine-failed":
         "The model failed.",
     ReloadFailed = INTERNAL_SERVER_ERROR "reload-failed":

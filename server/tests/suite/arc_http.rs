@@ -83,6 +83,8 @@ async fn a_task_comes_back_with_attempts_for_each_test_input() {
         json!({ "puzzle": bare }),
         json!({ "puzzle": { "task": task, "task_id": "swap" } }),
         json!({ "task": task, "task_id": "not known", "augmentations": 99 }),
+        json!({ "train": task["train"], "test": task["test"], "name": "0ca9ddb6", "uuid": 7, "comment": [] }),
+        json!({ "puzzle": { "train": task["train"], "test": task["test"], "id": "0ca9ddb6" } }),
     ] {
         let answer = solve(body.clone()).await;
         assert_eq!(
@@ -117,6 +119,17 @@ async fn a_name_is_enough_where_the_test_inputs_are_known() {
             "the answer is known here"
         );
     }
+}
+
+#[tokio::test]
+async fn a_misspelt_option_beside_a_task_is_refused() {
+    let task = json_of("swap");
+    let pairs = |key: &str| json!({ "train": task["train"], "test": task["test"], (key): 3 });
+    let (status, kind, detail) = refuse(&app(), pairs("max_step")).await;
+    assert_eq!((status, kind.as_str()), (400, "malformed-request"));
+    assert!(detail.contains("max_step"), "{detail}");
+    let (status, kind, _) = refuse(&app(), json!({ "puzzle": pairs("augmentations") })).await;
+    assert_eq!((status, kind.as_str()), (400, "malformed-request"));
 }
 
 #[tokio::test]

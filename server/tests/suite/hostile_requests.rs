@@ -7,7 +7,7 @@ use std::path::Path;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{arc_requests, requests};
+use crate::{arc_requests, requests, texts};
 
 /// Changes of every seed; the environment may ask for more.
 const CHANGES: usize = 200;
@@ -70,12 +70,12 @@ fn bodies_of_maze_requests() {
 
 #[test]
 fn texts_of_sudokus() {
-    hold("sudoku_text", requests::check_sudoku_text);
+    hold("sudoku_text", texts::check_sudoku_text);
 }
 
 #[test]
 fn texts_of_mazes() {
-    hold("maze_text", requests::check_maze_text);
+    hold("maze_text", texts::check_maze_text);
 }
 
 #[test]

@@ -259,6 +259,24 @@ async fn a_full_queue_is_429_with_retry_after_and_a_slow_model_504() {
     drop(gate);
 }
 
+/// Nothing fits into the last cell of the first row, so no step of the oracle answers it, and its steps do not end in time.
+#[tokio::test]
+async fn what_is_unsolved_when_time_is_up_comes_back_with_the_solved_ones() {
+    let (oracle, gate) = Oracle::gated(SudokuShape::NINE);
+    let limits = HttpLimits { request_timeout: Duration::from_secs(3), ..HTTP_LIMITS };
+    let app = routes(vec![model(SudokuShape::NINE, oracle)], limits);
+    let steps = std::thread::spawn(move || while gate.send(()).is_ok() { std::thread::sleep(Duration::from_millis(50)) });
+    let unsolvable = format!("12345678.........9{}", ".".repeat(63));
+    let body = json!({ "puzzles": [PUZZLE, unsolvable], "max_steps": 64 });
+    let (status, _, answer) = post(&app, body.to_string()).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let results = answer["results"].as_array().unwrap();
+    assert_eq!((&results[0]["verified"], &results[0]["solution"]), (&json!(true), &json!(SOLUTION)));
+    assert_eq!((&results[1]["verified"], &results[1]["stopped"]), (&json!(false), &json!("deadline")));
+    drop(app);
+    steps.join().unwrap();
+}
+
 #[tokio::test]
 async fn unknown_routes_and_methods_are_problems_too() {
     let app = app();

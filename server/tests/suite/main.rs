@@ -43,3 +43,5 @@ mod served;
 mod served_oracles;
 mod serving;
 mod streams;
+#[path = "../../../fuzz/fuzz_targets/texts.rs"]
+mod texts;

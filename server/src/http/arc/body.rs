@@ -108,6 +108,10 @@ fn question_of_fields(fields: &mut Map<String, Value>) -> Result<ArcQuestion, Pr
     };
     let bare: Map<String, Value> =
         ["train", "test"].iter().filter_map(|&key| Some((key.to_owned(), fields.remove(key)?))).collect();
+    if !bare.is_empty() {
+        // Files of tasks say more of themselves: names, identifiers, comments.
+        fields.retain(|key, _| SolveOptions::may_mean(key) || key == "task");
+    }
     let task = match (fields.remove("task"), bare.is_empty()) {
         (None | Some(Value::Null), true) => None,
         (None, false) => Some(Value::Object(bare)),
