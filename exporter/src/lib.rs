@@ -7,6 +7,7 @@ pub mod check;
 mod emitter;
 mod error;
 mod graph;
+pub mod graph_runner;
 pub mod import;
 pub mod metadata;
 pub mod names;

@@ -52,6 +52,7 @@ pub fn libtorch_steps(checkpoint: &Checkpoint, batch: &Batch, steps: usize) -> V
                 preds: floats(&act.preds).into_iter().map(|token| token as i64).collect(),
                 q_halt: floats(&act.q_halt),
                 logits: floats(&act.logits),
+                ..StepOutputs::default()
             }
         })
         .collect()
