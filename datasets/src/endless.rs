@@ -191,7 +191,7 @@ struct Indices {
     step: u64,
 }
 
-/// The background thread: draws chunks until nobody wants them any more or one cannot be drawn.
+/// The background thread: draws chunks until their receiver is gone or one cannot be drawn.
 fn supply_chunks<D: DrawExample>(
     mut drawer: D,
     mut indices: Indices,

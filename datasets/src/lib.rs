@@ -1,5 +1,5 @@
 //! Puzzle data: rules, generators, builders, the on-disk format of the reference, and the batches made from it.
-//! Knows neither models nor runtimes; whoever trains, evaluates or serves takes [`Batch`]es and boards from here.
+//! Depends on neither models nor runtimes; training, evaluation and serving take [`Batch`]es and boards from here.
 
 pub mod arc;
 pub mod batch;

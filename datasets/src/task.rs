@@ -19,7 +19,7 @@ pub enum Task {
     Arc,
 }
 
-/// A task name that nobody knows.
+/// An unknown task name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown task {found:?}; expected sudoku, sudoku-4x4, sudoku-6x6, sudoku-9x9, sudoku-16x16, maze, maze-NxN (such as \

@@ -252,6 +252,6 @@ fn difficulty_is_measured_by_guesses_clues_and_published_ratings() {
     let bound = clues.label.split('–').next().and_then(|low| low.parse::<usize>().ok()).expect("a number");
     assert!(bound <= fewest);
     let csv = fixture("sources/maze/test.csv");
-    let error = read_ratings(&csv, task).expect_err("mazes are no Sudoku").to_string();
+    let error = read_ratings(&csv, task).expect_err("mazes are not Sudoku").to_string();
     assert!(error.contains("test.csv, line 2: expected a question of task sudoku"), "{error}");
 }

@@ -79,8 +79,8 @@ fn unusable_lists_are_refused_with_file_and_line() {
         (row("S   #    ", answer), "the maze has no goal ('G')"),
         (row("S  S#   G", answer), "two cells marked start ('S'): row 1, column 1 and row 2, column 1"),
         (row("S  G#   G", answer), "two cells marked goal ('G'): row 2, column 1 and row 3, column 3"),
-        (row("S x #   G", answer), "character 'x' at row 1, column 3 is no maze cell"),
-        (row(question, "S0o #o  G"), "character '0' at row 1, column 2 is no maze cell"),
+        (row("S x #   G", answer), "character 'x' at row 1, column 3 is not a maze cell"),
+        (row(question, "S0o #o  G"), "character '0' at row 1, column 2 is not a maze cell"),
         (row(answer, answer), "row 1, column 2 is marked as path"),
         (
             row(question, question),

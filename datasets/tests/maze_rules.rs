@@ -199,5 +199,5 @@ fn exact_valid_and_shortest_are_three_things() {
     assert_eq!(score(&wide, &long, &long), Ok(MazeScore { exact: true, valid: true, shortest: false }));
     let ignored: Vec<i32> = label.iter().map(|&token| if token == 5 { IGNORE_LABEL_ID } else { token }).collect();
     assert!(score(&maze, &ignored, &label).unwrap().exact);
-    assert!(score(&[0; 25], &label, &label).is_err(), "a padding row is no maze");
+    assert!(score(&[0; 25], &label, &label).is_err(), "a padding row is not a maze");
 }

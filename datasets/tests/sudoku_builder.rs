@@ -59,7 +59,7 @@ fn existing_datasets_are_replaced_on_demand_only() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = folder.path().join("set");
     fs::create_dir(&target).expect("an empty folder may be there");
-    build_quietly(&config(&target)).expect("an empty folder is no dataset");
+    build_quietly(&config(&target)).expect("an empty folder is not a dataset");
 
     let difficult = SudokuBuild { min_difficulty: Some(10), num_aug: 1, seed: 43, ..config(&target) };
     let error = build_quietly(&difficult).expect_err("the dataset must not be replaced");
@@ -126,7 +126,7 @@ fn unusable_lists_are_refused_with_file_and_line() {
     fs::write(source.join("train.csv"), [header.as_bytes(), b"\ngen,\xff,\xfe,1\n"].concat()).expect("a list");
     let config_of =
         |source: &Path| SudokuBuild { source: PuzzleListSource::Folder(source.to_owned()), ..config(&target) };
-    let error = build_quietly(&config_of(&source)).expect_err("bytes that are no text");
+    let error = build_quietly(&config_of(&source)).expect_err("bytes that are not text");
     assert!(error.to_string().contains("line 2: expected text in UTF-8"), "{error}");
     let error = build_quietly(&config_of(&folder.path().join("nowhere"))).expect_err("no such folder");
     assert!(error.to_string().contains("nowhere/train.csv"), "{error}");

@@ -159,7 +159,7 @@ fn what_can_be_read_in_two_ways_is_refused_by_its_readings() {
     assert!(message.contains("one 16x16 board or sixteen 4x4 boards"), "{message}");
     assert_eq!(Board::parse_shape(SudokuShape::SIXTEEN, &fours.repeat(16)).unwrap().givens(), 64);
     for (text, says) in [
-        (PUZZLE.replacen('.', "0", 2), "0 is no digit of a 9x9 board"),
+        (PUZZLE.replacen('.', "0", 2), "0 is not a digit of a 9x9 board"),
         (PUZZLE.replacen('.', "?", 1), "'.' and '?' both stand where a digit or a blank is expected"),
         (rows(".", "").join("\n").replacen("..8..", "..8...", 1).replacen("7...", "7..", 1), "row 1 has 10 cells"),
         (PUZZLE[..80].to_owned(), "found 80"),

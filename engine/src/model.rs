@@ -41,7 +41,7 @@ pub struct ModelCard {
     pub metrics: BTreeMap<String, f64>,
     /// Name and config of the architecture.
     pub arch: ArchitectureConfig,
-    /// What products are computed in; told where it is not float32.
+    /// What products are computed in; shown where it is not float32.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
     /// How much thinking the weights were measured to be worth.
@@ -133,7 +133,7 @@ pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions)
 /// [`LoadError::NoModel`] when there is no such folder.
 pub fn shipped_directory(named: Option<&Path>) -> Result<PathBuf, LoadError> {
     if let Some(named) = named {
-        let searched = || LoadError::NoModel { searched: format!("{} is no folder", named.display()) };
+        let searched = || LoadError::NoModel { searched: format!("{} is not a folder", named.display()) };
         return if named.is_dir() { Ok(named.to_owned()) } else { Err(searched()) };
     }
     let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];

@@ -1,5 +1,5 @@
 //! Gaussian noise on recursion states. Owns the draws, which depend on nothing but a request's seed and stream, so that
-//! a request gives the same answer whoever shares its batch.
+//! a request gives the same answer whatever else is in its batch.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

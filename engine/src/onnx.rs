@@ -147,7 +147,6 @@ impl OnnxStepModel {
     fn blank_states(&self, rows: usize) -> Array3<f32> {
         Array3::zeros([rows, self.state_row[0], self.state_row[1]])
     }
-
 }
 
 impl StepModel for OnnxStepModel {

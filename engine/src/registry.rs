@@ -27,7 +27,7 @@ pub struct ServedModel {
     pub directory: Option<PathBuf>,
     /// Default policy for requests that set none, and where it comes from.
     pub default_policy: DefaultPolicy,
-    /// Nodes of its graph by the execution provider that really computes them; empty when it is no graph.
+    /// Nodes of its graph by the execution provider that really computes them; empty when it is not a graph.
     pub providers: BTreeMap<String, usize>,
     /// ARC: the tasks that its puzzle-embedding table belongs to, where they are known.
     pub arc_tasks: Option<Arc<TaskIndex>>,
@@ -48,7 +48,7 @@ pub struct Models(RwLock<Arc<Registry>>);
 /// Limits that every engine of a server gets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EngineLimits {
-    /// Puzzles that think at the same time.
+    /// Puzzles solved at the same time.
     pub slots: usize,
     /// Puzzles that may wait.
     pub queue_capacity: usize,

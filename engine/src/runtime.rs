@@ -6,7 +6,7 @@ use serde::Serialize;
 /// The library and how sessions use it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuntimeFacts {
-    /// File name of ONNX Runtime, which names its version; the folder is nobody's business.
+    /// File name of ONNX Runtime, which names its version; the folder is not shown.
     pub library: String,
     /// Its build information.
     pub build: String,

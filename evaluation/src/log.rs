@@ -163,7 +163,7 @@ pub fn header_of(path: &Path) -> Result<LogHeader, EvaluationError> {
 /// Hands every record of the complete blocks at `path` to `take`, in the order of the file, and says what the log holds.
 ///
 /// # Errors
-/// When the file is no log, or damaged before its last block.
+/// When the file is not a log, or damaged before its last block.
 pub fn read_records<R: DeserializeOwned>(path: &Path, mut take: impl FnMut(R)) -> Result<LogContents, EvaluationError> {
     let file = File::open(path).map_err(|error| log_problem(path, format!("cannot open: {error}")))?;
     let header = read_header(path, &file)?;
@@ -214,8 +214,9 @@ fn read_header(path: &Path, file: &File) -> Result<Option<(LogHeader, u64)>, Eva
     if line.last() != Some(&b'\n') && (line.len() as u64) < MAX_LINE_BYTES {
         return Ok(None);
     }
-    let header: LogHeader = serde_json::from_slice(&line)
-        .map_err(|error| log_problem(path, format!("its first line is no header of an evaluation's log: {error}")))?;
+    let header: LogHeader = serde_json::from_slice(&line).map_err(|error| {
+        log_problem(path, format!("its first line is not a header of an evaluation's log: {error}"))
+    })?;
     if header.format != FORMAT {
         let problem =
             format!("its format is {}, this program reads {FORMAT}; use the release that wrote it", header.format);
@@ -257,7 +258,7 @@ fn scan(
                 }
                 for (index, text) in pending.iter().enumerate() {
                     let line = number - (pending.len() - index) as u64;
-                    take(text).map_err(|what| log_problem(path, format!("line {line} is no record: {what}")))?;
+                    take(text).map_err(|what| log_problem(path, format!("line {line} is not a record: {what}")))?;
                 }
                 pending.clear();
                 contents.sound_bytes = bytes;
@@ -291,7 +292,7 @@ fn classify(line: Vec<u8>, pending: &[String]) -> Result<Line, String> {
     if line.last() != Some(&b'\n') {
         return Err("is cut off".into());
     }
-    let text = String::from_utf8(line).map_err(|_| "is no text".to_owned())?;
+    let text = String::from_utf8(line).map_err(|_| "is not text".to_owned())?;
     if text.starts_with("{\"end\":") {
         let end: End = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         return if pending.is_empty() { Ok(Line::End(end)) } else { Err("an end within a block".into()) };
@@ -300,7 +301,7 @@ fn classify(line: Vec<u8>, pending: &[String]) -> Result<Line, String> {
         return if text.starts_with('{') && text.ends_with("}\n") {
             Ok(Line::Record(text))
         } else {
-            Err("is no JSON object".into())
+            Err("is not a JSON object".into())
         };
     }
     let seal: Seal = serde_json::from_str(&text).map_err(|error| error.to_string())?;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::source::Draft;
 use super::{BoardPuzzle, Entry, EvaluationError, EvaluationLog, PuzzleSource, Shard};
 
-/// Puzzles that a task's evaluation asks at a time unless told otherwise: enough that few rows of the batch are idle at
+/// Puzzles that a task's evaluation asks at a time by default: enough that few rows of the batch are idle at
 /// a block's end, and few enough that a kill loses little.
 pub fn default_block(task: Task) -> usize {
     match task {
@@ -21,8 +21,8 @@ pub fn default_block(task: Task) -> usize {
     }
 }
 
-/// Evaluates whatever of `drafts` belongs to `shard` and is not in the log yet, `block` drafts at a time. `progress` is
-/// told how many puzzles are done with, whoever did them.
+/// Evaluates whatever of `drafts` belongs to `shard` and is not in the log yet, `block` drafts at a time. `progress`
+/// receives how many puzzles are done, by this process or another.
 ///
 /// # Errors
 /// What the drafts, `evaluate` or the log report; the blocks before stay in the log.

@@ -40,7 +40,7 @@ pub fn frames(puzzle: &Board, answer: &Answer, styled: bool) -> Vec<String> {
     let mut frames = vec![format!("the puzzle\n{}", draw(puzzle, puzzle, &previous, styled))];
     let shown = |step: &&StepTrace| step.chain == 0 || step.chain == answer.chain;
     let mut steps: Vec<&StepTrace> = answer.trace.iter().filter(shown).collect();
-    // Chains think in turns; who watches wants to see one after the other.
+    // Chains take turns; a reader wants to see one after the other.
     steps.sort_by_key(|step| (step.chain, step.step));
     for (index, StepTrace { chain, step, tokens, q }) in steps.iter().enumerate() {
         let board = board_from_tokens(shape, tokens);

@@ -154,8 +154,7 @@ type Inputs = Vec<(String, SessionInputValue<'static>)>;
 fn outputs_of(arch: &ArchitectureConfig, outputs: &SessionOutputs<'_>) -> Result<StepOutputs, RuntimeError> {
     let value = outputs.get(names::PREDS).ok_or_else(|| absent(names::PREDS))?;
     let (_, preds) = value.try_extract_tensor::<i64>().map_err(RuntimeError::session("read the predictions"))?;
-    let q_continue =
-        if arch.uses_q_continue() { floats(outputs, names::Q_CONTINUE_LOGITS)? } else { Vec::new() };
+    let q_continue = if arch.uses_q_continue() { floats(outputs, names::Q_CONTINUE_LOGITS)? } else { Vec::new() };
     Ok(StepOutputs {
         preds: preds.to_vec(),
         q_halt: floats(outputs, names::Q_HALT_LOGITS)?,

@@ -26,7 +26,7 @@ pub enum WeightsError {
     Import(#[from] ImportError),
     /// Nothing is called so.
     #[error(
-        "{name}: there is no such file here, no such short name ({}), and it is no owner/name/file of the hub",
+        "{name}: there is no such file here, no such short name ({}), and it is not an owner/name/file of the hub",
         registry::MODELS.iter().map(|model| model.name).collect::<Vec<_>>().join(", ")
     )]
     Unknown {
@@ -92,7 +92,7 @@ pub struct ImportedCheckpoint {
     pub inference: Inference,
 }
 
-/// Finds the weights called `name`: a file on disk, a short name, or `owner/name/file[@revision]`. `progress` is told
+/// Finds the weights called `name`: a file on disk, a short name, or `owner/name/file[@revision]`. `progress` receives
 /// the bytes that are here and their total if that is known.
 ///
 /// # Errors

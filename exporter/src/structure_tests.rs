@@ -127,7 +127,7 @@ fn onnx_runtime_infers_every_shape() {
                 assert!(session.outputs().len() > promised + 20);
                 for output in session.outputs() {
                     let ValueType::Tensor { shape, dimension_symbols, .. } = output.dtype() else {
-                        panic!("{} is no tensor", output.name());
+                        panic!("{} is not a tensor", output.name());
                     };
                     let known =
                         shape.iter().zip(dimension_symbols.iter()).all(|(&size, name)| size >= 0 || name == BATCH);

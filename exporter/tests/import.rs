@@ -229,7 +229,7 @@ fn local_files_take_flags_and_refuse_what_does_not_fit() {
     assert!(fail(&["--config", "nowhere.yaml"]).contains("nowhere.yaml"));
     fs::write(place.path().join("half"), &file[..file.len() / 2]).unwrap();
     let half = ["import", "--weights", "half", "--out", "x"];
-    assert!(place.fail(&half, &[]).contains("is no intact torch.save file"));
+    assert!(place.fail(&half, &[]).contains("is not an intact torch.save file"));
     assert!(!place.path().join("x").exists());
 }
 

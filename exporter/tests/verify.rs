@@ -166,7 +166,7 @@ fn a_backend_that_strays_from_the_reference_is_found_and_fails_the_program() {
 
     play_trainer(&case, folder.path(), |_, _| {});
     let output = exporter(folder.path(), &arguments);
-    // The golden outputs are no answer to the random inputs.
+    // The golden outputs are not the answer to the random inputs.
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("A PROMISE WAS BROKEN"));
     for backend in ["onnx step fused float32", "onnx unrolled portable float32", "libtorch bfloat16 fused"] {
@@ -195,9 +195,9 @@ fn what_is_missing_or_malformed_is_named() {
         BTreeMap::from([("inputs".to_owned(), HostTensor::int32(&[1, dims.seq_len], &vec![99; dims.seq_len]))]);
     write_tensors(&folder.path().join("strange.safetensors"), &strange).unwrap();
     for (arguments, says) in [
-        (&["--trainer", "gone"][..], "gone: is no file"),
+        (&["--trainer", "gone"][..], "gone: is not a file"),
         (&["--data", "somewhere"], "somewhere: is read by the program `trainer`, which was not found"),
-        (&["--trainer", "./played", "--inputs", "junk"], "junk: is no intact safetensors file"),
+        (&["--trainer", "./played", "--inputs", "junk"], "junk: is not an intact safetensors file"),
         (&["--inputs", "strange.safetensors"], "strange.safetensors: token 99 is none of the model's 0.."),
         (&["--trainer", "./played", "--steps", "3"], "played: its outputs are not those of this release's trainer"),
         (&["--trainer", "/bin/false"], "/bin/false: `trainer forward` ended with"),

@@ -48,7 +48,7 @@ impl Hub {
         Ok(hub)
     }
 
-    /// The hub at `endpoint`, asked by nobody in particular, with its files under `cache`.
+    /// The hub at `endpoint`, without a token, with its files under `cache`.
     pub fn new(endpoint: &str, cache: &Path) -> Self {
         let agent = Agent::config_builder()
             .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
@@ -66,7 +66,7 @@ impl Hub {
         Self { endpoint, cache: cache.to_owned(), token: None, offline: None, symlinks: true, agent }
     }
 
-    /// The same, asked by whoever has `token`.
+    /// The same with a token.
     #[must_use]
     pub fn with_token(self, token: &str) -> Self {
         Self { token: Some(token.trim().to_owned()), ..self }
@@ -94,7 +94,7 @@ impl Hub {
         RepositoryCache::new(&self.cache, reference).lookup(reference)
     }
 
-    /// The local path of a file, fetched if the cache does not hold it. `progress` is told the bytes that are here and
+    /// The local path of a file, fetched if the cache does not hold it. `progress` receives the bytes that are here and
     /// their total if that is known.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl Hub {
         let mut how = Publishing { symlinks: self.symlinks, is_new: false };
         if !blob.is_file() {
             let _lock = cache.lock(&described.etag)?;
-            // Whoever held the lock may have fetched it.
+            // The process that held the lock may have fetched it.
             if !blob.is_file() {
                 let wanted = Blob { path: blob, sha256: described.sha256, size: described.size };
                 let ask = |start| self.content(reference, &described.commit, start);
@@ -248,7 +248,7 @@ impl Described {
         // It becomes a file's name: a git hash or a sha256, and from a mirror perhaps something else of that kind.
         let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if !(1..=128).contains(&etag.len()) || !etag.bytes().all(harmless) {
-            return Err(FetchError::Answer { problem: "its ETag is no hash".into() });
+            return Err(FetchError::Answer { problem: "its ETag is not a hash".into() });
         }
         let sha256 = (etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| etag.clone());
         Ok(Self { commit: commit.to_owned(), etag, sha256, size })

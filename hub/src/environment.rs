@@ -62,7 +62,7 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
     /// A variable as text.
     fn text(&self, name: &str) -> Result<Option<String>, HubError> {
         let Some(value) = self.raw(name) else { return Ok(None) };
-        let text = value.into_string().map_err(|_| bad(name, "bytes that are no UTF-8"))?;
+        let text = value.into_string().map_err(|_| bad(name, "bytes that are not UTF-8"))?;
         Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
     }
 
@@ -76,7 +76,7 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
         let value = self.raw(name)?;
         match value.to_str() {
             Some(text) => Some(self.expanded(text)),
-            // What is no text holds nothing to expand.
+            // What is not text holds nothing to expand.
             None => Some(PathBuf::from(value)),
         }
     }
@@ -92,7 +92,7 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
         let endpoint = self.text("HF_ENDPOINT")?;
         match endpoint {
             Some(address) if !address.starts_with("https://") && !address.starts_with("http://") => {
-                let problem = format!("{address:?}, which is no address that begins with https:// or http://");
+                let problem = format!("{address:?}, which is not an address that begins with https:// or http://");
                 Err(bad("HF_ENDPOINT", problem))
             }
             Some(address) if !address.bytes().all(|byte| byte.is_ascii_graphic()) => {
@@ -216,7 +216,7 @@ mod tests {
             (vec![("HF_TOKEN", "hf_\u{e4}")], "HF_TOKEN holds a token whose character 4"),
             (vec![("HUGGING_FACE_HUB_TOKEN", "hf a")], "HUGGING_FACE_HUB_TOKEN holds a token whose character 3"),
             (vec![("HF_TOKEN_PATH", file)], "token holds a token whose character 5"),
-            (vec![("HF_ENDPOINT", "huggingface.co")], "HF_ENDPOINT holds \"huggingface.co\", which is no address"),
+            (vec![("HF_ENDPOINT", "huggingface.co")], "HF_ENDPOINT holds \"huggingface.co\", which is not an address"),
             (vec![("HF_ENDPOINT", "https://a b")], "HF_ENDPOINT holds \"https://a b\", an address with blanks"),
         ] {
             let message = read(&variables).unwrap_err().to_string();

@@ -96,7 +96,7 @@ pub enum FetchError {
         /// Branch, tag or commit.
         revision: String,
     },
-    /// Any other answer that is no file.
+    /// Any other answer that is not a file.
     #[error("it answers {status}; try again later")]
     Status {
         /// HTTP status.

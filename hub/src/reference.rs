@@ -48,7 +48,7 @@ impl FileReference {
     /// File `file` of `repository` at `revision` (a branch, tag or commit).
     ///
     /// # Errors
-    /// [`HubError::Name`] when a part is no name of the hub.
+    /// [`HubError::Name`] when a part is not a name of the hub.
     pub fn new(kind: RepositoryKind, repository: &str, file: &str, revision: &str) -> Result<Self, HubError> {
         let refused = |what, expected, found: &str| {
             Err(HubError::Name { what, expected, found: found.chars().take(200).collect() })
@@ -102,7 +102,7 @@ impl FileReference {
     /// Another file of the same repository and revision.
     ///
     /// # Errors
-    /// [`HubError::Name`] when `file` is no name of the hub.
+    /// [`HubError::Name`] when `file` is not a name of the hub.
     pub fn sibling(&self, file: &str) -> Result<Self, HubError> {
         Self::new(self.kind, &self.repository, file, &self.revision)
     }

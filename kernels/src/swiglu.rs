@@ -106,7 +106,7 @@ impl Linear {
     /// Packs the weight.
     ///
     /// # Errors
-    /// When the shapes do not fit each other, the inputs are no multiple of 16, or the outputs none of 64.
+    /// When the shapes do not fit each other, the inputs are not a multiple of 16, or the outputs none of 64.
     pub fn new(matrix: &Matrix<'_>) -> Result<Self, ShapeError> {
         let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
         ShapeError::check_multiple("outputs", PANEL, outputs)?;
@@ -160,7 +160,7 @@ impl ChannelMixing {
     /// Packs the weights.
     ///
     /// # Errors
-    /// When the shapes do not fit each other, the width is no multiple of 64, or the inner size none of 32.
+    /// When the shapes do not fit each other, the width is not a multiple of 64, or the inner size none of 32.
     pub fn new(swiglu: &SwiGlu<'_>) -> Result<Self, ShapeError> {
         swiglu.check()?;
         ShapeError::check_multiple("width", PANEL, swiglu.width())?;
@@ -209,7 +209,7 @@ impl TokenMixing {
     /// Packs the weights.
     ///
     /// # Errors
-    /// When the shapes do not fit each other or the inner size is no multiple of 32.
+    /// When the shapes do not fit each other or the inner size is not a multiple of 32.
     pub fn new(swiglu: &SwiGlu<'_>) -> Result<Self, ShapeError> {
         swiglu.check()?;
         Ok(Self {

@@ -59,7 +59,7 @@ impl ArchitectureConfig {
             _ => {
                 return Err(ModelError::config(
                     "name",
-                    format!("`{name}` is no architecture; there are {}", Self::NAMES.join(", ")),
+                    format!("unknown architecture `{name}`; expected one of {}", Self::NAMES.join(", ")),
                 ));
             }
         })
@@ -69,7 +69,7 @@ impl ArchitectureConfig {
     /// class of this architecture does not read are left out, `puzzle_emb_ndim` is 0 where it is missing.
     ///
     /// # Errors
-    /// When `name` is no architecture, or a field's value is none for it.
+    /// When `name` is not an architecture, or a field's value is none for it.
     pub fn from_reference(name: &str, fields: &Map<String, Value>) -> Result<Self, serde_json::Error> {
         let defaults = serde_json::to_value(Self::default_of(name).map_err(serde_json::Error::custom)?)?;
         let mut config = defaults.as_object().cloned().unwrap_or_default();

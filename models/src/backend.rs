@@ -1,4 +1,4 @@
-//! The contract between architectures and whoever computes them, at the grain at which backends differ in speed.
+//! The contract between architectures and backends, at the grain at which backends differ in speed.
 //! Owns the list of operations and their shapes; leaves kernels, dtypes and autograd to the implementors.
 
 use crate::layers::{Attention, LayerNorm, Linear, LocalMixing, LstmLayer, SwiGlu, UnitsMixing};

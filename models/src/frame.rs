@@ -53,7 +53,8 @@ impl<W> Frame<W> {
         })?;
         let lm_head = Linear::new(source, "inner.lm_head", hidden_size, vocab_size)?;
         let q_head = Linear::q_head(source, "inner.q_head", hidden_size)?;
-        let move_head = outline.mixing.move_head.then(|| Linear::new(source, MOVE_HEAD, hidden_size, MOVES)).transpose()?;
+        let move_head =
+            outline.mixing.move_head.then(|| Linear::new(source, MOVE_HEAD, hidden_size, MOVES)).transpose()?;
         if outline.puzzle_emb_ndim > 0 {
             source.parameter(ParameterSpec {
                 name: PUZZLE_TABLE.into(),

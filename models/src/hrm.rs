@@ -1,6 +1,6 @@
 //! The Hierarchical Reasoning Model (arXiv 2506.21734): a slow module H and a fast module L with weights of their own,
 //! trained through their last application only, halting by Q-learning. Follows `models/recursive_reasoning/hrm.py` of
-//! the reference. Leaves halting and carried state to whoever runs the steps.
+//! the reference. Leaves halting and carried state to the caller.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What every architecture's config comes down to for whoever runs a model: widths, positions, halting.
+//! What every architecture's config comes down to for the code that runs a model: widths, positions, halting.
 //! Owns the checks that configs share; leaves fields, defaults and further checks to the architectures' files.
 
 use crate::ModelError;

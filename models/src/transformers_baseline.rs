@@ -1,6 +1,6 @@
 //! The reference's recursive transformer: one stack of blocks that takes its own output and the question again at every
 //! supervision step. Follows `models/recursive_reasoning/transformers_baseline.py` of the reference, which has neither
-//! inner cycles nor a target for `q_continue`. Leaves halting and carried state to whoever runs the steps.
+//! inner cycles nor a target for `q_continue`. Leaves halting and carried state to the caller.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! The Tiny Recursive Model: one small network that refines a latent `z_L` and an answer `z_H` in turns.
 //! Follows `TinyRecursiveReasoningModel_ACTV1_Inner` of the reference (`models/recursive_reasoning/trm.py`) and
-//! section 4 of arXiv 2510.04871. Leaves halting and carried state to whoever runs the steps.
+//! section 4 of arXiv 2510.04871. Leaves halting and carried state to the caller.
 
 use serde::{Deserialize, Serialize};
 

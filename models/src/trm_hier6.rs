@@ -1,6 +1,6 @@
 //! TRM with a hierarchy of six latents: `z_L1` to `z_L6` are updated in turn from their sum, `z_H` after them. Follows
-//! `models/recursive_reasoning/trm_hier6.py` of the reference. Leaves halting and carried state to whoever runs the
-//! steps.
+//! `models/recursive_reasoning/trm_hier6.py` of the reference. Leaves halting and carried state to the
+//! caller.
 
 use crate::frame::{Frame, Start, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};

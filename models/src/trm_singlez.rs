@@ -1,6 +1,6 @@
 //! TRM with a single state: one `z_L` is both latent and answer. Follows `models/recursive_reasoning/trm_singlez.py` of
-//! the reference (the ablation "single z" of arXiv 2510.04871). Leaves halting and carried state to whoever runs the
-//! steps.
+//! the reference (the ablation "single z" of arXiv 2510.04871). Leaves halting and carried state to the
+//! caller.
 
 use crate::frame::{Frame, Start, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};

@@ -69,7 +69,7 @@ fn the_other_architectures_say_what_to_change_too() {
     let hrm = HrmConfig { L_cycles: 0, ..HrmConfig::default() };
     assert!(refused(ArchitectureConfig::Hrm(hrm)).contains("L_cycles: is 0"));
     let message = ArchitectureConfig::default_of("gpt").unwrap_err().to_string();
-    assert!(message.contains("`gpt` is no architecture; there are trm, trm_singlez"), "{message}");
+    assert!(message.contains("unknown architecture `gpt`; expected one of trm, trm_singlez"), "{message}");
 }
 
 /// The reference's HRM knows no `no_ACT_continue` and no `puzzle_emb_len`, whatever its config file says.

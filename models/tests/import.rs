@@ -277,7 +277,9 @@ fn flags_that_cannot_be_are_refused() {
     let refusal = |value: Value| infer(&file, &flags(value)).unwrap_err().to_string();
     assert!(refusal(json!({"hidden_size": 64})).contains("hidden_size: --set says 64, but the tensors say 32"));
     assert!(refusal(json!({"name": "hrm"})).contains("--arch says \"hrm\", but names and shapes are those of `trm`"));
-    assert!(refusal(json!({"hidden_sizes": 32})).contains("hidden_sizes: is no setting of `trm`; there are seq_len"));
+    assert!(
+        refusal(json!({"hidden_sizes": 32})).contains("hidden_sizes: is not a setting of `trm`; there are seq_len")
+    );
     assert!(refusal(json!({"num_heads": 5})).contains("num_heads: flag says 5, which does not go with the widths"));
     assert!(refusal(json!({"expansion": 40})).contains("gives other widths"));
     assert!(refusal(json!({"seq_len": "many"})).contains("expected a whole number"));

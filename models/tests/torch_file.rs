@@ -283,7 +283,7 @@ fn archives_that_are_none_of_torch_save_say_what_they_are() {
     let mut file = dict.file("step_1");
     for length in [4, 30, 100, file.len() / 2, file.len() - 1] {
         let message = refusal(&file[..length]);
-        assert!(message.contains("is no intact torch.save file"), "{length}: {message}");
+        assert!(message.contains("is not an intact torch.save file"), "{length}: {message}");
     }
     let mut order = archive("step_1", &dict.pickle(), &dict.storages);
     let place = order.windows(6).position(|window| window == b"little").unwrap();
@@ -306,16 +306,16 @@ fn other_files_are_named_for_what_they_are() {
     assert!(refusal(b"version https://git-lfs.github.com/spec/v1\noid").contains("git lfs pull"));
     assert!(refusal(b"<!doctype html><html>").contains("is a web page"));
     assert!(refusal(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.").contains("before PyTorch 1.6"));
-    assert!(refusal(b"hello, these are no weights").contains("is neither a safetensors file nor"));
+    assert!(refusal(b"hello, these are not weights").contains("is neither a safetensors file nor"));
     assert!(refusal(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat()).contains("its header claims 18446744073709551615"));
-    assert!(refusal(&[&40_u64.to_le_bytes()[..], b"{}"].concat()).contains("is no intact safetensors file"));
+    assert!(refusal(&[&40_u64.to_le_bytes()[..], b"{}"].concat()).contains("is not an intact safetensors file"));
     // A header of 640 bytes: its length begins like a pickle.
     let header = format!(r#"{{"t":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}{}"#, " ".repeat(640));
     let (_folder, path) = written(&[&640_u64.to_le_bytes()[..], &header.as_bytes()[..640], &[0; 4]].concat());
     assert_eq!(WeightFile::open(&path).unwrap().values("t").unwrap(), [0.0]);
     let folder = tempfile::tempdir().unwrap();
     let message = WeightFile::open(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("is no file; give the file that holds the weights"), "{message}");
+    assert!(message.contains("is not a file; give the file that holds the weights"), "{message}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ import { events } from "./events.js";
 
 const KEY = "trm-key";
 
-/** An answer of the server that is no solution: problem+json, or what stands for it. */
+/** An answer of the server that is not a solution: problem+json, or what stands for it. */
 export class Problem extends Error {
   constructor(body, status) {
     super(body.detail ?? body.title ?? `The server answered ${status}.`);

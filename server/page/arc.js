@@ -171,7 +171,7 @@ function parse(text) {
   const grid = (cells, place) => {
     const sides = Array.isArray(cells) ? [cells.length, ...cells.map((line) => line?.length ?? 0)] : [0];
     if (sides.some((side) => side < 1 || side > MAX_SIDE) || new Set(sides.slice(1)).size !== 1) {
-      throw new Error(`${place} is no grid of 1 to ${MAX_SIDE} rows and columns.`);
+      throw new Error(`${place} is not a grid of 1 to ${MAX_SIDE} rows and columns.`);
     }
     if (!cells.flat().every((cell) => Number.isInteger(cell) && cell >= 0 && cell < COLOURS.length)) {
       throw new Error(`${place} holds something other than the colours 0 to 9.`);

@@ -307,7 +307,7 @@ async function pasted(event) {
     await take(text);
     announce("Pasted.");
   } catch (error) {
-    say("error", "What was pasted is no puzzle of this kind", error.message);
+    say("error", "What was pasted is not a puzzle of this kind", error.message);
     announce(error.message);
   }
 }

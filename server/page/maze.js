@@ -82,7 +82,7 @@ export class Maze {
     }
     const cells = [...lines.map((line) => line.padEnd(columns, " ")).join("")].map((one) => (".o".includes(one) ? " " : one));
     const strange = cells.find((cell) => !(cell in NAMES));
-    if (strange) throw new Error(`“${strange}” is no cell of a maze; expected #, a space or a dot, S and G.`);
+    if (strange) throw new Error(`“${strange}” is not a cell of a maze; expected #, a space or a dot, S and G.`);
     if (cells.length < 2) throw new Error("A maze has a start and a goal at least.");
     this.#load(cells, columns);
   }

@@ -89,7 +89,7 @@ export class Sudoku {
       throw new Error(`These are ${cells.length} cells; a board has 16, 36, 81 or 256.`);
     }
     const wrong = cells.find((cell) => cell > size);
-    if (wrong) throw new Error(`${symbol(wrong)} is no digit of a ${size}×${size} board.`);
+    if (wrong) throw new Error(`${symbol(wrong)} is not a digit of a ${size}×${size} board.`);
     if (!this.sizes.includes(size)) {
       const served = this.sizes.map((side) => `${side}×${side}`).join(", ");
       throw new Error(`No model for ${size}×${size} boards is loaded; this server solves ${served}.`);
@@ -263,7 +263,7 @@ function write(cells) {
 function parse(text) {
   return [...text].map((character) => {
     const value = digit(character, 16);
-    if (value === null) throw new Error(`“${character}” is no cell of a Sudoku; expected digits and . for blanks.`);
+    if (value === null) throw new Error(`“${character}” is not a cell of a Sudoku; expected digits and . for blanks.`);
     return value;
   });
 }

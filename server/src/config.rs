@@ -81,7 +81,7 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_REQUIRE_CUDA", value_parser = FalseyValueParser::new())]
     pub require_cuda: bool,
 
-    /// Puzzles that a model thinks about at the same time, 1 to 128. On a processor a puzzle's step costs the same in
+    /// Puzzles that a model solves at the same time, 1 to 128. On a processor a puzzle's step costs the same in
     /// any batch, so that more slots only make all of them slower; on a GPU more slots raise throughput.
     #[arg(long, env = "TRM_SLOTS", default_value_t = 8, value_name = "COUNT")]
     pub slots: usize,

@@ -9,7 +9,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Every model has run every batch size: before that nobody listens.
+    /// Every model has run every batch size: before that the server does not listen.
     Ready,
     /// Told to stop: what is accepted is finished, balancers should send nothing new.
     Draining,

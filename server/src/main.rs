@@ -1,4 +1,4 @@
-//! The program `server`: loads models, listens, answers HTTP until it is told to stop, drains, ends.
+//! The program `server`: loads models, listens, answers HTTP until it receives a signal to stop, drains, ends.
 //! Leaves the meaning of its flags to `server::config` and everything it serves to the library.
 
 mod signals;

@@ -166,7 +166,7 @@ impl Drop for RunningGuard<'_> {
 /// How often it is looked whether the last request on an old model has gone.
 const RETIRE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Ends the engines of `registry` when their last request has its answer, on a thread that may wait: whoever drops an
+/// Ends the engines of `registry` when their last request has its answer, on a thread that may wait: dropping an
 /// engine waits for its thread, and that must be no thread that serves requests.
 fn retire(registry: Arc<Registry>) {
     let watch = move || {

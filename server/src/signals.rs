@@ -30,7 +30,7 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or Ctrl-C; says that no models can be reloaded now to whoever asks for it.
+    /// Waits for SIGTERM or Ctrl-C; answers requests for a reload with a refusal.
     pub(crate) async fn stop(&mut self) -> &'static str {
         loop {
             tokio::select! {

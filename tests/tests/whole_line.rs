@@ -85,7 +85,7 @@ fn exported_steps(checkpoint: &Checkpoint, set: &[HeldOutPuzzle]) -> Vec<(String
 
 fn largest_difference(left: &[f32], right: &[f32]) -> f32 {
     assert_eq!(left.len(), right.len());
-    // Not `f32::max` alone, which skips what is no number.
+    // Not `f32::max` alone, which skips what is not a number.
     left.iter().zip(right).map(|(a, b)| (a - b).abs()).fold(0.0, |most, x| if x <= most { most } else { x })
 }
 

@@ -16,7 +16,7 @@ use crate::parameters::Parameters;
 /// Who may halt before the step limit.
 #[derive(Debug, Clone, Copy)]
 pub enum Halting {
-    /// Training: whoever the architecture's rule lets halt, unless exploration asks the row to go on.
+    /// Training: rows that the architecture's rule lets halt, unless exploration asks the row to go on.
     Explore {
         /// Seed of the run.
         seed: u64,
@@ -27,9 +27,9 @@ pub enum Halting {
         /// Number in the batch of the first row of a micro-batch, whose rows draw what they would in the whole batch.
         first_row: usize,
     },
-    /// Evaluation: nobody, every row takes all steps.
+    /// Evaluation: none, every row takes all steps.
     AtLimit,
-    /// Evaluation under `act_inference`: whoever the architecture's rule lets halt.
+    /// Evaluation under `act_inference`: rows that the architecture's rule lets halt.
     ByRule,
 }
 

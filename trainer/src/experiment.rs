@@ -1,4 +1,4 @@
-//! `experiment.json`: what a run was, beside `config.json`, which says what it was told. Owns the facts and their names,
+//! `experiment.json`: what a run was, beside `config.json`, which holds its settings. Owns the facts and their names,
 //! which are those of the recursive-reasoning benchmark; the file is written once, and a resumed run leaves it as it is.
 
 use std::fmt::Write as _;

@@ -6,7 +6,9 @@ use std::path::Path;
 use hub::registry::{self, MODELS};
 use hub::{FileReference, Hub, HubError};
 use models::checkpoint::{MANIFEST_FILE, TableResize, WeightFile};
-use models::{ArchitectureConfig, Checkpoint, Initializer, MOVE_HEAD, ModelDims, ModelError, ParameterKind, ParameterSpec};
+use models::{
+    ArchitectureConfig, Checkpoint, Initializer, MOVE_HEAD, ModelDims, ModelError, ParameterKind, ParameterSpec,
+};
 use tch::Device;
 
 use crate::TrainError;

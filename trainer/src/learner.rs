@@ -104,7 +104,7 @@ impl Learner {
         Self::timed(config, parameters, seq_len, PhaseClock::default())
     }
 
-    /// As [`new`](Self::new), with every step's phases told to `clock`.
+    /// As [`new`](Self::new), with every step's phases timed by `clock`.
     ///
     /// # Errors
     /// When the parameters belong to another architecture.
@@ -168,7 +168,7 @@ impl Learner {
     /// Learns from `batch` (only rows whose carry has halted take their example from it).
     ///
     /// # Errors
-    /// [`TrainError::NotFinite`] when the loss is no number; the weights are untouched then.
+    /// [`TrainError::NotFinite`] when the loss is not a number; the weights are untouched then.
     pub fn train_step(&mut self, batch: &Batch) -> Result<StepMetrics, TrainError> {
         let step = self.step + 1;
         self.clock.enter(Phase::Data);

@@ -110,7 +110,12 @@ mod tests {
         let shortest = [[true, false, true, false], [false, false, false, true], [false; 4]];
         let of_cell = |cell: usize| {
             let sum = |takes_part: [bool; 4]| {
-                logits[cell].iter().zip(takes_part).filter(|(_, takes)| *takes).map(|(logit, _)| logit.exp()).sum::<f64>()
+                logits[cell]
+                    .iter()
+                    .zip(takes_part)
+                    .filter(|(_, takes)| *takes)
+                    .map(|(logit, _)| logit.exp())
+                    .sum::<f64>()
             };
             -(sum(shortest[cell]) / sum([true; 4])).ln()
         };

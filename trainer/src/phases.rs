@@ -1,4 +1,4 @@
-//! Where the time of a training step goes. Owns the clock and the names of its phases; a clock that nobody started costs a
+//! Where the time of a training step goes. Owns the clock and the names of its phases; a clock that was not started costs a
 //! branch, and on a GPU, where operations are only queued, a started one waits for them at every border.
 
 use std::cell::{Cell, RefCell};

@@ -21,7 +21,7 @@ type Curve = Vec<(f64, f64)>;
 /// Reads `metrics` and gives the picture as SVG text.
 ///
 /// # Errors
-/// When the file cannot be read, is no `metrics.csv`, or holds no accuracy yet.
+/// When the file cannot be read, is not a `metrics.csv`, or holds no accuracy yet.
 pub fn learning_curve(metrics: &Path, title: &str) -> Result<String, TrainError> {
     let curves = read(metrics)?;
     let last_step = curves.values().flatten().map(|point| point.0).fold(0.0, f64::max);

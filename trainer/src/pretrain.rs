@@ -30,7 +30,7 @@ const UNKNOWN_TASK: &str = "unknown";
 /// interrupted, loses nothing else.
 const SLOW_STEP: Duration = Duration::from_secs(4);
 
-/// What the loop tells whoever watches it.
+/// What the loop reports to its observer.
 pub trait Observer {
     /// The run begins (or goes on) at `step` of `total_steps` with `parameter_count` trained weights.
     fn started(&mut self, directory: &Path, step: u64, total_steps: u64, parameter_count: usize);

@@ -130,7 +130,7 @@ fn keep_rows(path: &Path, columns: &[&str], resumed_step: u64, evaluation_due: b
     Ok(models::checkpoint::write_file_atomically(path, &bytes)?)
 }
 
-/// The first `count` rows that are no padding.
+/// The first `count` rows that are not padding.
 fn first_rows(batch: &Batch, count: usize) -> Batch {
     let rows = count.min(batch.real_rows);
     let cells = rows * batch.seq_len;

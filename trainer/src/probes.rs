@@ -128,7 +128,7 @@ pub struct ExactShare {
     pub exact_accuracy_interval: (f64, f64),
 }
 
-/// Accuracies on all of `batches` at each of `depths`; `progress` is told the rows of each batch.
+/// Accuracies on all of `batches` at each of `depths`; `progress` receives the rows of each batch.
 ///
 /// # Errors
 /// When a batch cannot be read, or the parameters are those of another architecture.

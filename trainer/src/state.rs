@@ -16,7 +16,7 @@ use crate::learner::Learner;
 const TENSORS_FILE: &str = "training_state.safetensors";
 const COUNTERS_FILE: &str = "training_state.json";
 
-/// The parts of the state that are no tensors.
+/// The parts of the state that are not tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Counters {
     step: u64,

@@ -79,7 +79,7 @@ fn unfinished_runs_count_with_what_they_have_and_mistakes_are_named() {
     let folder = TempDir::new().unwrap();
     write_run(&folder.path().join("runs/a"), "trm", 0, &[0.5]);
     write_run(&folder.path().join("runs/begun"), "trm", 1, &[]);
-    // A checkpoint in a run is no run.
+    // A checkpoint in a run is not a run.
     fs::create_dir(folder.path().join("runs/a/step_100")).unwrap();
     succeed(folder.path(), &words("aggregate runs/a runs --out out"));
     let runs = records(&folder.path().join("out/runs.csv"));
@@ -88,7 +88,10 @@ fn unfinished_runs_count_with_what_they_have_and_mistakes_are_named() {
 
     let refused = |line: &str| message_of(&run(folder.path(), &words(line)));
     let message = refused("aggregate runs --group-by arch.L_layer");
-    assert!(message.contains("`arch.L_layer` is no setting of these runs; did you mean `arch.L_layers`?"), "{message}");
+    assert!(
+        message.contains("`arch.L_layer` is not a setting of these runs; did you mean `arch.L_layers`?"),
+        "{message}"
+    );
     fs::create_dir(folder.path().join("empty")).unwrap();
     assert!(refused("aggregate empty").contains("empty: holds no run"));
     assert!(refused("aggregate gone").contains("gone"));

@@ -79,7 +79,7 @@ fn settings_come_from_files_and_then_from_the_line() {
     fs::write(folder.path().join("small.toml"), "[arch]\nhidden_sizes = 64\n").unwrap();
     let message = refuse(folder.path(), &words("pretrain --config small.toml"));
     assert!(
-        message.contains("small.toml: arch.hidden_sizes: is no known key; did you mean `arch.hidden_size`?"),
+        message.contains("small.toml: arch.hidden_sizes: unknown key; did you mean `arch.hidden_size`?"),
         "{message}"
     );
     let message = refuse(folder.path(), &words("pretrain --config gone.toml"));
@@ -191,7 +191,7 @@ fn damaged_and_lying_checkpoints_are_refused_within_bounds() {
         ),
         (
             &|checkpoint| fs::write(checkpoint.join("manifest.json"), " ".repeat(10 << 20)).unwrap(),
-            "this is no manifest",
+            "this is not a manifest",
         ),
         (&|checkpoint| fs::write(checkpoint.join("manifest.json"), "[".repeat(1 << 19)).unwrap(), "manifest.json"),
         (&|checkpoint| fs::write(checkpoint.join("manifest.json"), [0xff, 0xfe]).unwrap(), "manifest.json"),

@@ -253,7 +253,7 @@ fn runs_without_names_lie_beside_each_other_and_say_what_they_were() {
             experiment["torch_version"].as_str().unwrap().starts_with(|digit: char| digit.is_ascii_digit()),
             "{experiment}"
         );
-        assert_eq!(experiment["git_commit"], json!("unknown"), "the folder is no working tree");
+        assert_eq!(experiment["git_commit"], json!("unknown"), "the folder is not a working tree");
         let wide = folder.path().join("wide.csv");
         succeed(folder.path(), &["export-metrics", "--run", run.to_str().unwrap(), "--out", wide.to_str().unwrap()]);
         let rows = csv::Reader::from_path(&wide).unwrap().deserialize().map(Result::unwrap).collect::<Vec<[f64; 10]>>();

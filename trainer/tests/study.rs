@@ -186,13 +186,13 @@ fn the_recursion_studys_yaml_runs_unchanged() {
     assert_eq!(depths, ["8", "12"], "T (n + 1) L");
 
     for (text, says) in [
-        ("lr: 1\nexperiments: []\n", "experiments is no list of any"),
+        ("lr: 1\nexperiments: []\n", "experiments is not a list of tables"),
         ("lr: 1\nexperiments:\n  - lr: 2\n", "has no name"),
-        ("experiments:\n  - name: a/b\n", "is no name for a folder"),
+        ("experiments:\n  - name: a/b\n", "is not a name for a folder"),
         ("experiments:\n  - name: a\n  - name: a\n", "two experiments are called \"a\""),
-        ("grid:\n  lr: 1\n", "grid.lr is no list of values"),
+        ("grid:\n  lr: 1\n", "grid.lr is not a list of values"),
         ("grid:\n  lr: [1]\nexperiments:\n  - name: a\n", "has both experiments and a grid"),
-        ("seeds: 3\n", "seeds: 3 is no list of numbers"),
+        ("seeds: 3\n", "seeds: 3 is not a list of numbers"),
     ] {
         fs::write(folder.path().join("wrong.yaml"), text).unwrap();
         let message = message_of(&run(folder.path(), &words("study wrong.yaml --list")));

@@ -126,7 +126,7 @@ fn examine_libtorch(project: &Project) -> Result<String> {
         place.path.display()
     );
     probe_apart("torch", &library).map_err(|error| advised(error, &place, "--torch"))?;
-    let version = if version.is_empty() { "version not told".to_owned() } else { version };
+    let version = if version.is_empty() { "unknown version".to_owned() } else { version };
     let device = if place.path.join("lib/libtorch_cuda.so").exists() { "CUDA" } else { "CPU" };
     Ok(format!("{version} ({device}), {}, loads{}", place.path.display(), whose(&place)))
 }

@@ -108,7 +108,7 @@ impl Store {
     }
 }
 
-/// A bar on the terminal that counts bytes; silent where standard error is no terminal.
+/// A bar on the terminal that counts bytes; silent where standard error is not a terminal.
 pub(crate) fn byte_bar(label: &str, bytes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(
         "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",

@@ -47,7 +47,7 @@ impl Placement {
 /// Tokens of an augmented grid at a place of the canvas, `[30 * 30]`, into `tokens`.
 ///
 /// # Panics
-/// When `tokens` is no canvas or the grid does not fit at that place.
+/// When `tokens` is not a canvas or the grid does not fit at that place.
 pub fn encode(grid: &Grid, augmentation: &Augmentation, placement: Placement, tokens: &mut [u8]) {
     assert_eq!(tokens.len(), SEQ_LEN, "a canvas has 900 tokens");
     let (top, left) = (usize::from(placement.row), usize::from(placement.column));
@@ -72,10 +72,10 @@ pub fn encode(grid: &Grid, augmentation: &Augmentation, placement: Placement, to
 }
 
 /// The grid that a predicted canvas shows: the largest rectangle at the upper left corner that holds colours only,
-/// of equally large ones the one of fewest rows. [`Grid::empty`] when the corner is no colour. (The reference's `_crop`.)
+/// of equally large ones the one of fewest rows. [`Grid::empty`] when the corner is not a colour. (The reference's `_crop`.)
 ///
 /// # Panics
-/// When `tokens` is no canvas.
+/// When `tokens` is not a canvas.
 pub fn crop<T: Copy + Into<i64>>(tokens: &[T]) -> Grid {
     assert_eq!(tokens.len(), SEQ_LEN, "a canvas has 900 tokens");
     let colour = |token: T| {
@@ -99,7 +99,7 @@ pub fn crop<T: Copy + Into<i64>>(tokens: &[T]) -> Grid {
 /// there are none.
 ///
 /// # Panics
-/// When `tokens` is no canvas.
+/// When `tokens` is not a canvas.
 pub fn find_grid(tokens: &[i32]) -> Option<Grid> {
     assert_eq!(tokens.len(), SEQ_LEN, "a canvas has 900 tokens");
     let is_colour = |token: i32| (i32::from(COLOUR_OFFSET)..VOCAB_SIZE as i32).contains(&token);

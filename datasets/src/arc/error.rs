@@ -1,6 +1,6 @@
 //! What can be wrong with a single grid or name; files add their own path and task around it.
 
-/// Why something is no ARC grid or no augmented name.
+/// Why something is not an ARC grid, or not an augmented name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArcError {
     /// A grid has too few or too many rows or columns.
@@ -21,7 +21,7 @@ pub enum ArcError {
         /// Cells of the offending row.
         found: usize,
     },
-    /// A cell is no colour.
+    /// A cell is not a colour.
     #[error("expected a colour from 0 to 9 in row {row}, column {column}, found {found}")]
     Colour {
         /// Row of the cell, from 1.

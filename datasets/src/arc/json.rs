@@ -1,4 +1,4 @@
-//! The JSON of ARC tasks, parsed strictly: every mistake is told with task, pair and cell, and no number outside the
+//! The JSON of ARC tasks, parsed strictly: every error names task, pair and cell, and no number outside the
 //! ten colours is ever stored. Owns keys and shapes; leaves files and missing outputs to [`super::reader`].
 
 use std::collections::HashSet;

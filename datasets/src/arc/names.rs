@@ -23,7 +23,7 @@ const MAX_NAME_BYTES: u64 = 256;
 /// one name lies in memory.
 ///
 /// # Errors
-/// When the file is missing, is no list of names, holds other than `expected` names, or `each` refuses one.
+/// When the file is missing, is not a list of names, holds other than `expected` names, or `each` refuses one.
 pub fn for_each_name(
     folder: &Path,
     expected: usize,

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Puzzles between two updates of a bar: a bar that is asked at every puzzle costs more than the puzzle.
 const UPDATE_EVERY: u64 = 256;
 
-/// A bar on standard error, hidden where that is no terminal.
+/// A bar on standard error, hidden where that is not a terminal.
 fn progress_bar(label: &str, total: Option<u64>, bytes: bool) -> ProgressBar {
     let unit = if bytes { "{bytes}/{total_bytes} {bytes_per_sec}" } else { "{human_pos}/{human_len} {per_sec}" };
     let template = match total {

@@ -32,7 +32,7 @@ impl Spelling {
     }
 }
 
-/// A maze or an answer as it was written or seen: a rectangle of cells, whose ends nobody has checked yet.
+/// A maze or an answer as it was written or seen: a rectangle of cells, whose ends are not checked yet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MazeDrawing {
     /// `[rows * columns]`

@@ -37,7 +37,7 @@ pub enum MazeError {
         columns: usize,
     },
 
-    /// A drawing that is no square where only a square is taken.
+    /// A drawing that is not a square where only a square is taken.
     #[error("expected as many rows as columns, found {rows} rows and {columns} columns")]
     NotSquare {
         /// Rows found.
@@ -69,9 +69,9 @@ pub enum MazeError {
         readings: &'static str,
     },
 
-    /// A character that is no cell.
+    /// A character that is not a cell.
     #[error(
-        "character {character:?} at row {row}, column {column} is no maze cell; use '#' (wall), ' ' or '.' (free), 'S' \
+        "character {character:?} at row {row}, column {column} is not a maze cell; use '#' (wall), ' ' or '.' (free), 'S' \
          (start), 'G' (goal) and, in answers, 'o' (path)"
     )]
     Character {
@@ -85,7 +85,7 @@ pub enum MazeError {
 
     /// A token outside the maze vocabulary.
     #[error(
-        "token {found} at row {row}, column {column} is no maze cell; expected 1 (wall), 2 (free), 3 (start), 4 (goal) or \
+        "token {found} at row {row}, column {column} is not a maze cell; expected 1 (wall), 2 (free), 3 (start), 4 (goal) or \
          5 (path)"
     )]
     Token {
@@ -162,7 +162,7 @@ pub enum MazeError {
     },
 }
 
-/// Why an answer is no path from start to goal. Places are `(row, column)` from 0; messages count from 1.
+/// Why an answer is not a path from start to goal. Places are `(row, column)` from 0; messages count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathFlaw {
     /// The answer has another number of cells.

@@ -43,7 +43,7 @@ impl Cell {
         self as i32
     }
 
-    /// The cell of a token; `None` for padding and whatever else is no cell.
+    /// The cell of a token; `None` for padding and whatever else is not a cell.
     pub fn from_token(token: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|cell| cell.token() == token)
     }
@@ -84,7 +84,7 @@ impl Maze {
     /// Reads a maze; see [`parse_cells`] for the forms.
     ///
     /// # Errors
-    /// When the text is no square of maze cells, start or goal is missing or stands twice, or a cell is marked as path.
+    /// When the text is not a square of maze cells, start or goal is missing or stands twice, or a cell is marked as path.
     pub fn parse(text: &str) -> Result<Self, MazeError> {
         let (shape, cells) = parse_cells(text)?;
         Self::from_cells(shape, cells)
@@ -110,7 +110,7 @@ impl Maze {
     /// A maze from a row of tokens; the length decides the shape.
     ///
     /// # Errors
-    /// When the length is no square, a token is no cell, or as [`from_cells`](Self::from_cells).
+    /// When the length is not a square, a token is not a cell, or as [`from_cells`](Self::from_cells).
     pub fn from_tokens(tokens: &[i32]) -> Result<Self, MazeError> {
         let shape = MazeShape::from_cells(tokens.len())?;
         let cells = tokens
@@ -200,7 +200,7 @@ impl FromStr for Maze {
 /// Reads the cells of a maze or an answer that is a square; [`MazeDrawing::parse`] says in which forms.
 ///
 /// # Errors
-/// When the text is no maze, or one that is no square.
+/// When the text is not a maze, or not a square one.
 pub fn parse_cells(text: &str) -> Result<(MazeShape, Vec<Cell>), MazeError> {
     let drawing = MazeDrawing::parse(text)?;
     let (rows, columns) = (drawing.rows(), drawing.columns());

@@ -4,7 +4,7 @@
 use super::marks::has_marks;
 use super::{MazeError, MazeShape};
 
-/// Whether the text is written as a matrix, in which blanks are no cells.
+/// Whether the text is written as a matrix, in which blanks are not cells.
 pub(super) fn is_matrix(text: &str) -> bool {
     text.contains([',', ';', '[']) || (text.contains(['0', '1']) && !has_marks(text.chars()))
 }

@@ -1,5 +1,5 @@
-//! What a predicted answer is worth: *exact*, *valid* and *shortest*, which are always told apart.
-//! Owns these three words; leaves sums and shares over a data set to whoever evaluates.
+//! What a predicted answer is worth: *exact*, *valid* and *shortest*, which are always counted separately.
+//! Owns these three words; leaves sums and shares over a data set to the evaluation.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct MazeScore {
 /// Scores a prediction, all as `[cells]` tokens; `label` may hold [`IGNORE_LABEL_ID`].
 ///
 /// # Errors
-/// When `input` is no maze. A prediction may hold anything.
+/// When `input` is not a maze. A prediction may hold anything.
 pub fn score(input: &[i32], label: &[i32], prediction: &[i32]) -> Result<MazeScore, MazeError> {
     let maze = Maze::from_tokens(input)?;
     let length = maze.check_path(prediction).ok();

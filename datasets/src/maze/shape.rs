@@ -36,7 +36,7 @@ impl MazeShape {
     /// The grid with `cells` cells in all.
     ///
     /// # Errors
-    /// When `cells` is no square, or its root no side.
+    /// When `cells` is not a square, or its root not a side.
     pub fn from_cells(cells: usize) -> Result<Self, MazeError> {
         let side = cells.isqrt();
         if side * side == cells && (Self::MIN_SIDE..=Self::MAX_SIDE).contains(&side) {

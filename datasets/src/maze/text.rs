@@ -15,11 +15,11 @@ impl MazeDrawing {
     /// Walls are `#` (or a full block such as `█`), free cells blanks or dots, start and goal `S` and `G`, `s` and `e`, `E`
     /// and `X` or `A` and `B`, path cells of an answer `o`. A matrix may have `1` for walls and `0` for free cells, with `2`
     /// and `3` for the ends, and separators between its cells. Every line has the same number of cells. Empty lines before
-    /// and behind the maze are no rows, what all lines are indented by is no column. One line alone holds all cells of a
+    /// and behind the maze are not rows, common indentation is not a column. One line alone holds all cells of a
     /// square, as in the reference's lists.
     ///
     /// # Errors
-    /// When a character is no cell, the lines differ in length, or the text can be read in two ways.
+    /// When a character is not a cell, the lines differ in length, or the text can be read in two ways.
     pub fn parse(text: &str) -> Result<Self, MazeError> {
         if text.len() > MAX_BYTES {
             return Err(MazeError::CellCount { found: text.chars().count() });
@@ -211,7 +211,7 @@ fn without_right_margin(mut rows: Vec<Line>) -> Result<Vec<Line>, MazeError> {
     Ok(rows)
 }
 
-/// Lines of blanks before and behind the maze are no rows; where they could be, and would open a way, that is said.
+/// Lines of blanks before and behind the maze are not rows; where they could be, and would open a way, that is said.
 fn check_margins(margins: &[Line], before: usize, rows: &[Line]) -> Result<(), MazeError> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
     let could_be_row = |line: &&Line| {

@@ -102,7 +102,7 @@ impl Extent {
             for column in self.columns.clone() {
                 let index = row * CANVAS_SIDE + column;
                 let area = area(row - self.rows.start, column - self.columns.start, cell);
-                // Empty cells have the ground of the page, which is no colour of ARC.
+                // Empty cells have the ground of the page, which is not a colour of ARC.
                 picture.fill(area, colour_of(token(index)).unwrap_or(BACKGROUND));
                 if is_wrong(index) {
                     mark_wrong(&mut picture, area);

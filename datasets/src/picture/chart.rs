@@ -105,7 +105,7 @@ impl LineChart {
         let right = all().map(|point| place(point.0)).fold(0.0, f64::max);
         let lower = bands.iter().flat_map(|band| &band.points).map(|point| point.1);
         let lowest = all().map(|point| point.1).chain(lower).fold(1.0, f64::min);
-        // To the tenth below, so that a line near the top is no flat one.
+        // To the tenth below, so that a line near the top is not a flat one.
         let bottom = (lowest * 10.0 - 0.5).floor().max(0.0) / 10.0;
         let failed = |reason: String| PictureError::Encode { reason };
         self.draw_within(backend, place, (right.max(1.0), bottom), bands).map_err(|error| failed(error.to_string()))

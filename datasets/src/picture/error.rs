@@ -38,7 +38,7 @@ pub enum PictureError {
     #[error("the picture's file has more than {MAX_PICTURE_BYTES} bytes")]
     TooManyBytes,
 
-    /// The bytes are no PNG, or a broken or huge one.
+    /// The bytes are not a PNG, or a broken or huge one.
     #[error("no readable PNG of at most {MAX_PICTURE_SIDE}x{MAX_PICTURE_SIDE} pixels: {reason}")]
     Decode {
         /// The decoder's words.
@@ -47,7 +47,7 @@ pub enum PictureError {
 
     /// The picture is not made of equally large cells.
     #[error(
-        "the picture of {width}x{height} pixels is no grid of equal cells of one colour each ({expected}); crop it to the \
+        "the picture of {width}x{height} pixels is not a grid of equal cells of one colour each ({expected}); crop it to the \
          grid and save it without smoothing"
     )]
     NoGrid {

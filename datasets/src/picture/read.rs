@@ -34,7 +34,7 @@ const SIGN: (usize, usize) = (8, 10);
 /// any size down to one pixel, with or without thin lines between them.
 ///
 /// # Errors
-/// When the bytes are no PNG within the limits, the picture is no grid of equal cells, or a cell means nothing.
+/// When the bytes are not a PNG within the limits, the picture is not a grid of equal cells, or a cell means nothing.
 pub fn read_maze(bytes: &[u8]) -> Result<MazeDrawing, PictureError> {
     let image = decode(bytes)?;
     let sides = MIN_MAZE_SIDE..=MazeShape::MAX_SIDE;
@@ -63,7 +63,7 @@ pub fn read_maze(bytes: &[u8]) -> Result<MazeDrawing, PictureError> {
 /// Without lines, a picture of one colour is a grid of one cell.
 ///
 /// # Errors
-/// When the bytes are no PNG within the limits, the picture is no grid of at most 30×30 cells, or a colour is none of ARC's.
+/// When the bytes are not a PNG within the limits, the picture is not a grid of at most 30×30 cells, or a colour is none of ARC's.
 pub fn read_arc_grid(bytes: &[u8]) -> Result<Grid, PictureError> {
     let image = decode(bytes)?;
     let no_grid = || PictureError::NoGrid {
@@ -170,7 +170,7 @@ impl Lattice {
         Area { x: start(column), y: start(row), width: side, height: side }
     }
 
-    /// Whether all lines have one colour, which is no cell's.
+    /// Whether all lines have one colour, which is not a cell's.
     fn has_clear_lines(&self, image: &Picture, may_be_line: impl Fn(Rgb) -> bool) -> bool {
         if self.line == 0 {
             return true;

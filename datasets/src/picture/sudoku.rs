@@ -76,7 +76,7 @@ pub(super) fn draw(shape: SudokuShape, scene: &Scene) -> Picture {
     picture
 }
 
-/// The digit of a token, letters from 10 on; nothing for a blank, a question mark for what is no cell.
+/// The digit of a token, letters from 10 on; nothing for a blank, a question mark for what is not a cell.
 fn sign(shape: SudokuShape, token: i32) -> Option<char> {
     if token == BLANK_TOKEN {
         return None;

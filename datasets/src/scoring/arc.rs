@@ -127,7 +127,7 @@ impl ArcScorer {
     /// When a puzzle's test input is answered more often in this pass than the dataset holds it.
     ///
     /// # Panics
-    /// When an identifier is not below `num_puzzle_identifiers` or a row is no canvas.
+    /// When an identifier is not below `num_puzzle_identifiers` or a row is not a canvas.
     pub fn add(&mut self, rows: &PredictionRows, source: &PredictionSource) -> Result<(), DatasetError> {
         let votes: Vec<Row> = (0..rows.len()).into_par_iter().map(|row| self.read(rows, row)).collect();
         for (row, vote) in votes.into_iter().enumerate() {

@@ -185,7 +185,7 @@ mod tests {
                 }
                 assert_eq!(copied.inputs[2 * shape.cells()..], plain.inputs[2 * shape.cells()..], "padding stays");
                 let mut preds = copied.labels[..2 * shape.cells()].to_vec();
-                // A pad token, which is no digit, moves with its cell.
+                // A pad token, which is not a digit, moves with its cell.
                 let wrong = preds.iter().position(|&token| token == 3).expect("a 2 on the board");
                 preds[wrong] = 0;
                 copies.undo(&mut preds, shape.cells(), copy, 7);

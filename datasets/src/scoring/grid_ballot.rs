@@ -24,7 +24,7 @@ impl GridBallot {
     /// Counts a predicted canvas of the puzzle that `augmentation` made.
     ///
     /// # Panics
-    /// When `prediction` is no canvas.
+    /// When `prediction` is not a canvas.
     pub fn vote<T: Copy + Into<i64>>(&mut self, augmentation: Augmentation, prediction: &[T], q_halt_logit: f64) {
         self.vote_packed(original(augmentation, prediction), q_halt_logit);
     }

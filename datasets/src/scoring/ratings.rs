@@ -12,7 +12,7 @@ use crate::{DatasetError, Task};
 /// Ratings by input tokens, from a list `source,question,answer,rating`; negative ratings count as 0.
 ///
 /// # Errors
-/// When the list is unreadable, a question is no puzzle of the task, or the task has no such lists (ARC).
+/// When the list is unreadable, a question is not a puzzle of the task, or the task has no such lists (ARC).
 pub fn read_ratings(path: &Path, task: Task) -> Result<HashMap<Vec<u8>, u64>, DatasetError> {
     let mut list = PuzzleCsv::open(path)?;
     let mut ratings = HashMap::new();

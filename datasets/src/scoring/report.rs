@@ -97,7 +97,7 @@ pub struct Coverage {
     pub rows: u64,
     /// Rows of padding, which don't.
     pub padding_rows: u64,
-    /// Rows whose input is no test puzzle of the dataset.
+    /// Rows whose input is not a test puzzle of the dataset.
     pub unmatched_rows: u64,
     /// Test pairs (ARC) or puzzles of the dataset.
     pub puzzles: u64,

@@ -78,7 +78,7 @@ impl Scorer {
         }
     }
 
-    /// Counts a whole pass, a chunk of rows at a time; `progress` is told how many rows each had.
+    /// Counts a whole pass, a chunk of rows at a time; `progress` receives the rows of each.
     ///
     /// # Errors
     /// When a file is unusable; votes of the rows before it have been counted.

@@ -15,7 +15,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::DatasetError;
 
 /// The content of a text file of at most `max_bytes` bytes; packed files are read as by [`open_text`], and the bound holds
-/// for what comes out. Bytes that are no UTF-8 become the replacement character, so that their line can be named.
+/// for what comes out. Bytes that are not UTF-8 become the replacement character, so that their line can be named.
 ///
 /// # Errors
 /// When the file cannot be read or unpacked, or is larger.
@@ -38,7 +38,7 @@ pub fn open_text(path: &Path) -> Result<Box<dyn BufRead>, DatasetError> {
     let file = BufReader::new(File::open(path).map_err(DatasetError::io("open", path))?);
     let is_packed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
     let bytes: Box<dyn Read> = if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    // What is no UTF-8 passes as it is, so that its line can be named.
+    // What is not UTF-8 passes as it is, so that its line can be named.
     let decoder = DecodeReaderBytesBuilder::new().utf8_passthru(true).strip_bom(true).build(bytes);
     Ok(Box::new(BufReader::with_capacity(1 << 18, decoder)))
 }
@@ -46,7 +46,7 @@ pub fn open_text(path: &Path) -> Result<Box<dyn BufRead>, DatasetError> {
 /// Bytes as text: UTF-8, or UTF-16 behind its byte-order mark; no mark is left in the text.
 ///
 /// # Errors
-/// When the bytes have no mark and are no UTF-8.
+/// When the bytes have no mark and are not UTF-8.
 pub fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, Utf8Error> {
     match Encoding::for_bom(bytes) {
         Some((encoding, mark)) => Ok(encoding.decode_without_bom_handling(&bytes[mark..]).0),

@@ -42,7 +42,7 @@ pub enum SudokuError {
 
     /// A character that is neither a digit of any board, nor a blank, nor grid decoration.
     #[error(
-        "character {character:?} at line {line}, column {column} is no Sudoku cell; use 1-9 (and A-G on 16x16 boards), \
+        "character {character:?} at line {line}, column {column} is not a Sudoku cell; use 1-9 (and A-G on 16x16 boards), \
          '.' or '0' for a blank"
     )]
     Character {
@@ -68,7 +68,7 @@ pub enum SudokuError {
 
     /// A zero that is neither a blank nor a digit.
     #[error(
-        "0 is no digit of a {size}x{size} board whose blanks are written otherwise; write digits as 1-9 (and A-G on 16x16 \
+        "0 is not a digit of a {size}x{size} board whose blanks are written otherwise; write digits as 1-9 (and A-G on 16x16 \
          boards) and blanks as '.'"
     )]
     Zero {
@@ -91,7 +91,7 @@ pub enum SudokuError {
         readings: String,
     },
 
-    /// Lines that are no rows differ in length.
+    /// Lines that are not rows differ in length.
     #[error("line {line} has {found} cells, the first one {first}; write a line per row, or all cells in one line")]
     Lines {
         /// The line, from 1; comments and rulers do not count.
@@ -136,7 +136,7 @@ pub enum SudokuError {
 
     /// A token outside the Sudoku vocabulary.
     #[error(
-        "token {found} at position {position} is no Sudoku cell; expected 1 (blank) to {} (digit {size})",
+        "token {found} at position {position} is not a Sudoku cell; expected 1 (blank) to {} (digit {size})",
         .size + 1
     )]
     Token {

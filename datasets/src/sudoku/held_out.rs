@@ -1,5 +1,5 @@
 //! Evaluation puzzles that no training seed can produce as a stream, with their difficulty.
-//! Owns the fixed stream and the rating; leaves scoring to whoever evaluates.
+//! Owns the fixed stream and the rating; leaves scoring to the evaluation.
 
 use super::draw::Purpose;
 use super::generator::reveal;

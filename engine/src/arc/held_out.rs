@@ -105,7 +105,7 @@ pub fn predict<E: From<EngineError>>(
 /// Predictions as the rows of a prediction file, from row number `first_row` on.
 ///
 /// # Panics
-/// When a prediction is no canvas of tokens, which no engine of an ARC model gives.
+/// When a prediction is not a canvas of tokens, which no engine of an ARC model gives.
 pub fn rows_of(predictions: &[Prediction], first_row: usize) -> PredictionRows {
     let byte = |&token: &i64| u8::try_from(token).expect("tokens of ARC are below 12");
     PredictionRows {

@@ -160,7 +160,7 @@ fn undone(pair: &ArcPair, frame: Augmentation) -> ArcPair {
     ArcPair::new(frame.undo(&pair.input), frame.undo(&pair.output))
 }
 
-/// What a data set holds where nobody knows the answer: a single black cell.
+/// What a data set holds where the answer is unknown: a single black cell.
 fn is_placeholder(output: &Grid) -> bool {
     (output.rows(), output.columns(), output.cells()) == (1, 1, &[0])
 }

@@ -262,7 +262,7 @@ impl ArcAnswer {
         self.tests.iter().map(|test| test.correct).try_fold(true, |all, correct| Some(all & correct?))
     }
 
-    /// Mean Q of the best attempt on the test input that the model is least sure of; 0 where nobody voted.
+    /// Mean Q of the best attempt on the test input that the model is least sure of; 0 without votes.
     pub fn q(&self) -> f64 {
         let best = |test: &TestAnswer| test.attempts.first().map_or(0.0, |attempt| attempt.mean_q);
         self.tests.iter().map(best).fold(1.0, f64::min)

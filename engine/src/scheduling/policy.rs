@@ -28,7 +28,7 @@ pub enum Halting {
 /// Thinking goes on in *chains*, each a row of the batch with its own recursion state. The first chain sees the puzzle
 /// as it is. Under [`Halting::Verified`] the others begin only when it has spent `max_steps` without an answer that
 /// obeys the rules: first the symmetric copies, then the rollouts, no more at a time than the engine allows, and at last
-/// one that thinks about the puzzle as it is for [`Restarts::depth`] steps. The first answer that obeys the rules ends
+/// one on the puzzle as it is for [`Restarts::depth`] steps. The first answer that obeys the rules ends
 /// the search. Under the other rules, which cannot tell a right answer from a wrong one, all chains but the deep one
 /// begin at once and vote.
 ///

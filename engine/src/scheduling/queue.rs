@@ -1,5 +1,5 @@
 //! The waiting room: bounded, in arrival order, closed once at shutdown.
-//! Owns jobs until a slot is free, and drops those that nobody waits for any more; leaves running them to the scheduler.
+//! Owns jobs until a slot is free, and drops those whose client has gone; leaves running them to the scheduler.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

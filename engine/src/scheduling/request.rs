@@ -7,21 +7,21 @@ use tokio::sync::mpsc;
 
 use super::Policy;
 
-/// One puzzle and how to think about it.
+/// One puzzle and its inference policy.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `[seq_len]` input tokens.
     pub tokens: Vec<i64>,
     /// Row of the model's puzzle-embedding table that belongs to the puzzle; 0 for tasks with one identifier.
     pub puzzle_identifier: usize,
-    /// How to think; `None`: the engine's default.
+    /// The inference policy; `None`: the engine's default.
     pub policy: Option<Policy>,
     /// When the answer is of no more use.
     pub deadline: Option<Instant>,
     /// Keep every step's answer.
     pub trace: bool,
     /// Where every step's answer is sent as soon as it is there. A reader who lets the channel fill up misses steps:
-    /// the engine waits for nobody.
+    /// the engine does not wait for slow readers.
     pub events: Option<mpsc::Sender<StepTrace>>,
 }
 

@@ -79,7 +79,7 @@ impl Search {
         &self.policy
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the client has gone.
     pub(super) fn is_abandoned(&self) -> bool {
         self.job.reply.is_closed()
     }

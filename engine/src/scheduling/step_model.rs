@@ -44,7 +44,7 @@ pub struct StepOutcome {
     pub q_halt: Vec<f32>,
 }
 
-/// A model that thinks in steps and keeps the recursion state of its last batch.
+/// A model that runs in steps and keeps the recursion state of its last batch.
 pub trait StepModel: Send {
     /// Tokens per row.
     fn seq_len(&self) -> usize;

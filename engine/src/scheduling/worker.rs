@@ -33,7 +33,7 @@ pub enum Batching {
 /// Limits of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EngineOptions {
-    /// Puzzles that think at the same time, 1 to 128.
+    /// Puzzles solved at the same time, 1 to 128.
     pub slots: usize,
     /// Puzzles that may wait.
     pub queue_capacity: usize,

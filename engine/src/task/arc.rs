@@ -1,5 +1,5 @@
 //! ARC as the engine sees it: nothing can be checked without the label, and augmentations have puzzle embeddings of
-//! their own, so that they are requests of their own, which whoever asks for them votes on.
+//! their own, so that they are requests of their own, whose votes their caller counts.
 
 use crate::Rules;
 

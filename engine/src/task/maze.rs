@@ -50,7 +50,7 @@ mod tests {
         let maze = tokens(MAZE);
         assert!(rules.obeyed(&maze, &tokens("So.\n#o.\n#G.")));
         assert!(!rules.obeyed(&maze, &maze), "no path at all");
-        assert!(!rules.obeyed(&maze, &tokens("Soo\n#oo\n#Go\n")), "marks that are no path");
+        assert!(!rules.obeyed(&maze, &tokens("Soo\n#oo\n#Go\n")), "marks that are not a path");
         assert!(!rules.obeyed(&maze, &tokens("Soo\n#.o\n#Go\n")), "a detour");
         assert!(!rules.obeyed(&maze, &[i64::MAX; 9]) && !rules.obeyed(&[7; 9], &maze));
     }

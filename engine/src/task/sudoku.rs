@@ -39,7 +39,7 @@ pub fn tokens_of(board: &Board) -> Vec<i64> {
     board.to_tokens().into_iter().map(i64::from).collect()
 }
 
-/// The board that `[cells]` predicted tokens show. A prediction that is no digit of the board shows as a blank, which
+/// The board that `[cells]` predicted tokens show. A prediction that is not a digit of the board shows as a blank, which
 /// no rule check accepts.
 ///
 /// # Panics

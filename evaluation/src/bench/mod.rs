@@ -30,7 +30,7 @@ pub struct BenchArgs {
     /// Checkpoints to time instead.
     #[arg(long = "checkpoint", value_delimiter = ',', value_name = "DIR", conflicts_with = "configs")]
     pub checkpoints: Vec<PathBuf>,
-    /// Puzzles that think together, 1 to 128.
+    /// Puzzles solved together, 1 to 128.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64], value_name = "COUNT",
         value_parser = clap::value_parser!(u16).range(1..=128))]
     pub batch: Vec<u16>,
@@ -75,7 +75,7 @@ struct Candidate {
 /// Measures and prints.
 ///
 /// # Errors
-/// In a sentence for whoever typed the command.
+/// With a message for the user.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let options = session_options(args.threads, args.cuda_device);
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));

@@ -31,7 +31,7 @@ pub struct StepRow {
     pub config: String,
     /// What products were computed in.
     pub precision: Precision,
-    /// Puzzles that think together.
+    /// Puzzles solved together.
     pub batch_size: usize,
     /// Trained weights.
     pub parameters: usize,

@@ -52,7 +52,7 @@ pub struct ArcArgs {
     /// Supervision steps of each prediction. Default: as a server gives it.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub steps: Option<u32>,
-    /// Predictions that the engine thinks about at the same time.
+    /// Predictions that the engine works on at the same time.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=128))]
     pub clients: u16,
     /// Evaluate only part i of n, such as 1/4; `server eval merge` makes one report of all parts.

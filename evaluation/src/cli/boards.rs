@@ -26,7 +26,7 @@ use crate::run::{ask_block, default_block, policy_of, run_blocks};
 use crate::source::Draft;
 use crate::{BoardPuzzle, Entry, EvaluationError, EvaluationLog, PuzzleSource, Shard, thinking};
 
-/// Bad lines of a puzzle file that are told.
+/// Most bad lines of a puzzle file that are listed.
 const BAD_LINES_SHOWN: usize = 10;
 
 /// One evaluation in its folder.

@@ -96,7 +96,7 @@ pub(super) fn read_run(folder: &Path) -> Result<RunFacts> {
     let path = folder.join(RUN_FILE);
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("{}: cannot read; expected the folder of an evaluation", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{}: is no description of an evaluation", path.display()))
+    serde_json::from_str(&text).with_context(|| format!("{}: is not a description of an evaluation", path.display()))
 }
 
 /// The report on the logs in `folders`, which are one run's or all its shards'.

@@ -1,4 +1,4 @@
-//! What `speedrun-inference` and `server eval` may be told, and the order of things in an evaluation.
+//! The options of `speedrun-inference` and `server eval`, and the order of things in an evaluation.
 //! Owns arguments, progress and files; leaves every figure to `evaluation`.
 
 mod arc;
@@ -57,7 +57,7 @@ pub struct BoardArgs {
     /// manifest says about chains.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub steps: Option<u32>,
-    /// Puzzles that the engine thinks about at the same time, which the latency is measured at.
+    /// Puzzles that the engine solves at the same time, which the latency is measured at.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=128))]
     pub clients: u16,
     /// What follows when the first chain of thought has failed.
@@ -190,7 +190,7 @@ impl BoardTask {
 /// Runs `server eval`.
 ///
 /// # Errors
-/// In a sentence for whoever typed the command.
+/// With a message for the user.
 pub fn eval(args: &EvalArgs) -> Result<()> {
     match &args.command {
         Some(EvalCommand::Merge(merge_args)) => merge(merge_args),
@@ -210,7 +210,7 @@ pub fn merge(args: &MergeArgs) -> Result<()> {
 /// Evaluates one model on Sudoku or mazes.
 ///
 /// # Errors
-/// In a sentence for whoever typed the command.
+/// With a message for the user.
 pub fn evaluate_boards(task: BoardTask, args: &BoardArgs) -> Result<()> {
     boards::evaluate(task, args, SystemTime::now())
 }
@@ -218,7 +218,7 @@ pub fn evaluate_boards(task: BoardTask, args: &BoardArgs) -> Result<()> {
 /// Evaluates one model on ARC's held-out tasks; `name` is arc1 or arc2.
 ///
 /// # Errors
-/// In a sentence for whoever typed the command.
+/// With a message for the user.
 pub fn evaluate_arc(name: &str, args: &ArcArgs) -> Result<()> {
     arc::evaluate(name, args, SystemTime::now())
 }
@@ -226,7 +226,7 @@ pub fn evaluate_arc(name: &str, args: &ArcArgs) -> Result<()> {
 /// Evaluates every shipped model with rules, each in a folder of its own.
 ///
 /// # Errors
-/// In a sentence for whoever typed the command.
+/// With a message for the user.
 pub fn evaluate_all(args: &BoardArgs) -> Result<()> {
     let SourceArgs { data, puzzles, source_repo } = &args.source;
     let is_particular = data.is_some() || puzzles.is_some() || source_repo.is_some() || args.size.is_some();

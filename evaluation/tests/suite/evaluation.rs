@@ -206,7 +206,7 @@ fn a_torn_end_is_done_again_and_damage_before_it_is_refused() {
     assert!(message.contains("steps.jsonl: is damaged: line 6: ") && message.contains("delete the file"), "{message}");
     fs::write(&log, b"a file of somebody else's\n").unwrap();
     let message = refused(&eval(&out, &arguments).output().unwrap());
-    assert!(message.contains("its first line is no header"), "{message}");
+    assert!(message.contains("its first line is not a header"), "{message}");
     assert_eq!(fs::read(&log).unwrap(), b"a file of somebody else's\n");
 }
 

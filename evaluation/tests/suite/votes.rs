@@ -9,7 +9,8 @@ use datasets::sudoku::SudokuShape;
 use datasets::{Batch, Task};
 use engine::task::rules;
 use engine::{
-    Batching, Engine, EngineOptions, Halting, Policy, PolicyLimits, Request, Restarts, Rules, StepBatch, StepError, StepModel, StepOutcome,
+    Batching, Engine, EngineOptions, Halting, Policy, PolicyLimits, Request, Restarts, Rules, StepBatch, StepError,
+    StepModel, StepOutcome,
 };
 use evaluation::BoardPuzzle;
 use evaluation::records::ChainsRecord;
@@ -61,7 +62,8 @@ fn the_answer_of_a_vote_is_the_one_that_evaluations_count() {
     let mut draws = 0;
     for _ in 0..300 {
         // Few answers and few values of Q, so that votes and even means are often equal.
-        let script = [(); CHAINS].map(|()| (rng.random_range(1..=3), [-6.0, -2.0, 0.0, 0.5, 3.0][rng.random_range(0..5)]));
+        let script =
+            [(); CHAINS].map(|()| (rng.random_range(1..=3), [-6.0, -2.0, 0.0, 0.5, 3.0][rng.random_range(0..5)]));
         let options = EngineOptions {
             slots: CHAINS,
             queue_capacity: 1,
@@ -98,8 +100,13 @@ fn trainer_and_engine_see_the_same_copies() {
     ] {
         let seq_len = task.dims().1;
         let inputs: Vec<i32> = (0..seq_len as i32).map(|cell| 1 + cell % 5).collect();
-        let batch =
-            Batch { seq_len, inputs: inputs.clone(), labels: inputs.clone(), puzzle_identifiers: vec![0], real_rows: 1 };
+        let batch = Batch {
+            seq_len,
+            inputs: inputs.clone(),
+            labels: inputs.clone(),
+            puzzle_identifiers: vec![0],
+            real_rows: 1,
+        };
         let (seed, number) = (40, 7);
         let copies = SymmetricCopies::new(task, count, seed).unwrap();
         let tokens: Vec<i64> = inputs.iter().copied().map(i64::from).collect();

@@ -1,4 +1,4 @@
-//! `config.pbtxt`: what Triton must know of a model, out of the graph's own metadata and the operator's wishes.
+//! `config.pbtxt`: what Triton must know of a model, from the graph's metadata and the operator's options.
 //! Field names and enums are those of Triton's `model_config.proto`, against which the tests read it back.
 
 use super::text_proto::Message;

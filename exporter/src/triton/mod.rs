@@ -89,7 +89,7 @@ pub enum TritonError {
     /// The checkpoint cannot be exported, or its graph does not run.
     #[error(transparent)]
     Export(#[from] ExportError),
-    /// A name that is no folder and no part of an address.
+    /// A name that is neither a folder nor part of an address.
     #[error(
         "`{name}` cannot be a model's name in Triton: use 1 to 128 letters, digits, `-`, `_` and inner `.`; choose one with --name"
     )]

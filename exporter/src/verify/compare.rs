@@ -9,7 +9,7 @@ use super::promise::Promise;
 /// One supervision step of a backend against the reference's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StepComparison {
-    /// Largest absolute difference of a logit, over all rows; infinite where one side is no number.
+    /// Largest absolute difference of a logit, over all rows; infinite where one side is not a number.
     pub max_logit_difference: f64,
     /// Median over rows of a row's largest difference.
     pub median_logit_difference: f64,

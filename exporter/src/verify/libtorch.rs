@@ -24,14 +24,14 @@ impl Trainer {
     /// The program `named`, else the one beside the running program or on PATH; `None` where there is none of these.
     ///
     /// # Errors
-    /// When the named one is no file.
+    /// When the named one is not a file.
     pub fn find(named: Option<&Path>) -> Result<Option<Self>, VerifyError> {
         let file_name = format!("trainer{}", std::env::consts::EXE_SUFFIX);
         if let Some(program) = named {
             if program.is_file() {
                 return Ok(Some(Self { program: program.to_owned() }));
             }
-            return Err(VerifyError::Trainer { program: program.to_owned(), problem: "is no file".into() });
+            return Err(VerifyError::Trainer { program: program.to_owned(), problem: "is not a file".into() });
         }
         let beside = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
         let path = std::env::var_os("PATH").unwrap_or_default();

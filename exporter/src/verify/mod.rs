@@ -211,10 +211,10 @@ impl VerifyError {
     }
 }
 
-/// Runs the model of `checkpoint` through every backend at hand; `progress` is told what begins.
+/// Runs the model of `checkpoint` through every backend at hand; `progress` is called with what begins.
 ///
 /// # Errors
-/// When the checkpoint, a backend or the data fail. A broken promise is no error but part of the report.
+/// When the checkpoint, a backend or the data fail. A broken promise is not an error but part of the report.
 pub fn verify(
     checkpoint: Checkpoint,
     options: &VerifyOptions,

@@ -22,7 +22,7 @@ impl TensorFile {
     pub fn open(path: &Path) -> Result<Self, VerifyError> {
         let bytes = std::fs::read(path).map_err(|e| VerifyError::file(path, format!("cannot read: {e}")))?;
         SafeTensors::deserialize(&bytes)
-            .map_err(|e| VerifyError::file(path, format!("is no intact safetensors file: {e}")))?;
+            .map_err(|e| VerifyError::file(path, format!("is not an intact safetensors file: {e}")))?;
         Ok(Self { path: path.to_owned(), bytes })
     }
 

@@ -1,4 +1,4 @@
-//! Measured rates and how a step compares with them. Owns the arithmetic; leaves clocks and kernels to whoever measures.
+//! Measured rates and how a step compares with them. Owns the arithmetic; leaves clocks and kernels to the benchmarks.
 
 use serde::Serialize;
 

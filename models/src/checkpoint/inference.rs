@@ -1,4 +1,4 @@
-//! `inference` in a manifest: how much thinking these weights were measured to be worth, as defaults for whoever runs
+//! `inference` in a manifest: the inference policy that was measured for these weights, as defaults for the program that runs
 //! them. Owns the fields and their bounds; leaves measuring and thinking to the server.
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub enum NoiseTarget {
     All,
 }
 
-/// How puzzles are thought about that come without wishes of their own.
+/// Default inference policy for requests that set none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InferenceDefaults {
     /// Most supervision steps of a chain of thought.

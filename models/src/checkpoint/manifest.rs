@@ -52,7 +52,7 @@ pub struct Manifest {
     /// Where the weights come from, if they were not trained here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportRecord>,
-    /// How much thinking these weights were measured to be worth; `None` where nobody has measured it.
+    /// The inference policy that was measured for these weights; `None` where none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<InferenceDefaults>,
 }
@@ -101,7 +101,7 @@ impl Manifest {
             .read_to_string(&mut text)
             .map_err(ModelError::io(path, "cannot read"))?;
         if text.len() as u64 > MAX_BYTES {
-            return Err(ModelError::format(path, format!("is larger than {MAX_BYTES} bytes; this is no manifest")));
+            return Err(ModelError::format(path, format!("is larger than {MAX_BYTES} bytes; this is not a manifest")));
         }
         let version = serde_json::from_str::<Versioned>(&text).map_err(|e| ModelError::format(path, e.to_string()))?;
         if version.format_version != FORMAT_VERSION {

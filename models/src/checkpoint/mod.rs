@@ -79,7 +79,7 @@ impl Checkpoint {
     /// Row-major float32 values of a parameter, whatever type they are stored in.
     ///
     /// # Errors
-    /// When the tensor is missing, of another shape, or of a type that is no float.
+    /// When the tensor is missing, of another shape, or of a type that is not a float.
     pub fn values(&self, spec: &ParameterSpec) -> Result<Vec<f32>, ModelError> {
         self.weights.check(spec)?;
         self.weights.values(&spec.name)
@@ -88,7 +88,7 @@ impl Checkpoint {
     /// Hands the values of parameter `name` to `take` in pieces of whole rows, about a megabyte each.
     ///
     /// # Errors
-    /// When the tensor is missing, of a type that is no float, the disk fails, or `take` does.
+    /// When the tensor is missing, of a type that is not a float, the disk fails, or `take` does.
     pub fn for_each_piece(
         &self,
         name: &str,

@@ -5,7 +5,7 @@ use safetensors::Dtype;
 
 use crate::ForwardDtype;
 
-/// Values of type `dtype` as float32; `None` where that is no float.
+/// Values of type `dtype` as float32; `None` where that is not a float.
 pub(super) fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
     Some(match dtype {
         Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),

@@ -88,7 +88,7 @@ impl Checkpoint {
     /// Rows `indices` of the matrix `spec`, row-major: for tables that are larger than the memory.
     ///
     /// # Errors
-    /// When the tensor is missing, of another shape, of a type that is no float, or has no such row.
+    /// When the tensor is missing, of another shape, of a type that is not a float, or has no such row.
     pub fn rows(&self, spec: &ParameterSpec, indices: &[usize]) -> Result<Vec<f32>, ModelError> {
         self.weights.check(spec)?;
         self.weights.rows(&spec.name, indices)

@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Vec<(String, TensorLayou
         return Err(ModelError::format(path, problem));
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| {
-        ModelError::format(path, format!("is no intact safetensors file ({e}); copy or download it again"))
+        ModelError::format(path, format!("is not an intact safetensors file ({e}); copy or download it again"))
     })?;
     let start = bytes.as_ptr() as usize;
     let place = |(name, view): (&str, TensorView<'_>)| {
@@ -40,7 +40,7 @@ fn no_safetensors(bytes: &[u8]) -> Option<String> {
     {
         let length = u64::from_le_bytes(length);
         return (length > MAX_HEADER_BYTES).then(|| {
-            format!("is no intact safetensors file (its header claims {length} bytes); copy or download it again")
+            format!("is not an intact safetensors file (its header claims {length} bytes); copy or download it again")
         });
     }
     let kind = if bytes.is_empty() {

@@ -65,7 +65,7 @@ impl WeightFile {
     pub fn open_state_dict(path: &Path, key: Option<&str>) -> Result<Self, ModelError> {
         let file = File::open(path).map_err(ModelError::io(path, "cannot open"))?;
         if !file.metadata().map_err(ModelError::io(path, "cannot look at"))?.is_file() {
-            return Err(ModelError::format(path, "is no file; give the file that holds the weights"));
+            return Err(ModelError::format(path, "is not a file; give the file that holds the weights"));
         }
         #[expect(
             unsafe_code,
@@ -77,7 +77,7 @@ impl WeightFile {
             (WeightFormat::Torch, read.tensors, read.opaque)
         } else {
             if let Some(key) = key {
-                let problem = format!("is no torch.save file, so that it holds no state dict {key:?}");
+                let problem = format!("is not a torch.save file, so that it holds no state dict {key:?}");
                 return Err(ModelError::format(path, problem));
             }
             (WeightFormat::Safetensors, safetensors_file::read(path, &bytes)?, Vec::new())
@@ -157,7 +157,7 @@ impl WeightFile {
     /// Row-major values of tensor `name` as float32.
     ///
     /// # Errors
-    /// When it is missing or its type is no float.
+    /// When it is missing or its type is not a float.
     pub fn values(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         self.floats(name, self.layout(name)?)
     }
@@ -166,7 +166,7 @@ impl WeightFile {
     /// mapping are touched.
     ///
     /// # Errors
-    /// When it is missing, its type is no float, or an index lies outside of it.
+    /// When it is missing, its type is not a float, or an index lies outside of it.
     pub fn rows(&self, name: &str, indices: &[usize]) -> Result<Vec<f32>, ModelError> {
         let layout = self.layout(name)?;
         let rows = layout.shape.first().copied().unwrap_or_default();
@@ -185,7 +185,7 @@ impl WeightFile {
     /// each: what is read is never in memory as a whole.
     ///
     /// # Errors
-    /// When it is missing, its type is no float, the disk fails, or `take` does.
+    /// When it is missing, its type is not a float, the disk fails, or `take` does.
     pub fn for_each_piece(
         &self,
         name: &str,

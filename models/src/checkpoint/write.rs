@@ -43,7 +43,7 @@ pub fn write_folder(
     })
 }
 
-/// As [`write_folder`], for a folder that is no checkpoint: `fill` puts files and folders of any depth into the folder
+/// As [`write_folder`], for a folder that is not a checkpoint: `fill` puts files and folders of any depth into the folder
 /// that it is given, which then takes its place.
 ///
 /// # Errors

@@ -55,20 +55,22 @@ impl ReferenceConfig {
     pub fn parse(origin: &str, text: &str) -> Result<Self, ImportError> {
         let refused = |problem: String| ImportError::Config { origin: origin.to_owned(), problem };
         if text.len() as u64 > MAX_BYTES {
-            return Err(refused(format!("is larger than {MAX_BYTES} bytes; this is no training config")));
+            return Err(refused(format!("is larger than {MAX_BYTES} bytes; this is not a training config")));
         }
         let document: Value = serde_saphyr::from_str(text).map_err(|error| {
             let first_line = error.to_string().lines().next().unwrap_or_default().to_owned();
-            refused(format!("is no YAML ({first_line}); leave it out with --no-config or give another with --config"))
+            refused(format!("is not YAML ({first_line}); leave it out with --no-config or give another with --config"))
         })?;
         let Value::Object(document) = document else {
-            return Err(refused("is no table of settings; give another file with --config".into()));
+            return Err(refused("is not a table of settings; give another file with --config".into()));
         };
         let mut document = unwrapped(document);
         // The reference writes the model's settings under `arch`; a bare table of them is as good.
         let mut fields = match document.remove("arch") {
             Some(Value::Object(fields)) => fields,
-            Some(_) => return Err(refused("`arch` is no table of settings; give another file with --config".into())),
+            Some(_) => {
+                return Err(refused("`arch` is not a table of settings; give another file with --config".into()));
+            }
             None => document.clone(),
         };
         let arch = fields.shift_remove("name").and_then(|name| our_name(name.as_str()?));
@@ -101,7 +103,7 @@ impl ReferenceConfig {
             .collect();
         let problem = match (self.fields.keys().any(|key| is_known(key)), slips.is_empty()) {
             (true, true) => return Ok(()),
-            (_, false) => format!("has keys that are no settings: {}; correct them", slips.join(", ")),
+            (_, false) => format!("has keys that are not settings: {}; correct them", slips.join(", ")),
             (false, true) => {
                 "says nothing about a model: expected a table `arch` with settings such as H_cycles, L_cycles \
                               and num_heads; give another file, or leave it out and say them with --set"
@@ -202,7 +204,7 @@ mod tests {
             |text: &str| ReferenceConfig::parse("x.yaml", text).unwrap().check_settings().map_err(|e| e.to_string());
         assert_eq!(message(PUBLISHED), Ok(()));
         let typos = message("arch:\n  name: recursive_reasoning.trm@X\n  H_cycle: 2\n  l_cycles: 3\n").unwrap_err();
-        let expected = "x.yaml: has keys that are no settings: `H_cycle` (did you mean `H_cycles`?), `l_cycles` (did you mean \
+        let expected = "x.yaml: has keys that are not settings: `H_cycle` (did you mean `H_cycles`?), `l_cycles` (did you mean \
                         `L_cycles`?); correct them";
         assert_eq!(typos, expected);
         assert!(
@@ -218,9 +220,9 @@ mod tests {
     #[test]
     fn what_is_no_config_is_refused_in_a_sentence() {
         let message = |text: &str| ReferenceConfig::parse("x.yaml", text).unwrap_err().to_string();
-        assert!(message("- 1\n- 2\n").contains("x.yaml: is no table of settings"));
-        assert!(message("arch: trm\n").contains("`arch` is no table"));
-        assert!(message("arch: [1, 2\n").contains("is no YAML"));
+        assert!(message("- 1\n- 2\n").contains("x.yaml: is not a table of settings"));
+        assert!(message("arch: trm\n").contains("`arch` is not a table"));
+        assert!(message("arch: [1, 2\n").contains("is not YAML"));
         assert!(message(&" ".repeat(1 << 19)).contains("larger than"));
         // Ten aliases of ten aliases, nine levels deep: a gigabyte if it were written out.
         let mut laughs = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
@@ -228,6 +230,6 @@ mod tests {
             let below = format!("*a{}", level - 1);
             laughs = format!("{laughs}a{level}: &a{level} [{}]\n", vec![below; 10].join(","));
         }
-        assert!(message(&laughs).contains("is no YAML"));
+        assert!(message(&laughs).contains("is not YAML"));
     }
 }

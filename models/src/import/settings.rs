@@ -136,7 +136,7 @@ impl Resolver<'_> {
             None => Ok(()),
             Some(flag) => {
                 let fields: Vec<_> = defaults.keys().map(String::as_str).filter(|field| *field != "name").collect();
-                let problem = format!("is no setting of `{name}`; there are seq_len, task, {}", fields.join(", "));
+                let problem = format!("is not a setting of `{name}`; there are seq_len, task, {}", fields.join(", "));
                 Err(ImportError::setting(flag, problem))
             }
         }

@@ -101,7 +101,7 @@ fn entry(zip: &ZipSliceArchive<&[u8]>, record: &ZipFileHeaderRecord<'_>) -> Resu
     let path = record.file_path();
     let name = match std::str::from_utf8(path.as_bytes()) {
         Ok(name) if name.len() <= MAX_NAME_BYTES => name.to_owned(),
-        _ => return Err(TorchFileError::archive("an entry's name is no text of sensible length")),
+        _ => return Err(TorchFileError::archive("an entry's name is not text of sensible length")),
     };
     let (start, end) = zip.get_entry(record.wayfinder()).map_err(malformed)?.compressed_data_range();
     let range = start as usize..end as usize;

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TorchFileError {
     /// The archive around the pickle is broken.
-    #[error("is no intact torch.save file ({problem}); copy or download it again")]
+    #[error("is not an intact torch.save file ({problem}); copy or download it again")]
     Archive {
         /// What does not hold.
         problem: String,
@@ -44,7 +44,7 @@ pub enum TorchFileError {
         position: usize,
     },
     /// More of something than any model has.
-    #[error("holds more than {most} {what}; this is no checkpoint of a tiny model")]
+    #[error("holds more than {most} {what}; this is not a checkpoint of a tiny model")]
     Limit {
         /// What there is too much of.
         what: &'static str,

@@ -118,7 +118,7 @@ impl Machine<'_> {
         let function = match self.pop()? {
             Value::Global(function) => function,
             Value::Opaque(class) => return self.push(Value::Opaque(class)),
-            _ => return Err(self.broken("something is called that is no function")),
+            _ => return Err(self.broken("something is called that is not a function")),
         };
         let Value::Sequence(arguments) = arguments else {
             return Err(self.broken("a function is called without arguments"));
@@ -156,7 +156,7 @@ impl Machine<'_> {
         match self.pop()? {
             Value::Opaque(class) => self.push(Value::Opaque(class)),
             Value::Global(Global::OrderedDict) => self.push_dict(Vec::new()),
-            _ => Err(self.broken("an object is made of something that is no class")),
+            _ => Err(self.broken("an object is made of something that is not a class")),
         }
     }
 
@@ -208,7 +208,7 @@ impl Machine<'_> {
         self.pop()?;
         match self.stack_top()? {
             Value::Dict(_) | Value::Opaque(_) => Ok(()),
-            _ => Err(self.broken("attributes are set on something that is no dict")),
+            _ => Err(self.broken("attributes are set on something that is not a dict")),
         }
     }
 }

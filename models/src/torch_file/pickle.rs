@@ -189,7 +189,7 @@ impl Machine<'_> {
         match self.stack_top()? {
             Value::Sequence(list) => self.pickle.sequences[list].extend(items),
             Value::Opaque(_) => {}
-            _ => return Err(self.broken("items are appended to something that is no list")),
+            _ => return Err(self.broken("items are appended to something that is not a list")),
         }
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Machine<'_> {
                 Ok(())
             }
             Value::Opaque(_) if rest.is_empty() => Ok(()),
-            _ => Err(self.broken("pairs are put into something that is no dict")),
+            _ => Err(self.broken("pairs are put into something that is not a dict")),
         }
     }
 

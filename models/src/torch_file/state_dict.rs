@@ -29,7 +29,7 @@ pub(super) fn read(pickle: &Pickle<'_>, archive: &Archive<'_>, key: Option<&str>
             _ => continue,
         };
         let Value::Text(name) = key else {
-            return Err(TorchFileError::StateDict { problem: "holds a tensor whose name is no text".into() });
+            return Err(TorchFileError::StateDict { problem: "holds a tensor whose name is not text".into() });
         };
         let name = pickle.texts[name];
         if !names.insert(name) {
@@ -141,7 +141,7 @@ fn sizes(values: &[Value], what: &str) -> Result<Vec<usize>, String> {
         .iter()
         .map(|value| match value {
             Value::Int(size) => usize::try_from(*size).map_err(|_| format!("has the {what} {size}")),
-            _ => Err(format!("has a {what} that is no integer")),
+            _ => Err(format!("has a {what} that is not an integer")),
         })
         .collect()
 }

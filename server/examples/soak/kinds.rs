@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     VanishingStream,
     /// Wants the answer sooner than it may come.
     Hurried,
-    /// Bodies that are no request.
+    /// Bodies that are not a request.
     Malformed,
     /// Puzzles without a solution.
     Contradictory,
@@ -331,7 +331,7 @@ fn check(puzzle: &Board, answer: &Value) -> Result<bool> {
         return Ok(false);
     }
     let solution = Board::parse(answer["solution"].as_str().context("no solution")?)?;
-    ensure!(solution.is_solution_of(puzzle), "{solution} is no solution of {puzzle}");
+    ensure!(solution.is_solution_of(puzzle), "{solution} is not a solution of {puzzle}");
     Ok(true)
 }
 

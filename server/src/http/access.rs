@@ -47,7 +47,7 @@ pub enum KeyError {
         /// Why not.
         error: std::io::Error,
     },
-    /// Nobody could be admitted.
+    /// No key could be admitted.
     #[error("{place} holds no API key; put one on a line, or leave the option out to serve everyone")]
     Empty {
         /// Where keys were looked for.

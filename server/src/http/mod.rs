@@ -174,7 +174,7 @@ pub fn routes(parts: ServerParts) -> Router {
     if base_path.is_empty() { all } else { prefix::below(all, &base_path) }
 }
 
-/// Routes that make a model think, or serve those that do: they wait for the models and count as in flight.
+/// Routes that run a model, or serve those that do: they wait for the models and count as in flight.
 fn solve_routes() -> Router<Arc<ServerState>> {
     Router::new().merge(solve::routes()).merge(arc::routes()).merge(samples::routes())
 }

@@ -1,4 +1,4 @@
-//! What a request may say besides its puzzle: how to think about it and what to answer with. The same for every task,
+//! What a request may say besides its puzzle: its inference policy and the form of the answer. The same for every task,
 //! in the body and in the query string. Leaves checking ranges to the engine.
 
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use super::Problem;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SolveOptions {
-    /// Name of the model that shall think, where several fit.
+    /// Name of the model to use, where several fit.
     pub model: Option<String>,
     /// Most supervision steps of a chain of thought.
     pub max_steps: Option<usize>,
@@ -71,7 +71,7 @@ impl SolveOptions {
         serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
             let path = error.path().to_string();
             let (field, separator) = if path == "." { ("", "") } else { (path.as_str(), ": ") };
-            Problem::malformed(&format!("the body is no request: {field}{separator}{}", error.inner()))
+            Problem::malformed(&format!("the body is not a request: {field}{separator}{}", error.inner()))
         })
     }
 

@@ -1,5 +1,5 @@
 //! Every way in which a request can fail, and the response that it gets (RFC 9457), in one place.
-//! Leaves statuses and stable names to [`ProblemKind`], and finding out what is wrong to whoever reads the request.
+//! Leaves statuses and stable names to [`ProblemKind`], and finding out what is wrong to the code that reads the request.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum Problem {
     /// Cells hold several candidates each.
     #[error("{0}")]
     Candidates(String),
-    /// The board is sound, but no loaded model thinks about its size.
+    /// The board is sound, but no loaded model takes its size.
     #[error("{puzzle} needs a model that is not loaded; this server solves {available}")]
     NoModel {
         /// What was sent, such as `a 6x6 Sudoku`.
@@ -139,7 +139,7 @@ pub enum Problem {
         /// Whether it brought one.
         was_sent: bool,
     },
-    /// Nobody may do this here.
+    /// Not allowed here.
     #[error("{0}")]
     Forbidden(String),
     /// Models are being loaded already.
@@ -349,7 +349,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What a response that is a problem carries along for whoever knows the request's id.
+/// What a problem's response carries for the log, by the request's id.
 #[derive(Debug, Clone)]
 pub(super) struct ProblemReport {
     name: &'static str,

@@ -68,7 +68,7 @@ pub enum Drained {
 /// responses ask HTTP/1 clients to close their connections, the listener closes after the delay, and requests that were
 /// accepted finish within the time-out.
 ///
-/// Whoever drops the last handle of a model waits for its engine: keep one outside of the router, or this may block.
+/// Dropping the last handle of a model waits for its engine: keep one outside of the router, or this may block.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

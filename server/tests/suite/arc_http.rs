@@ -205,8 +205,8 @@ async fn what_is_no_task_is_refused_with_its_place() {
     let many = vec![json!({ "input": [[1]], "output": [[1]] }); 65];
     for (body, kind, says) in [
         (json!({}), "malformed-request", "there is no task"),
-        (json!([1]), "malformed-request", "this is no task"),
-        (json!({ "task": 5 }), "malformed-request", "this is no ARC task"),
+        (json!([1]), "malformed-request", "this is not a task"),
+        (json!({ "task": 5 }), "malformed-request", "this is not an ARC task"),
         (json!({ "task": two_long }), "malformed-request", "train: train pair 2: input: expected 1 to 30 columns"),
         (json!({ "train": [], "test": [] }), "malformed-request", "at least one train pair"),
         (json!({ "train": many, "test": [{ "input": [[1]] }] }), "malformed-request", "expected 1 to 64 train pairs"),

@@ -35,11 +35,11 @@ fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
 }
 
 fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    at(value, pointer).as_str().unwrap_or_else(|| panic!("{pointer} is no text in {value}"))
+    at(value, pointer).as_str().unwrap_or_else(|| panic!("{pointer} is not text in {value}"))
 }
 
 fn list<'v>(value: &'v Value, pointer: &str) -> &'v Vec<Value> {
-    at(value, pointer).as_array().unwrap_or_else(|| panic!("{pointer} is no list in {value}"))
+    at(value, pointer).as_array().unwrap_or_else(|| panic!("{pointer} is not a list in {value}"))
 }
 
 fn container(deployment: &Value) -> &Value {

@@ -265,7 +265,11 @@ async fn what_is_unsolved_when_time_is_up_comes_back_with_the_solved_ones() {
     let (oracle, gate) = Oracle::gated(SudokuShape::NINE);
     let limits = HttpLimits { request_timeout: Duration::from_secs(3), ..HTTP_LIMITS };
     let app = routes(vec![model(SudokuShape::NINE, oracle)], limits);
-    let steps = std::thread::spawn(move || while gate.send(()).is_ok() { std::thread::sleep(Duration::from_millis(50)) });
+    let steps = std::thread::spawn(move || {
+        while gate.send(()).is_ok() {
+            std::thread::sleep(Duration::from_millis(50))
+        }
+    });
     let unsolvable = format!("12345678.........9{}", ".".repeat(63));
     let body = json!({ "puzzles": [PUZZLE, unsolvable], "max_steps": 64 });
     let (status, _, answer) = post(&app, body.to_string()).await;

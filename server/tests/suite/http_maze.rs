@@ -192,7 +192,7 @@ async fn what_is_no_maze_says_so() {
         (json!([["S", "GG"]]).to_string(), 400, "malformed-request", "row 1, column 2 holds \"GG\""),
         (json!(["S", 5]).to_string(), 400, "malformed-request", "the lines of a maze are strings"),
         (json!({ "puzzle": 5 }).to_string(), 400, "malformed-request", "a maze is a string or an array of strings"),
-        (json!({ "puzzles": "S G" }).to_string(), 400, "malformed-request", "\"puzzles\" is no list"),
+        (json!({ "puzzles": "S G" }).to_string(), 400, "malformed-request", "\"puzzles\" is not a list"),
     ] {
         let reply = served.post("/solve/maze", Body::from(body)).await;
         assert_eq!(reply.problem(), (status, kind.into()), "{}", reply.json());

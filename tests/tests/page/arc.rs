@@ -55,8 +55,8 @@ async fn an_arc_task_is_named_opened_or_pasted_and_answered_with_attempts_and_vo
     let overflow = page.evaluate("document.documentElement.scrollWidth <= innerWidth").await;
     assert_eq!(overflow, true, "long commands must not widen the page");
 
-    // And what is no task says so before anything is sent.
+    // And what is not a task says so before anything is sent.
     page.fill("#arc-text", "{\"train\": [{\"input\": [[1, 2], [3]], \"output\": [[1]]}], \"test\": []}").await;
     let spoken = page.evaluate("document.getElementById('live').textContent").await;
-    assert_eq!(spoken, "train 1, input is no grid of 1 to 30 rows and columns.");
+    assert_eq!(spoken, "train 1, input is not a grid of 1 to 30 rows and columns.");
 }

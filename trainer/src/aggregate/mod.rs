@@ -51,7 +51,10 @@ pub fn group(runs: &[RunRow], by: &[String]) -> Result<Vec<Group>, TrainError> {
                 strsim::jaro_winkler(column, left).total_cmp(&strsim::jaro_winkler(column, right))
             });
             let nearest = nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-            return Err(TrainError::setting("--group-by", format!("`{column}` is no setting of these runs{nearest}")));
+            return Err(TrainError::setting(
+                "--group-by",
+                format!("`{column}` is not a setting of these runs{nearest}"),
+            ));
         }
     }
     let mut groups: Vec<Group> = Vec::new();

@@ -36,7 +36,7 @@ impl EvaluatorConfig {
     pub(super) fn check(list: &Value) -> Result<(), TrainError> {
         let refused = |problem: String| Err(TrainError::setting("evaluators", problem));
         let Some(list) = list.as_array() else {
-            return refused(format!("{list} is no list; write evaluators=\"[{{name: arc@ARC}}]\" or []"));
+            return refused(format!("{list} is not a list; write evaluators=\"[{{name: arc@ARC}}]\" or []"));
         };
         for entry in list {
             match entry.get("name").and_then(Value::as_str) {

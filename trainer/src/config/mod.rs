@@ -29,7 +29,7 @@ use crate::generator::Generator;
 use crate::losses::{LossType, MOVE_LOSS_WEIGHT, Q_LOSS_WEIGHT};
 use crate::optimizer::OptimizerKind;
 
-/// Folder of runs that are not told where to lie.
+/// Folder of runs without a path of their own.
 const CHECKPOINTS: &str = "checkpoints";
 
 /// Where the computation runs.

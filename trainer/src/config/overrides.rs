@@ -19,9 +19,9 @@ impl FromStr for Override {
     type Err = TrainError;
 
     fn from_str(text: &str) -> Result<Self, TrainError> {
-        let (key, value) = text
-            .split_once('=')
-            .ok_or_else(|| TrainError::setting(text, "is no override; write key=value (lr=1e-4, arch.mlp_t=True)"))?;
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            TrainError::setting(text, "is not an override; write key=value (lr=1e-4, arch.mlp_t=True)")
+        })?;
         let key = key.trim().trim_start_matches('+');
         if key.is_empty() {
             return Err(TrainError::setting(text, "has no key before the equals sign"));
@@ -37,7 +37,7 @@ fn parse_value(text: &str) -> Result<Value, String> {
     if text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{')) {
         return serde_saphyr::from_str(text).map_err(|error| {
             let first_line = error.to_string().lines().next().unwrap_or_default().to_owned();
-            format!("`{text}` is no list of tables ({first_line})")
+            format!("`{text}` is not a list of tables ({first_line})")
         });
     }
     let Some(inner) = text.strip_prefix('[') else { return Ok(parse_scalar(text)) };
@@ -66,7 +66,7 @@ fn items(inner: &str) -> Result<Vec<&str>, &'static str> {
     if quote.is_some() {
         return Err("lacks the quote that closes an item");
     }
-    // A comma behind the last item is no item, as in YAML and Python.
+    // A comma behind the last item is not an item, as in YAML and Python.
     if !inner[start..].trim().is_empty() {
         items.push(&inner[start..]);
     }

@@ -40,7 +40,7 @@ fn the_published_sudoku_command_is_understood() {
     assert_eq!(config.run_directory(), PathBuf::from("checkpoints/pretrain_mlp_t_sudoku"));
 }
 
-/// Commas, brackets and words such as `None` within quotes are text; a comma at the end is no item.
+/// Commas, brackets and words such as `None` within quotes are text; a comma at the end is not an item.
 #[test]
 fn items_of_lists_may_be_quoted() {
     let paths = |text: &str| resolve(&[text]).map(|config| config.data_paths).map_err(|error| error.to_string());
@@ -71,9 +71,9 @@ fn puzzle_embedding_follows_hidden_size_unless_set() {
 #[test]
 fn unknown_keys_suggest_the_nearest() {
     let message = |text: &str| resolve(&["data_paths=[x]", text]).unwrap_err().to_string();
-    assert_eq!(message("arch.H_cycle=3"), "arch.H_cycle: is no known key; did you mean `arch.H_cycles`?");
-    assert_eq!(message("mlp_t=True"), "mlp_t: is no known key; did you mean `arch.mlp_t`?");
-    assert_eq!(message("zzzz=1"), "zzzz: is no known key; `trainer pretrain --show-config` lists them");
+    assert_eq!(message("arch.H_cycle=3"), "arch.H_cycle: unknown key; did you mean `arch.H_cycles`?");
+    assert_eq!(message("mlp_t=True"), "mlp_t: unknown key; did you mean `arch.mlp_t`?");
+    assert_eq!(message("zzzz=1"), "zzzz: unknown key; `trainer pretrain --show-config` lists them");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn wrong_values_are_reported_under_their_key() {
     );
     assert!(message("lr=fast").starts_with("lr: \"fast\""), "{}", message("lr=fast"));
     assert!(message("beta1=1.5").starts_with("beta1: is 1.5"), "{}", message("beta1=1.5"));
-    assert!(message("arch=hrmm").starts_with("arch: `hrmm` is no architecture"));
+    assert!(message("arch=hrmm").starts_with("arch: unknown architecture `hrmm`"));
     assert!(message("data_paths=[x").contains("closing bracket"));
 }
 
@@ -113,9 +113,9 @@ fn every_architecture_has_its_own_keys_and_the_references_defaults() {
     let message = |overrides: &[&str]| arch(overrides).unwrap_err().to_string();
     assert_eq!(
         message(&["arch=lstm", "arch.num_layer=2"]),
-        "arch.num_layer: is no known key; did you mean `arch.num_layers`?"
+        "arch.num_layer: unknown key; did you mean `arch.num_layers`?"
     );
-    assert!(message(&["arch=lstm", "arch.H_cycles=2"]).starts_with("arch.H_cycles: is no known key"));
+    assert!(message(&["arch=lstm", "arch.H_cycles=2"]).starts_with("arch.H_cycles: unknown key"));
     assert!(
         message(&["arch=hrmm"])
             .ends_with("there are trm, trm_singlez, trm_hier6, hrm, transformers_baseline, lstm, transformer")
@@ -131,7 +131,7 @@ fn a_file_may_choose_the_architecture() {
     assert!(matches!(&config.arch, ArchitectureConfig::Hrm(hrm) if hrm.H_layers == 3), "{:?}", config.arch);
     let overridden = PretrainConfig::resolve(&[path], &["arch=lstm".parse().unwrap()]).unwrap_err().to_string();
     assert!(
-        overridden.ends_with("hrm.toml: arch.H_layers: is no known key; did you mean `arch.num_layers`?"),
+        overridden.ends_with("hrm.toml: arch.H_layers: unknown key; did you mean `arch.num_layers`?"),
         "{overridden}"
     );
 }
@@ -245,7 +245,7 @@ fn the_references_yaml_is_read() {
     assert!(other.is_ok_and(|config| config.arch.name() == "trm"));
     std::fs::write(&path, "lr: [1\n").unwrap();
     let message = PretrainConfig::resolve(&[path], &[]).unwrap_err().to_string();
-    assert!(message.contains("cfg_pretrain.yaml: is no YAML"), "{message}");
+    assert!(message.contains("cfg_pretrain.yaml: is not YAML"), "{message}");
 }
 
 #[test]
@@ -262,14 +262,14 @@ fn trm_mlp_is_trm_that_mixes_with_an_mlp() {
 fn evaluators_are_checked_with_a_sentence() {
     let message = |text: &str| resolve(&["data_paths=[x]", text]).unwrap_err().to_string();
     for (text, says) in [
-        ("evaluators=arc", "\"arc\" is no list; write evaluators="),
+        ("evaluators=arc", "\"arc\" is not a list; write evaluators="),
         ("evaluators=[{name: sudoku@Sudoku}]", "knows no `sudoku@Sudoku`; there is arc@ARC"),
         ("evaluators=[{submission_K: 2}]", "has no name"),
         ("evaluators=[{name: arc@ARC, pass_K: 2}]", "unknown field `pass_K`"),
         ("evaluators=[{name: arc@ARC, pass_Ks: [0]}]", "must be at least 1"),
         ("evaluators=[{name: arc@ARC}, {name: arc@ARC}]", "has 2 entries"),
         ("evaluators=[{name: arc@ARC, aggregated_voting: false}]", "aggregated_voting"),
-        ("evaluators=[{name: arc@ARC", "is no list of tables"),
+        ("evaluators=[{name: arc@ARC", "is not a list of tables"),
         ("grad_clip=0", "grad_clip: is 0, which would stop all learning"),
         ("micro_batch_size=0", "micro_batch_size: is 0"),
         ("device=tpu", "device: \"tpu\""),

@@ -129,7 +129,7 @@ pub(super) fn variant_of(name: &str) -> Option<(&'static str, VariantSettings)> 
 pub(super) fn no_architecture(name: &str) -> TrainError {
     TrainError::setting(
         "arch",
-        format!("`{name}` is no architecture; there are {}", ArchitectureConfig::NAMES.join(", ")),
+        format!("unknown architecture `{name}`; expected one of {}", ArchitectureConfig::NAMES.join(", ")),
     )
 }
 
@@ -157,8 +157,8 @@ fn unknown(key: &str, known: &[String]) -> TrainError {
         .max_by(|left, right| left.0.total_cmp(&right.0));
     match nearest {
         Some((similarity, candidate)) if similarity >= SUGGESTION_SIMILARITY => {
-            TrainError::setting(key, format!("is no known key; did you mean `{candidate}`?"))
+            TrainError::setting(key, format!("unknown key; did you mean `{candidate}`?"))
         }
-        _ => TrainError::setting(key, "is no known key; `trainer pretrain --show-config` lists them"),
+        _ => TrainError::setting(key, "unknown key; `trainer pretrain --show-config` lists them"),
     }
 }

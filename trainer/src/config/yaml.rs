@@ -17,17 +17,17 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Value, TrainError> {
     }
     let document: Value = serde_saphyr::from_str(text).map_err(|error| {
         let first_line = error.to_string().lines().next().unwrap_or_default().to_owned();
-        TrainError::state(path, format!("is no YAML ({first_line})"))
+        TrainError::state(path, format!("is not YAML ({first_line})"))
     })?;
     let Value::Object(mut table) = document else {
-        return Err(TrainError::state(path, "is no table of settings; write `key: value` lines"));
+        return Err(TrainError::state(path, "is not a table of settings; write `key: value` lines"));
     };
     table.shift_remove("hydra");
     let group = table.shift_remove("defaults").as_ref().and_then(architecture_of_group).map(str::to_owned);
     if let Some(name) = group {
         match table.entry("arch").or_insert_with(|| Value::Object(Map::new())) {
             Value::Object(arch) => _ = arch.entry("name").or_insert(Value::String(name)),
-            _ => return Err(TrainError::state(path, "`arch` is no table of settings, and `defaults` chooses one")),
+            _ => return Err(TrainError::state(path, "`arch` is not a table of settings, and `defaults` chooses one")),
         }
     }
     let mut table = Value::Object(table);

@@ -63,7 +63,7 @@ pub struct StudyRun {
 /// a line. Ends early when `stop` becomes true; the runs under way save first.
 ///
 /// # Errors
-/// When `out` holds runs of another study, or the disk or the system refuses. A run that fails is no error of the study.
+/// When `out` holds runs of another study, or the disk or the system refuses. A run that fails is not an error of the study.
 pub fn run_study(
     study: &Study,
     out: &Path,

@@ -51,7 +51,7 @@ impl Study {
     /// When the file is malformed or asks for nothing.
     pub fn read(path: &Path, overrides: &[Override]) -> Result<Self, TrainError> {
         let Value::Object(mut root) = read_settings(path)? else {
-            return Err(TrainError::state(path, "is no table of settings"));
+            return Err(TrainError::state(path, "is not a table of settings"));
         };
         let refused = |problem: String| TrainError::state(path, problem);
         let mut notes = Vec::new();
@@ -62,7 +62,7 @@ impl Study {
         let name = match root.shift_remove("name") {
             None => stem,
             Some(Value::String(name)) => name,
-            Some(other) => return Err(refused(format!("name: {other} is no text"))),
+            Some(other) => return Err(refused(format!("name: {other} is not text"))),
         };
         let seeds = seeds(root.shift_remove("seeds")).map_err(refused)?;
         let listed = root.shift_remove("experiments");
@@ -105,7 +105,7 @@ fn seeds(value: Option<Value>) -> Result<Vec<u64>, String> {
     let list: Option<Vec<u64>> = value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect());
     match list {
         Some(list) if !list.is_empty() => Ok(list),
-        _ => Err(format!("seeds: {value} is no list of numbers; write seeds = [0, 1, 2]")),
+        _ => Err(format!("seeds: {value} is not a list of numbers; write seeds = [0, 1, 2]")),
     }
 }
 
@@ -113,9 +113,9 @@ fn seeds(value: Option<Value>) -> Result<Vec<u64>, String> {
 fn listed_experiments(listed: &Value) -> Result<Vec<Experiment>, String> {
     let form = "write [[experiments]] with a name and settings";
     let list = listed.as_array().filter(|list| !list.is_empty());
-    let list = list.ok_or_else(|| format!("experiments is no list of any; {form}"))?;
+    let list = list.ok_or_else(|| format!("experiments is not a list of tables; {form}"))?;
     let experiment = |entry: &Value| {
-        let mut table = entry.as_object().cloned().ok_or_else(|| format!("{entry} is no experiment; {form}"))?;
+        let mut table = entry.as_object().cloned().ok_or_else(|| format!("{entry} is not an experiment; {form}"))?;
         let Some(Value::String(name)) = table.shift_remove("name") else {
             return Err(format!("{entry} has no name; {form}"));
         };
@@ -133,7 +133,7 @@ fn grid_experiments(grid: &Value) -> Result<Vec<Experiment>, String> {
     let mut experiments = vec![Experiment { name: String::new(), settings: Vec::new() }];
     for (key, values) in &axes {
         let values = values.as_array().filter(|values| !values.is_empty());
-        let values = values.ok_or_else(|| format!("grid.{key} is no list of values; write {key} = [1, 2]"))?;
+        let values = values.ok_or_else(|| format!("grid.{key} is not a list of values; write {key} = [1, 2]"))?;
         experiments = experiments
             .iter()
             .flat_map(|experiment| {
@@ -159,7 +159,7 @@ fn check_names(experiments: &[Experiment]) -> Result<(), String> {
     for (place, experiment) in experiments.iter().enumerate() {
         let name = &experiment.name;
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
-            return Err(format!("{name:?} is no name for a folder"));
+            return Err(format!("{name:?} is not a name for a folder"));
         }
         if experiments[..place].iter().any(|earlier| earlier.name == *name) {
             return Err(format!("two experiments are called {name:?}"));

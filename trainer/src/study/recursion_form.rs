@@ -53,7 +53,7 @@ pub(super) fn translate(
 
 /// One experiment: a name, and keys of model and training beside it or in tables of these names.
 fn experiment(entry: &Value, generated: bool, notes: &mut Vec<String>) -> Result<Value, String> {
-    let table = entry.as_object().ok_or_else(|| format!("{entry} is no experiment"))?;
+    let table = entry.as_object().ok_or_else(|| format!("{entry} is not an experiment"))?;
     let mut translated = Translated::new(generated);
     for (key, value) in table {
         match (key.as_str(), value) {

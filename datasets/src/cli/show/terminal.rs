@@ -35,7 +35,7 @@ impl When {
     }
 }
 
-/// Draws tokens; those that `input` does not have stand out where there are colours. What is no board of the task
+/// Draws tokens; those that `input` does not have stand out where there are colours. What is not a board of the task
 /// (padding, ignored labels) is shown as numbers.
 pub(super) fn draw(
     text: &mut String,

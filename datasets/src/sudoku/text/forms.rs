@@ -33,7 +33,7 @@ pub(super) fn digit(character: char) -> Option<u8> {
 /// One character per cell, blanks written as `blank`; `None` where there are none, and zeros are zeros.
 ///
 /// # Errors
-/// When a character is no cell and none that is drawn around cells.
+/// When a character is not a cell and none that is drawn around cells.
 pub(super) fn characters(lines: &[Line<'_>], blank: Option<char>) -> Result<Rows, SudokuError> {
     let is_blank = |character: char| blank.is_some_and(|blank| blank.eq_ignore_ascii_case(&character));
     let mut rows = Vec::new();

@@ -59,7 +59,7 @@ pub(super) fn is_comment(line: &str) -> bool {
     line.starts_with('#') || line.starts_with("//") || line.strip_prefix(';').is_some_and(is_note)
 }
 
-/// Whether a line begins with a word that is no row of cells, such as `Grid 01` or `quizzes,solutions`.
+/// Whether a line begins with a word that is not a row of cells, such as `Grid 01` or `quizzes,solutions`.
 pub(super) fn is_header(line: &str) -> bool {
     let word = line.trim().split([' ', '\t', ',', ';', ':']).next().unwrap_or_default();
     let is_cell = |character: char| matches!(character, 'a'..='g' | 'A'..='G' | 'x' | 'X');

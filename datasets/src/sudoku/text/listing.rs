@@ -85,7 +85,7 @@ fn from_fields(line: &str, expected: Option<SudokuShape>, error: SudokuError) ->
             readings: "each may be the puzzle: write one puzzle a line, with its solution behind it where there is one"
                 .to_owned(),
         }),
-        // What is wrong with the longest field says more than that the line is no board.
+        // What is wrong with the longest field says more than that the line is not a board.
         _ => {
             let longest = fields().max_by_key(|field| field.len()).filter(|_| fields().count() > 1);
             let why = longest.and_then(|field| read(field, expected).err());

@@ -41,7 +41,7 @@ impl WrittenBoard {
     /// byte-order mark are passed over; of sections such as `[State]`, `[Puzzle]` is read.
     ///
     /// # Errors
-    /// When a character is no cell, the number of cells fits no board, or the text can be read in two ways.
+    /// When a character is not a cell, the number of cells fits no board, or the text can be read in two ways.
     pub fn parse(text: &str) -> Result<Self, SudokuError> {
         read(text, None)
     }

@@ -77,7 +77,7 @@ fn questions_of(fields: &mut Map<String, Value>, max_puzzles: usize) -> Result<(
             let questions = numbered.map(|(index, value)| question_of(value).map_err(|error| error.in_puzzle(index)));
             Ok((questions.collect::<Result<_, _>>()?, true))
         }
-        (None, Some(_)) => Err(Problem::Malformed(format!("\"puzzles\" is no list; {EXPECTED}"))),
+        (None, Some(_)) => Err(Problem::Malformed(format!("\"puzzles\" is not a list; {EXPECTED}"))),
     }
 }
 
@@ -95,7 +95,7 @@ fn question_of(value: Value) -> Result<ArcQuestion, Problem> {
                 }
             }
         }
-        _ => Err(Problem::Malformed(format!("this is no task; {EXPECTED}"))),
+        _ => Err(Problem::Malformed(format!("this is not a task; {EXPECTED}"))),
     }
 }
 
@@ -104,7 +104,7 @@ fn question_of_fields(fields: &mut Map<String, Value>) -> Result<ArcQuestion, Pr
     let task_id = match fields.remove("task_id") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(checked_name(name)?),
-        Some(_) => return Err(Problem::Malformed(format!("\"task_id\" is no string; {EXPECTED}"))),
+        Some(_) => return Err(Problem::Malformed(format!("\"task_id\" is not a string; {EXPECTED}"))),
     };
     let bare: Map<String, Value> =
         ["train", "test"].iter().filter_map(|&key| Some((key.to_owned(), fields.remove(key)?))).collect();
@@ -128,7 +128,7 @@ fn question_of_fields(fields: &mut Map<String, Value>) -> Result<ArcQuestion, Pr
 
 fn sent_task(value: Value) -> Result<SentTask, Problem> {
     let task: SentTask = serde_json::from_value(value)
-        .map_err(|error| Problem::Malformed(format!("this is no ARC task: {error}; {EXPECTED}")))?;
+        .map_err(|error| Problem::Malformed(format!("this is not an ARC task: {error}; {EXPECTED}")))?;
     for (kind, found) in [("train", task.task.train.len()), ("test", task.task.test.len())] {
         if found > MAX_PAIRS {
             return Err(Problem::Malformed(format!("expected 1 to {MAX_PAIRS} {kind} pairs, found {found}")));

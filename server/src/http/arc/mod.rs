@@ -259,7 +259,7 @@ fn no_model() -> Problem {
     Problem::NoModelForTask { task: "ARC tasks" }
 }
 
-/// How to think, where the request does not say it as the model's default does.
+/// The inference policy: the model's default with what the request sets.
 fn arc_options(model: &ServedModel, options: &SolveOptions, steps: bool) -> Result<ArcOptions, Problem> {
     let engine = model.engine.options();
     // Copies of a task are requests of their own; the engine's augmentations are chains of one.

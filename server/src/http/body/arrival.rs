@@ -43,7 +43,7 @@ pub(in crate::http) async fn read(request: Request, limits: &HttpLimits) -> Resu
     let body = if encodings.is_empty() { body } else { decode(body, encodings, limits.max_body_bytes).await? };
     match claimed {
         Some(claimed) if !body.is_empty() && !is_picture(&body) => Err(Problem::UnsupportedMedia(format!(
-            "the content type is {claimed}, but the body is no PNG file; {PICTURES_READ}"
+            "the content type is {claimed}, but the body is not a PNG file; {PICTURES_READ}"
         ))),
         _ => Ok(body),
     }

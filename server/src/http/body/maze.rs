@@ -145,7 +145,7 @@ impl Puzzle for MazePuzzle {
     }
 }
 
-/// What stands for a prediction that is no cell: the pad token.
+/// What stands for a prediction that is not a cell: the pad token.
 const NO_CELL: i32 = 0;
 
 impl MazePuzzle {
@@ -183,7 +183,7 @@ fn matrix(rows: &[Value]) -> Result<Vec<Vec<char>>, Problem> {
             column + 1
         )))
     };
-    // Longer rows are no maze, whatever they hold.
+    // Longer rows are not a maze, whatever they hold.
     let most = MazeShape::MAX_SIDE + 1;
     let row = |(row, values): (usize, &Value)| {
         let values = values.as_array().map_or(&[][..], Vec::as_slice);

@@ -61,13 +61,13 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     /// Reads plain text or a JSON string.
     ///
     /// # Errors
-    /// When it is no board.
+    /// When it is not a board.
     fn from_text(text: &str) -> Result<Self, Problem>;
 
     /// Reads plain text that holds a puzzle a line; `None` where it is one puzzle.
     ///
     /// # Errors
-    /// When a line of the list is no board, or there are more than `max_puzzles`.
+    /// When a line of the list is not a board, or there are more than `max_puzzles`.
     fn list_from_text(_text: &str, _max_puzzles: usize) -> Result<Option<Vec<Self>>, Problem> {
         Ok(None)
     }
@@ -75,7 +75,7 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     /// Reads any JSON value.
     ///
     /// # Errors
-    /// When it is no board.
+    /// When it is not a board.
     fn from_json(value: &Value) -> Result<Self, Problem>;
 
     /// Reads the bytes of a PNG.
@@ -110,7 +110,7 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     /// `[seq_len]` tokens for a model whose `task` fits.
     fn model_tokens(&self, task: Task) -> Vec<i64>;
 
-    /// The `cells` of the board that such a model has predicted; one value for whatever is no answer.
+    /// The `cells` of the board that such a model has predicted; one value for whatever is not an answer.
     fn cells(&self, task: Task, predicted: &[i64]) -> Vec<i32>;
 
     /// `cells` in the form in which the puzzle was sent.
@@ -190,12 +190,12 @@ impl<'a> Content<'a> {
                     let found = "the body holds zero bytes, as UTF-16 without a byte-order mark does; send UTF-8";
                     return Err(Problem::Malformed(found.to_owned()));
                 }
-                (None, read) => read.map_err(|error| Problem::Malformed(format!("the body is no UTF-8: {error}")))?,
+                (None, read) => read.map_err(|error| Problem::Malformed(format!("the body is not UTF-8: {error}")))?,
             },
         };
         let from_json = |text: &str| {
             serde_json::from_str(text)
-                .map_err(|error| Problem::Malformed(format!("the body is no request: {error}; {expected}")))
+                .map_err(|error| Problem::Malformed(format!("the body is not a request: {error}; {expected}")))
         };
         match text.trim_start().chars().next() {
             None => Err(Problem::Malformed(format!("the body is empty; {expected}"))),
@@ -225,7 +225,7 @@ fn is_json_array(text: &str) -> bool {
 /// The eight bytes at the beginning of every PNG file.
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// Refuses a picture in another format than PNG by its name. Asked only about bytes that are no text or hold a zero, so
+/// Refuses a picture in another format than PNG by its name. Asked only about bytes that are not text or hold a zero, so
 /// that no puzzle whose letters begin like a picture is taken for one.
 fn other_picture(body: &[u8]) -> Option<Problem> {
     let found = infer::get(body).filter(|found| found.matcher_type() == MatcherType::Image)?;
@@ -247,7 +247,7 @@ fn puzzles_of<P: Puzzle>(fields: &mut Map<String, Value>, max_puzzles: usize) ->
             let puzzles = numbered.map(|(index, value)| P::from_json(value).map_err(|error| error.in_puzzle(index)));
             Ok((puzzles.collect::<Result<_, _>>()?, true))
         }
-        (None, Some(_)) => Err(Problem::Malformed(format!("\"puzzles\" is no list; {}", P::EXPECTED))),
+        (None, Some(_)) => Err(Problem::Malformed(format!("\"puzzles\" is not a list; {}", P::EXPECTED))),
         (Some(_), Some(_)) => Err(Problem::Malformed("send either \"puzzle\" or \"puzzles\", not both".into())),
         (None, None) => Err(Problem::Malformed(format!("\"puzzle\" is missing; {}", P::EXPECTED))),
     }

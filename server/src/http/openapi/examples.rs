@@ -18,7 +18,7 @@ pub(super) fn sudoku_examples() -> Value {
         "bare": example("The puzzle alone", 200, json!(SUDOKU)),
         "batch": example("Several puzzles", 200, json!({ "puzzles": [SUDOKU, rows] })),
         "options": example(
-            "At most 32 steps, and all of them told",
+            "At most 32 steps, and a trace of all of them",
             200,
             json!({ "puzzle": SUDOKU, "max_steps": 32, "trace": true, "grid": true }),
         ),
@@ -46,7 +46,7 @@ pub(super) fn maze_examples() -> Value {
         "no goal": example("No goal", 422, json!({ "puzzle": ["S..", "..."] })),
         "two starts": example("Two starts", 422, json!({ "puzzle": ["S.S", "..G"] })),
         "separated": example("Walls separate start and goal", 422, json!({ "puzzle": ["S#.", ".#G"] })),
-        "strange": example("A character that is no cell", 400, json!({ "puzzle": ["S?G"] })),
+        "strange": example("A character that is not a cell", 400, json!({ "puzzle": ["S?G"] })),
     })
 }
 

@@ -53,7 +53,7 @@ fn document() -> Value {
         "info": {
             "title": "Tiny recursive reasoning",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Sudoku, mazes and ARC tasks, solved by models that think in steps. `verified` in an answer \
+            "description": "Sudoku, mazes and ARC tasks, solved by models that reason in steps. `verified` in an answer \
                             means that the rules of the puzzle were checked by code. Problems are answered as RFC 9457 \
                             describes, with a stable `type`.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },

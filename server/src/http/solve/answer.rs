@@ -19,7 +19,7 @@ pub(in crate::http) struct SolveResponse {
     read_as: Option<BoardForm>,
     /// The board in the form it was sent, or null: the model has no answer that obeys the rules.
     solution: Option<BoardForm>,
-    /// The model's last answer, where it is no solution; blanks (`?` in mazes) where it predicts no cell.
+    /// The model's last answer, where it is not a solution; blanks (`?` in mazes) where it predicts no cell.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<BoardForm>,
     /// Whether there is a solution.

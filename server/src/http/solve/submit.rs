@@ -17,7 +17,7 @@ use crate::http::{Problem, SolveOptions};
 /// Cells that the traces of one request may hold: 8 MB of tokens.
 const MAX_TRACE_CELLS: usize = 1 << 20;
 
-/// A puzzle and the model that thinks about it.
+/// A puzzle and the model that solves it.
 pub(in crate::http) struct Asked<P> {
     /// Place in the request, from 0.
     pub(super) index: usize,
