@@ -103,6 +103,12 @@ pub struct RunFacts<'a> {
     pub device: Device,
 }
 
+/// The machine's name.
+pub(crate) fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| UNKNOWN.to_owned(), |name| name.trim().to_owned())
+}
+
 impl Experiment {
     /// The facts about the run of `config`.
     pub fn new(config: &PretrainConfig, facts: RunFacts) -> Self {
@@ -118,8 +124,7 @@ impl Experiment {
             git_dirty,
             build_git_commit: option_env!("TRAINER_GIT_COMMIT").unwrap_or(UNKNOWN).to_owned(),
             timestamp: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            hostname: std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .map_or_else(|_| UNKNOWN.to_owned(), |name| name.trim().to_owned()),
+            hostname: hostname(),
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
             rust_version: env!("CARGO_PKG_RUST_VERSION").to_owned(),
             cuda_version: cuda_version(&torch_version, facts.device),

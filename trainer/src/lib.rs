@@ -33,9 +33,11 @@ pub mod probes;
 pub mod progress;
 pub mod run_directory;
 mod run_evaluation;
+pub mod search;
 mod sites;
 pub mod state;
 pub mod stopping;
 pub mod study;
+mod wandb;
 
 pub use error::TrainError;

@@ -1,5 +1,5 @@
-//! Metrics on disk: `metrics.csv` for people and plots, TensorBoard events for dashboards.
-//! Owns both files and their truncation on resume; leaves what is measured to the loop.
+//! Metrics on disk: `metrics.csv` for people and plots, TensorBoard events and Weights & Biases for dashboards.
+//! Owns the first two files and their truncation on resume; leaves what is measured to the loop.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::BufWriter;
@@ -8,6 +8,7 @@ use std::path::Path;
 use tfrecord::EventWriter;
 
 use crate::TrainError;
+use crate::wandb::WandbRun;
 
 /// Long table of all metrics in a run.
 pub(crate) const CSV_FILE: &str = "metrics.csv";
@@ -24,6 +25,8 @@ pub(crate) struct Logger {
     csv: csv::Writer<File>,
     csv_path: std::path::PathBuf,
     events: EventWriter<BufWriter<File>>,
+    /// An offline run of Weights & Biases, where one is asked for.
+    wandb: Option<WandbRun>,
 }
 
 impl Logger {
@@ -41,27 +44,47 @@ impl Logger {
         let prefix = directory.join(format!("resumed-{resumed_step}")).to_string_lossy().into_owned();
         let events = EventWriter::from_prefix(prefix.as_str(), "", tfrecord::EventWriterConfig::default())
             .map_err(|error| TrainError::state(directory, format!("cannot write TensorBoard events: {error}")))?;
-        Ok(Self { csv: csv::WriterBuilder::new().has_headers(false).from_writer(file), csv_path, events })
+        let csv = csv::WriterBuilder::new().has_headers(false).from_writer(file);
+        Ok(Self { csv, csv_path, events, wandb: None })
+    }
+
+    /// The same with a run of Weights & Biases besides.
+    #[must_use]
+    pub(crate) fn with_wandb(self, run: WandbRun) -> Self {
+        Self { wandb: Some(run), ..self }
+    }
+
+    /// Writes what is not written yet, before a checkpoint that a resumed run begins at.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn sync(&mut self) -> Result<(), TrainError> {
+        self.wandb.as_mut().map_or(Ok(()), WandbRun::flush)
+    }
+
+    /// Ends the logs of a run that is finished or will be resumed.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn end(&mut self, is_finished: bool) -> Result<(), TrainError> {
+        self.wandb.take().map_or(Ok(()), |run| run.end(is_finished))
     }
 
     /// Writes the metrics of `phase` (`train`, `eval`) at `step`.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(crate) fn write(
-        &mut self,
-        step: u64,
-        phase: &str,
-        metrics: impl IntoIterator<Item = (impl AsRef<str>, f64)>,
-    ) -> Result<(), TrainError> {
-        for (name, value) in metrics {
-            let name = name.as_ref();
+    pub(crate) fn write(&mut self, step: u64, phase: &str, metrics: &[(&str, f64)]) -> Result<(), TrainError> {
+        for &(name, value) in metrics {
             self.csv
                 .write_record([&step.to_string(), phase, name, &value.to_string()])
                 .map_err(|error| TrainError::state(&self.csv_path, error.to_string()))?;
             self.events
                 .write_scalar(format!("{phase}/{name}"), step as i64, value as f32)
                 .map_err(|error| TrainError::state(&self.csv_path, format!("TensorBoard events: {error}")))?;
+        }
+        if let Some(run) = &mut self.wandb {
+            run.metrics(step, phase, metrics.iter().copied())?;
         }
         self.csv.flush().map_err(TrainError::io(&self.csv_path))?;
         self.events.flush().map_err(|error| TrainError::state(&self.csv_path, format!("TensorBoard events: {error}")))

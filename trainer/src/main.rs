@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use cli::eval::{self, EvalArguments};
+use cli::hpo::{self, HpoArguments};
 use cli::parse_precision;
 use cli::study::{self, StudyArguments};
 use models::{Checkpoint, ForwardDtype};
@@ -60,6 +61,8 @@ enum Command {
     },
     /// Train a list of experiments, for each of some seeds, and compare them; an interrupted study goes on where it was
     Study(StudyArguments),
+    /// Search for hyper-parameters; an interrupted search goes on where it was, and Optuna opens its journal
+    Hpo(HpoArguments),
     /// Put many runs into tables and figures: a row a run, groups with intervals over their seeds, differences
     Aggregate {
         /// Folders of runs, or folders with runs somewhere below
@@ -157,6 +160,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pretrain { configs, show_config, overrides } => run_pretrain(&configs, show_config, overrides),
         Command::Study(arguments) => study::run(&arguments),
+        Command::Hpo(arguments) => hpo::run(&arguments),
         Command::Aggregate { runs, group_by, out } => {
             let written = aggregate(&runs, &group_by, &out)?;
             print!("{}", written.report);

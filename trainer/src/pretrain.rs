@@ -23,6 +23,7 @@ use crate::probe_files::RunProbes;
 use crate::run_directory::RunDirectory;
 use crate::run_evaluation::RunEvaluation;
 use crate::state::{self, Best, Standing};
+use crate::wandb::{self, Description, WandbRun};
 
 /// Task of data that is none of the known ones, as imported checkpoints have it.
 const UNKNOWN_TASK: &str = "unknown";
@@ -42,6 +43,10 @@ pub trait Observer {
     fn evaluated(&mut self, step: u64, evaluation: &Evaluation, best: bool);
     /// Something that a person should know before waiting for the run.
     fn warned(&mut self, message: &str) {
+        let _ = message;
+    }
+    /// Something that a person may want to know.
+    fn noted(&mut self, message: &str) {
         let _ = message;
     }
 }
@@ -79,7 +84,9 @@ pub fn pretrain(
     let mut run = Run::prepare(config, resume, observer)?;
     let count = run.learner.parameters.flat().numel();
     observer.started(run.directory.path(), run.learner.step, run.data.total_steps, count);
-    run.go(stop, observer)
+    let outcome = run.go(stop, observer)?;
+    run.logger.end(matches!(outcome, Outcome::Finished { .. }))?;
+    Ok(outcome)
 }
 
 /// Several processes of `torchrun` would each train a model of their own.
@@ -141,6 +148,7 @@ impl Run {
         resume: Option<&Path>,
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
+        let wandb = if config.use_wandb { wandb::Settings::from_env()? } else { None };
         let mut data = TrainingData::open(config, 0, 1)?;
         let task = data.task().map_or_else(|| UNKNOWN_TASK.to_owned(), |task| task.to_string());
         let dims = data.dims(&config.arch)?;
@@ -187,7 +195,22 @@ impl Run {
         };
         Experiment::new(config, facts).write_once(directory.path())?;
         let Earlier { standing, saved } = earlier;
-        let logger = Logger::open(directory.path(), learner.step, standing.evaluation_due)?;
+        let mut logger = Logger::open(directory.path(), learner.step, standing.evaluation_due)?;
+        if let Some(settings) = wandb {
+            let description = Description {
+                run_directory: directory.path(),
+                project: config.project(),
+                name: config.run_name.clone().unwrap_or_else(|| config.arch.name().to_owned()),
+                config: &config.to_tree(),
+                num_params: learner.parameters.flat().numel(),
+            };
+            let run = WandbRun::begin(&settings, &description)?;
+            observer.noted(&format!(
+                "Weights & Biases: writes {0}; upload it with: wandb sync {0}",
+                run.folder().display()
+            ));
+            logger = logger.with_wandb(run);
+        }
         let probes = match &evaluation {
             Some(evaluation) if config.log_recursion || config.log_latent_stats => {
                 let position = (learner.step, standing.evaluation_due);
@@ -265,7 +288,8 @@ impl Run {
             [("gradient_norm", self.learner.gradient_norm), ("parameter_norm", Some(self.learner.parameter_norm()))];
         let norms = norms.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let others = [("lr", lr), ("samples_per_second", speed), ("seconds", interval.since.elapsed().as_secs_f64())];
-        self.logger.write(step, TRAIN_PHASE, means.iter().copied().chain(norms).chain(others))?;
+        let all: Vec<(&str, f64)> = means.iter().copied().chain(norms).chain(others).collect();
+        self.logger.write(step, TRAIN_PHASE, &all)?;
         observer.logged(step, &means, speed);
         Ok(())
     }
@@ -279,7 +303,7 @@ impl Run {
         let found = evaluation.run(stop, &self.learner, self.directory.path())?;
         let Some(all) = found else { return Ok(false) };
         let step = self.learner.step;
-        self.logger.write(step, EVAL_PHASE, all.entries())?;
+        self.logger.write(step, EVAL_PHASE, &all.entries().collect::<Vec<_>>())?;
         if let Some(probes) = &self.probes {
             probes.run(&self.learner)?;
         }
@@ -307,6 +331,7 @@ impl Run {
         if !self.learner.is_finite() {
             return Err(TrainError::WeightsNotFinite { step });
         }
+        self.logger.sync()?;
         state::save(&self.current_checkpoint(), &self.learner, self.manifest.clone(), self.standing)?;
         self.saved = state;
         self.link_and_prune()

@@ -43,6 +43,10 @@ impl Observer for Progress {
         self.say(&format!("warning: {message}"));
     }
 
+    fn noted(&mut self, message: &str) {
+        self.say(message);
+    }
+
     fn started(&mut self, directory: &Path, step: u64, total_steps: u64, parameter_count: usize) {
         self.total_steps = total_steps;
         self.bar.set_length(total_steps);

@@ -1,6 +1,7 @@
 //! Subcommands that take more than a few lines.
 
 pub(crate) mod eval;
+pub(crate) mod hpo;
 pub(crate) mod study;
 
 use trainer::forward::Precision;

@@ -49,6 +49,7 @@ pub(super) fn defaults(arch: &ArchitectureConfig) -> Value {
         "seed": 0,
         "project_name": null,
         "run_name": null,
+        "use_wandb": false,
         "checkpoint_path": null,
         "load_checkpoint": null,
         "device": "cpu",

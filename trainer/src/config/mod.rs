@@ -174,6 +174,9 @@ pub struct PretrainConfig {
     pub project_name: Option<String>,
     /// Name of the run's folder.
     pub run_name: Option<String>,
+    /// Write an offline run of Weights & Biases, with the environment variables of its client (`WANDB_PROJECT`, `WANDB_DIR`, …).
+    #[serde(default)]
+    pub use_wandb: bool,
     /// Folder of the run; default `checkpoints[/project_name]/run_name`.
     pub checkpoint_path: Option<PathBuf>,
     /// Start from these weights: a checkpoint folder, a file of `torch.save` or safetensors, a short name of
@@ -315,7 +318,8 @@ impl PretrainConfig {
         Ok(config)
     }
 
-    fn to_tree(&self) -> Value {
+    /// All settings in the form of config files.
+    pub(crate) fn to_tree(&self) -> Value {
         let mut root = serde_json::to_value(self).expect("a config holds only JSON types");
         let defaults = defaults(&self.arch);
         let loss_type = root.as_object_mut().and_then(|table| table.remove("loss_type"));

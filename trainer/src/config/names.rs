@@ -29,12 +29,17 @@ impl PretrainConfig {
         if self.checkpoint_path.is_some() || self.run_name.is_some() {
             return;
         }
-        let project = self.project_name.clone().unwrap_or_else(|| format!("{}-ACT-torch", self.data_name()));
+        let project = self.project();
         let folder = Path::new(super::CHECKPOINTS).join(&project);
         self.project_name = Some(project);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
         self.run_name =
             Some(free_name(self.arch.name(), now ^ u64::from(std::process::id()), |name| folder.join(name).exists()));
+    }
+
+    /// The project of the run: the one that is set, or the reference's `<Dataset>-ACT-torch`.
+    pub(crate) fn project(&self) -> String {
+        self.project_name.clone().unwrap_or_else(|| format!("{}-ACT-torch", self.data_name()))
     }
 
     /// The first data folder's name, or the generated boards', its first letter in upper case as Python's `capitalize`

@@ -3,35 +3,27 @@
 
 mod figures;
 mod plan;
+mod process;
 mod recursion_form;
 mod results;
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::process::CommandExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use models::Checkpoint;
 use serde_json::Value;
 
+pub(crate) use plan::flatten;
 pub use plan::{Experiment, Settings, Study};
+pub use process::FOLLOWS_STUDY;
+use process::SETTINGS_FILE;
+pub(crate) use process::{POLL, Working};
 pub use results::{ExperimentResult, write_results};
 
 use crate::TrainError;
-use crate::run_directory::RunDirectory;
-
-/// What a run of a study finds in its environment: it ends when its standard input does, as it does when the study is killed.
-pub const FOLLOWS_STUDY: &str = "TRAINER_FOLLOWS_STUDY";
-
-/// Settings that a run was made with, as the study file said.
-const SETTINGS_FILE: &str = "study_settings.json";
-const POLL: Duration = Duration::from_millis(50);
-/// How long a run of a study that was killed may take to end: a little more than a run takes after a signal.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a run of a study stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +93,7 @@ pub fn run_study(
         {
             let (experiment, seed, path) = &planned[place];
             let threads = share_of_cores(experiment, jobs);
-            working.push(Working::start(place, experiment, *seed, path, program, threads)?);
+            working.push(Working::start(place, experiment, Some(*seed), path, program, threads)?);
         }
         let mut still = Vec::new();
         for mut one in working {
@@ -125,76 +117,11 @@ pub fn run_study(
     Ok(runs)
 }
 
-/// A run under way.
-struct Working {
-    place: usize,
-    child: Child,
-    log: PathBuf,
-    since: Instant,
-}
-
-impl Working {
-    fn start(
-        place: usize,
-        experiment: &Experiment,
-        seed: u64,
-        path: &Path,
-        program: &Path,
-        threads: Option<usize>,
-    ) -> Result<Self, TrainError> {
-        fs::create_dir_all(path).map_err(TrainError::io(path))?;
-        let log = path.join("log.txt");
-        let open = || OpenOptions::new().create(true).append(true).open(&log).map_err(TrainError::io(&log));
-        let mut command = Command::new(program);
-        command.arg("pretrain");
-        if has_begun(path) {
-            wait_until_free(path)?;
-            command.arg(format!("resume={}", path.display()));
-        } else {
-            let settings = path.join(SETTINGS_FILE);
-            write_settings(experiment, &settings)?;
-            command.arg("--config").arg(&settings);
-            command.arg(format!("seed={seed}")).arg(format!("checkpoint_path='{}'", path.display()));
-        }
-        command.args(threads.map(|threads| format!("threads={threads}")));
-        command.env(FOLLOWS_STUDY, "1");
-        command.stdin(Stdio::piped()).stdout(open()?).stderr(open()?);
-        // Ctrl-C in the terminal reaches the study alone, which passes it on.
-        command.process_group(0);
-        let child = command.spawn().map_err(TrainError::io(program))?;
-        Ok(Self { place, child, log, since: Instant::now() })
-    }
-
-    /// Closes the run's standard input, on which it saves and ends.
-    fn ask_to_stop(&mut self) {
-        drop(self.child.stdin.take());
-    }
-
-    /// How it ended, once it has.
-    fn poll(&mut self) -> Result<Option<RunState>, TrainError> {
-        let Some(status) = self.child.try_wait().map_err(TrainError::io(&self.log))? else { return Ok(None) };
-        Ok(Some(match status.code() {
-            Some(0) => RunState::Finished,
-            Some(code) if code == i32::from(crate::stopping::INTERRUPTED) => RunState::Open,
-            _ => {
-                let log = fs::read_to_string(&self.log).unwrap_or_default();
-                let last = log.lines().rev().find(|line| !line.trim().is_empty());
-                RunState::Failed(last.map_or_else(|| status.to_string(), str::to_owned))
-            }
-        }))
-    }
-}
-
 /// Threads of a run beside `jobs` − 1 others, where the study does not say.
 fn share_of_cores(experiment: &Experiment, jobs: usize) -> Option<usize> {
     let says = experiment.settings.iter().any(|(key, _)| key == "threads");
     let cores = thread::available_parallelism().map_or(1, usize::from);
     (jobs > 1 && !says).then(|| (cores / jobs).max(1))
-}
-
-/// Whether a run in `path` can be resumed.
-fn has_begun(path: &Path) -> bool {
-    path.join(crate::run_directory::CONFIG_FILE).is_file()
 }
 
 /// Whether the run in `path` has taken all of its steps and made its last evaluation.
@@ -205,17 +132,6 @@ fn is_finished(path: &Path) -> bool {
     facts.is_ok_and(|facts| {
         Checkpoint::open(&last).is_ok_and(|checkpoint| checkpoint.manifest.step >= facts.total_steps && evaluated)
     })
-}
-
-/// A run of a study that was killed notices it, saves, and lets go of its folder.
-fn wait_until_free(path: &Path) -> Result<(), TrainError> {
-    let begin = Instant::now();
-    loop {
-        match RunDirectory::open(path)?.claim() {
-            Err(_) if begin.elapsed() < PATIENCE => thread::sleep(POLL),
-            result => return result,
-        }
-    }
 }
 
 /// A run that was made with other settings is none of this study.
@@ -238,11 +154,4 @@ fn check_settings(experiment: &Experiment, path: &Path) -> Result<(), TrainError
         .collect();
     let problem = format!("was made with other settings ({}); choose another --out, or delete it", changed.join(", "));
     Err(TrainError::state(path, problem))
-}
-
-fn write_settings(experiment: &Experiment, path: &Path) -> Result<(), TrainError> {
-    let mut text = serde_json::to_string_pretty(&experiment.table()).unwrap_or_default();
-    text.push('\n');
-    File::create(path).map_err(TrainError::io(path))?;
-    Ok(models::checkpoint::write_file_atomically(path, text.as_bytes())?)
 }

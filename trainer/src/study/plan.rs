@@ -169,7 +169,7 @@ fn check_names(experiments: &[Experiment]) -> Result<(), String> {
 }
 
 /// Tables become dotted keys; lists, evaluators among them, are values.
-pub(super) fn flatten(prefix: &str, value: &Value, into: &mut Settings) {
+pub(crate) fn flatten(prefix: &str, value: &Value, into: &mut Settings) {
     let Some(table) = value.as_object() else {
         into.push((prefix.to_owned(), value.clone()));
         return;
