@@ -51,7 +51,8 @@ fn moves_towards_the_goal_are_those_that_shorten_the_way() {
         let (moves, path) = (solved.maze.shortest_moves(), &solved.path);
         for pair in path.windows(2) {
             let first = moves[pair[0]].iter().position(|&leads| leads).expect("a move");
-            assert_eq!([pair[0] + 13, pair[0] - 1, pair[0] + 1, pair[0].wrapping_sub(13)][first], pair[1]);
+            let cell = pair[0];
+            assert_eq!([cell + 13, cell.wrapping_sub(1), cell + 1, cell.wrapping_sub(13)][first], pair[1]);
         }
     }
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 use process::{Running, message_of, run, succeed, words};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use trainer::search::JOURNAL_FILE;
+use trainer::config::{Override, PretrainConfig};
+use trainer::search::{JOURNAL_FILE, Range, Search};
+use trainer::study::Study;
 
 const SEARCH: &str = r#"
 max_steps = 8
@@ -139,4 +141,45 @@ fn files_that_search_nothing_are_refused_by_key() {
         let message = message_of(&run(folder.path(), &words("hpo bad.toml")));
         assert!(message.contains(expected), "{text}: {message}");
     }
+}
+
+/// Every shipped file resolves to settings, whatever the values.
+#[test]
+fn shipped_studies_and_searches_are_such() {
+    let data = [Override { key: "data_paths".into(), value: json!(["data/sudoku"]) }];
+    let resolves = |settings: &[(String, Value)]| {
+        let of_files = |(key, value): &(String, Value)| Override { key: key.clone(), value: value.clone() };
+        let mut overrides: Vec<Override> = settings.iter().map(of_files).collect();
+        if !settings.iter().any(|(key, _)| key.starts_with("generator.")) {
+            overrides.extend(data.clone());
+        }
+        PretrainConfig::resolve(&[], &overrides).map(drop)
+    };
+    let mut found = (0, 0);
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../studies")).unwrap() {
+        let path = entry.unwrap().path();
+        let what = path.display();
+        if fs::read_to_string(&path).unwrap().contains("[space]") {
+            let search = Search::read(&path, &[]).unwrap();
+            let ends = |last: bool| -> Vec<Value> {
+                let end = |range: &Range| match range {
+                    Range::Float { low, high, .. } => json!(if last { high } else { low }),
+                    Range::Int { low, high, .. } => json!(if last { high } else { low }),
+                    Range::Choice(choices) => choices[if last { choices.len() - 1 } else { 0 }].clone(),
+                };
+                search.space.iter().map(|dimension| end(&dimension.range)).collect()
+            };
+            for last in [false, true] {
+                resolves(&search.settings(&ends(last))).unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
+            found.1 += 1;
+        } else {
+            let study = Study::read(&path, &[]).unwrap();
+            for experiment in &study.experiments {
+                resolves(&experiment.settings).unwrap_or_else(|error| panic!("{what}, {}: {error}", experiment.name));
+            }
+            found.0 += 1;
+        }
+    }
+    assert!(found >= (3, 4), "{found:?}");
 }

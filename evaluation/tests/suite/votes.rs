@@ -71,7 +71,7 @@ fn the_answer_of_a_vote_is_the_one_that_evaluations_count() {
             batching: Batching::Continuous,
             chains_at_once: 1,
             default_policy: policy,
-            limits: PolicyLimits { max_steps: STEPS, chains: CHAINS },
+            limits: PolicyLimits { max_steps: 16, chains: CHAINS },
         };
         let engine = Engine::start(Scripted(script), Arc::new(Never), options).unwrap();
         let request = Request { trace: true, ..Request::new(vec![0]) };

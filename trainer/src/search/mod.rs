@@ -83,13 +83,13 @@ fn begin(search: &Search, journal: &mut Journal, ids: &[ParamId]) -> Result<u64,
     journal.begin(parameters)
 }
 
-/// Trials with a value as the sampler and the pruner take them, which make values small. The sampler tells dimensions apart
-/// by their ranges, so that it gets one at a time.
+/// Trials that have ended as the sampler and the pruner take them, which make values small; one without a value is worse than
+/// all others. The sampler tells dimensions apart by their ranges, so that it gets one at a time.
 fn history(trials: &[Trial], dimension: Option<(&Dimension, ParamId)>) -> Vec<CompletedTrial> {
-    let finished = trials.iter().filter_map(|trial| Some((trial, trial.value.or(last_report(trial))?)));
+    let finished = trials.iter().filter(|trial| trial.state != TrialState::Running);
     finished
-        .filter(|(trial, _)| matches!(trial.state, TrialState::Complete | TrialState::Pruned))
-        .map(|(trial, value)| {
+        .map(|trial| {
+            let value = trial.value.or(last_report(trial)).unwrap_or(f64::NEG_INFINITY);
             let (mut values, mut ranges): (HashMap<ParamId, ParamValue>, HashMap<ParamId, _>) = Default::default();
             if let Some((dimension, id)) = dimension
                 && let Some(internal) = trial.parameter(&dimension.key)

@@ -261,6 +261,10 @@ fn create(parent: &Path, run_id: &str, now: SystemTime) -> Result<(PathBuf, File
         fs::create_dir(&files).map_err(TrainError::io(&files))?;
         let path = folder.join(format!("run-{run_id}.wandb"));
         let file = File::create_new(&path).map_err(TrainError::io(&path))?;
+        // As the client leaves it, so that its commands find the run; a file system without links does without.
+        let latest = parent.join("latest-run");
+        let _ = fs::remove_file(&latest);
+        let _ = std::os::unix::fs::symlink(folder.file_name().unwrap_or_default(), &latest);
         return Ok((folder, file));
     }
     unreachable!("some second is free")
