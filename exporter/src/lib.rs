@@ -19,6 +19,7 @@ pub mod providers;
 mod quantized;
 mod recurrent;
 pub mod runtime;
+mod shared_weights;
 mod site_operators;
 #[cfg(test)]
 mod structure_tests;

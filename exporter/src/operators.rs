@@ -2,14 +2,14 @@
 //! Owns their names, their nodes' inputs, and their registration; leaves the arithmetic to `kernels` and the nodes to
 //! `quantized`.
 
-use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernels::{ChannelMixing, Linear, Matrix, ShapeError, SwiGlu, TokenMixing};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput};
 use ort::value::{TensorElementType, TensorValueType, ValueRef};
 
+use crate::shared_weights::SharedWeights;
 use crate::site_operators;
 
 /// Domain of the operators.
@@ -156,13 +156,12 @@ impl Weights for TokenMixing {
 /// with the same weights.
 struct Shared<W> {
     threads: usize,
-    /// By the name of the first integers.
-    packed: Mutex<HashMap<String, Weak<W>>>,
+    weights: SharedWeights<W>,
 }
 
 impl<W> Shared<W> {
     fn new(threads: usize) -> Self {
-        Self { threads, packed: Mutex::default() }
+        Self { threads, weights: SharedWeights::default() }
     }
 }
 
@@ -191,12 +190,7 @@ impl<W: Weights> Operator for Shared<W> {
         let epsilon = epsilon.ok_or_else(|| failed("the attribute epsilon is missing"))?;
         let name = context.inputs()?.get(1).map(|input| input.name().to_owned());
         let name = name.ok_or_else(|| failed("a node has no matrix"))?;
-        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        let weights = match packed.get(&name).and_then(Weak::upgrade) {
-            Some(weights) => weights,
-            None => Arc::new(pack::<W>(context)?),
-        };
-        packed.insert(name, Arc::downgrade(&weights));
+        let weights = self.weights.get_or_pack(name, || pack::<W>(context))?;
         Ok(Node { weights, epsilon, threads: self.threads })
     }
 }

@@ -3,8 +3,7 @@
 //! Owns their names, their nodes' inputs, and their registration; leaves the arithmetic to `kernels`, the wiring of boards
 //! to `models`, and the nodes to `structured`.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernels::ShapeError;
 use kernels::sites::{Parallel, Serial, SiteSwiGlu, UnitsMixing};
@@ -13,6 +12,7 @@ use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorDom
 use ort::value::{PrimitiveTensorElementType, TensorElementType, TensorValueType, ValueRef};
 
 use crate::operators::{EPSILON, check, failed};
+use crate::shared_weights::SharedWeights;
 
 /// The open candidates of `tokens` `[batch, seq_len]`, as fields of [`LiveSites`]: `places`, `rows`, `links`, `units`.
 pub(crate) const CANDIDATES: &str = "Candidates";
@@ -340,13 +340,12 @@ fn matrix(constant: &Constant<'_>) -> (usize, usize) {
 /// the same weights.
 struct Mixer<W> {
     threads: usize,
-    /// By the name of the first weight.
-    packed: Mutex<HashMap<String, Weak<W>>>,
+    weights: SharedWeights<W>,
 }
 
 impl<W> Mixer<W> {
     fn new(threads: usize) -> Self {
-        Self { threads, packed: Mutex::default() }
+        Self { threads, weights: SharedWeights::default() }
     }
 }
 
@@ -372,12 +371,7 @@ impl<W: Weights> Operator for Mixer<W> {
         let epsilon = context.get::<f32>(EPSILON).ok_or_else(|| failed("the attribute epsilon is missing"))?;
         let name = context.inputs()?.get(1 + W::WIRES).map(|input| input.name().to_owned());
         let name = name.ok_or_else(|| failed("a node has no weights"))?;
-        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        let weights = match packed.get(&name).and_then(Weak::upgrade) {
-            Some(weights) => weights,
-            None => Arc::new(pack::<W>(context)?),
-        };
-        packed.insert(name, Arc::downgrade(&weights));
+        let weights = self.weights.get_or_pack(name, || pack::<W>(context))?;
         Ok(Node { weights, epsilon, threads: self.threads })
     }
 }

@@ -111,11 +111,11 @@ fn broken_folders_are_named_with_their_fault() {
 
     let weights = fs::read(folder.join(WEIGHTS_FILE)).unwrap();
     fs::write(folder.join(WEIGHTS_FILE), &weights[..weights.len() / 2]).unwrap();
-    assert!(message(&folder).contains("no intact safetensors"));
+    assert!(message(&folder).contains("not an intact safetensors"));
     let mut lying = weights.clone();
     lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     fs::write(folder.join(WEIGHTS_FILE), lying).unwrap();
-    assert!(message(&folder).contains("no intact safetensors"));
+    assert!(message(&folder).contains("not an intact safetensors"));
     fs::write(folder.join(WEIGHTS_FILE), b"").unwrap();
     message(&folder);
 }

@@ -181,13 +181,13 @@ fn damaged_and_lying_checkpoints_are_refused_within_bounds() {
     let damages: [Damage; 16] = [
         (&cut(0), "model.safetensors"),
         (&cut(5), "is neither a safetensors file nor one that torch.save wrote"),
-        (&cut(4_000), "no intact safetensors file"),
+        (&cut(4_000), "not an intact safetensors file"),
         (&|checkpoint| header(checkpoint, u64::MAX, b""), "is neither a safetensors file nor"),
         (
             &|checkpoint| {
                 header(checkpoint, 60, br#"{"x":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,0]}}"#);
             },
-            "no intact safetensors file",
+            "not an intact safetensors file",
         ),
         (
             &|checkpoint| fs::write(checkpoint.join("manifest.json"), " ".repeat(10 << 20)).unwrap(),

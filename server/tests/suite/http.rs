@@ -182,7 +182,7 @@ async fn malformed_bodies_are_400_and_say_where() {
         assert!(detail.contains(says), "{detail:?} does not contain {says:?}");
     }
     let (status, _, detail) = refuse(vec![0xff, 0xc0]).await;
-    assert!(status == 400 && detail.contains("no UTF-8"), "{detail}");
+    assert!(status == 400 && detail.contains("not UTF-8"), "{detail}");
 }
 
 #[tokio::test]
