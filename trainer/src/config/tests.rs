@@ -118,7 +118,7 @@ fn every_architecture_has_its_own_keys_and_the_references_defaults() {
     assert!(message(&["arch=lstm", "arch.H_cycles=2"]).starts_with("arch.H_cycles: unknown key"));
     assert!(
         message(&["arch=hrmm"])
-            .ends_with("there are trm, trm_singlez, trm_hier6, hrm, transformers_baseline, lstm, transformer")
+            .ends_with("expected one of trm, trm_singlez, trm_hier6, hrm, transformers_baseline, lstm, transformer")
     );
 }
 

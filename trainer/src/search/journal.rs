@@ -131,20 +131,22 @@ impl Journal {
         Some(())
     }
 
-    /// Begins a trial with the numbers and descriptions of its parameters.
-    pub(crate) fn begin(&mut self, parameters: Vec<(String, f64, String)>) -> Result<u64, TrainError> {
+    /// Begins a trial.
+    pub(crate) fn begin(&mut self) -> Result<u64, TrainError> {
         let number = self.trials.len() as u64;
         self.append(op::CREATE_TRIAL, json!({"study_id": 0, "datetime_start": now()}))?;
-        let mut trial = Trial::begun(number);
-        for (key, value, distribution) in parameters {
-            let entry = json!({
-                "trial_id": number, "param_name": key, "param_value_internal": value, "distribution": distribution,
-            });
-            self.append(op::SET_PARAMETER, entry)?;
-            trial.parameters.push((key, value));
-        }
-        self.trials.push(trial);
+        self.trials.push(Trial::begun(number));
         Ok(number)
+    }
+
+    /// Notes the number that a key's value is stored as, and what it may be.
+    pub(crate) fn set(&mut self, number: u64, key: &str, value: f64, distribution: &str) -> Result<(), TrainError> {
+        let entry = json!({
+            "trial_id": number, "param_name": key, "param_value_internal": value, "distribution": distribution,
+        });
+        self.append(op::SET_PARAMETER, entry)?;
+        self.trials[number as usize].parameters.push((key.to_owned(), value));
+        Ok(())
     }
 
     /// Notes the metric at evaluation number `step`.
@@ -162,22 +164,30 @@ impl Journal {
         value: Option<f64>,
         reason: Option<&str>,
     ) -> Result<(), TrainError> {
-        if let Some(reason) = reason {
-            self.append(op::SET_ATTRIBUTE, json!({"trial_id": number, "user_attr": {REASON: reason}}))?;
-        }
+        let attribute = reason.map(|reason| json!({"trial_id": number, "user_attr": {REASON: reason}}));
         let values = value.map(|value| vec![value]);
-        let entry = json!({"trial_id": number, "state": state as u64, "values": values, "datetime_complete": now()});
-        self.append(op::SET_STATE, entry)?;
+        let ended = json!({"trial_id": number, "state": state as u64, "values": values, "datetime_complete": now()});
+        let attribute = attribute.map(|entry| (op::SET_ATTRIBUTE, entry));
+        self.append_all(attribute.into_iter().chain([(op::SET_STATE, ended)]))?;
         let trial = &mut self.trials[number as usize];
         (trial.state, trial.value, trial.reason) = (state, value, reason.map(str::to_owned));
         Ok(())
     }
 
-    fn append(&mut self, operation: u64, mut entry: Value) -> Result<(), TrainError> {
-        entry["op_code"] = operation.into();
-        entry["worker_id"] = WORKER.into();
-        let line = format!("{entry}\n");
-        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(TrainError::io(&self.path))
+    fn append(&mut self, operation: u64, entry: Value) -> Result<(), TrainError> {
+        self.append_all([(operation, entry)])
+    }
+
+    /// Appends entries in one write, so that a kill leaves all of them or none.
+    fn append_all(&mut self, entries: impl IntoIterator<Item = (u64, Value)>) -> Result<(), TrainError> {
+        let mut lines = String::new();
+        for (operation, mut entry) in entries {
+            entry["op_code"] = operation.into();
+            entry["worker_id"] = WORKER.into();
+            lines.push_str(&entry.to_string());
+            lines.push('\n');
+        }
+        self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data()).map_err(TrainError::io(&self.path))
     }
 }
 

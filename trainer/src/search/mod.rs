@@ -55,8 +55,9 @@ pub fn run_search(
         let number = match open {
             Some(number) => number,
             None if journal.trials.len() as u64 >= search.options.trials => break,
-            None => begin(search, &mut journal, &ids)?,
+            None => journal.begin()?,
         };
+        draw(search, &mut journal, &ids, number)?;
         let ended = run_trial(search, &mut journal, number, out, program, stop)?;
         let trial = &journal.trials[number as usize];
         let value = trial.value.map_or_else(String::new, |value| format!("  {} {value:.4}", search.options.metric));
@@ -67,20 +68,20 @@ pub fn run_search(
     Ok(journal.trials)
 }
 
-/// Draws the values of the next trial.
-fn begin(search: &Search, journal: &mut Journal, ids: &[ParamId]) -> Result<u64, TrainError> {
-    let number = journal.trials.len() as u64;
-    // A sampler of its own for each trial: what it draws depends on the journal alone.
+/// Draws the values of trial `number`, those that a kill kept from the journal.
+fn draw(search: &Search, journal: &mut Journal, ids: &[ParamId], number: u64) -> Result<(), TrainError> {
+    // A sampler of its own for each trial: what it draws depends on the trials before alone.
     let sampler =
         TpeSampler::builder().seed(search.options.seed).n_startup_trials(search.options.startup_trials).build();
     let sampler = sampler.map_err(|error| TrainError::setting("hpo", error.to_string()))?;
-    let mut parameters = Vec::new();
     for (dimension, &id) in search.space.iter().zip(ids) {
         let history = history(&journal.trials, Some((dimension, id)));
         let drawn = sampler.sample(&dimension.range.distribution(), number, &history);
-        parameters.push((dimension.key.clone(), Range::internal(&drawn), dimension.range.description()));
+        if journal.trials[number as usize].parameter(&dimension.key).is_none() {
+            journal.set(number, &dimension.key, Range::internal(&drawn), &dimension.range.description())?;
+        }
     }
-    journal.begin(parameters)
+    Ok(())
 }
 
 /// Trials that have ended as the sampler and the pruner take them, which make values small; one without a value is worse than
