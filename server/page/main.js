@@ -68,7 +68,7 @@ function kindOf(name) {
 }
 
 function reason(tab) {
-  return `No model for ${tab.textContent} is loaded. Start the server with --checkpoint and the folder of one.`;
+  return api.lacking(tab.textContent);
 }
 
 /** Says what thinks here: the model in a sentence, all of them at the foot. */
@@ -230,7 +230,7 @@ async function solve() {
 function stop() {
   running?.abort();
   player.reset();
-  say("idle", "Stopped", "The model was told to stop; its slot is free again.");
+  say("idle", "Stopped", "The model was told to stop.");
 }
 
 function busy(isBusy) {

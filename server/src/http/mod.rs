@@ -40,6 +40,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use access::{Access, ApiKeys, KeyError, KeySource};
 pub use limits::{CorsOrigins, HttpLimits, HttpOptions};
 pub(crate) use observe::Tally;
+pub(crate) use page::files as page_files;
 pub use options::SolveOptions;
 pub use prefix::is_prefix;
 pub use problem::Problem;
