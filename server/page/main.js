@@ -79,7 +79,8 @@ function introduce() {
   find("lede").textContent =
     `A network of ${weights.format(parameters)} weights reads its own answer again and again, ${task.purpose}.`;
   const { execution_provider: provider, threads } = about.runtime;
-  const names = models.map((model) => model.name).join(", ");
+  // A model for boards of several sizes stands there once for each.
+  const names = [...new Set(models.map((model) => model.name))].join(", ");
   find("footer").textContent = `${names} · ${provider}, ${plural(threads, "thread")} · version ${about.version}`;
 }
 

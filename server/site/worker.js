@@ -11,6 +11,8 @@ const ROOT = new URL("../", import.meta.url);
 /** What site.json says. Not awaited here: messages that came meanwhile would be lost. */
 const described = file("site.json").then((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
 const BINARY = "runtime/ort-wasm-simd-threaded.wasm.gz";
+/** A blank of a Sudoku, a wall of a maze: known to every model. */
+const WARM_UP_TOKEN = 1;
 const PUZZLES = { sudoku: SudokuPuzzle, maze: MazePuzzle };
 
 /** Sessions by the address of their graphs. */
@@ -122,13 +124,18 @@ function loaded({ graph }) {
 
 async function load(graph) {
   const [bytes] = await Promise.all([file(graph), runtime]);
-  return ort.InferenceSession.create(new Uint8Array(bytes), {
+  const session = await ort.InferenceSession.create(new Uint8Array(bytes), {
     executionProviders: ["wasm"],
     // Sequential execution plans the reuse of memory in a time that grows with the square of the number of nodes: a
     // minute for a step of thousands. There is one thread either way.
     executionMode: "parallel",
     graphOptimizationLevel: "basic",
   });
+  // The browser compiles the kernels when they are first called: better now, on the smallest board, than in the first step.
+  const known = (await described).models.filter((model) => model.graph === graph);
+  const smallest = known.reduce((least, model) => (model.board_size < least.board_size ? model : least));
+  await compute(session, smallest, Array(smallest.board_size ** 2).fill(WARM_UP_TOKEN), null, null);
+  return session;
 }
 
 /** Starts the runtime's WebAssembly, which lies packed beside it, so that every file host sends few bytes. */

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::SiteModel;
 
-/// Clues more than a puzzle needs, as the page offers them.
+/// Clues more than a puzzle needs, as the page offers them; on small boards a quarter of the cells at most.
 const EXTRA_CLUES: [usize; 3] = [0, 8, 20];
 /// Sides of the mazes that the page offers besides the largest.
 const MAZE_SIDES: [usize; 3] = [9, 15, 21];
@@ -48,7 +48,7 @@ pub(super) fn draw(models: &[(Task, SiteModel)], count: u64) -> Result<Samples, 
             Task::Sudoku(shape) if samples.sudoku.iter().all(|set| set.size != shape.size()) => {
                 for clues in EXTRA_CLUES {
                     let request = PuzzleRequest::minimal(shape);
-                    let drawn = GeneratedPuzzles { request, extra_clues: clues.min(shape.cells()), seed: SEED };
+                    let drawn = GeneratedPuzzles { request, extra_clues: clues.min(shape.cells() / 4), seed: SEED };
                     let puzzles = collect(&drawn, count, |drawn| drawn.puzzle.to_string())?;
                     samples.sudoku.push(SampleSet { size: shape.size(), extra_clues: Some(clues), puzzles });
                 }
