@@ -16,7 +16,8 @@ let samples = null;
 worker.addEventListener("message", ({ data: { id, event, data } }) => waiting.get(id)?.(event, data));
 worker.addEventListener("error", (event) => {
   event.preventDefault();
-  const detail = `This browser cannot run the model: ${event.message ?? "its worker does not start"}. It needs modules in workers and WebAssembly.`;
+  const why = event.message ?? "its worker does not start";
+  const detail = `This browser cannot run the model: ${why}. It needs modules in workers and WebAssembly.`;
   for (const take of [...waiting.values()]) take("problem", { title: "No model", detail });
 });
 
@@ -47,7 +48,8 @@ export async function sample(task, { size, extra_clues: clues } = {}) {
     throw error;
   });
   const fitting = (all[task] ?? []).filter((one) => clues === undefined || one.extra_clues === Number(clues));
-  if (fitting.length === 0) throw new Problem({ title: "No sample", detail: "This page has no samples of this kind." }, 0);
+  if (fitting.length === 0)
+    throw new Problem({ title: "No sample", detail: "This page has no samples of this kind." }, 0);
   // Mazes may be drawn in any size; samples are there in a few.
   const distance = (one) => Math.abs(one.size - size);
   const nearest = fitting.reduce((best, one) => (distance(one) < distance(best) ? one : best));
@@ -58,7 +60,13 @@ export async function sample(task, { size, extra_clues: clues } = {}) {
 /** Solves one puzzle in the worker and calls back for every step; as in http.js. */
 export function solve(task, puzzle, options, onStep, signal) {
   if (puzzle instanceof Blob) {
-    throw new Problem({ title: "No picture", detail: "Pictures of mazes are read by a server only; draw the maze, or paste it as text." }, 0);
+    throw new Problem(
+      {
+        title: "No picture",
+        detail: "Pictures of mazes are read by a server only; draw the maze, or paste it as text.",
+      },
+      0,
+    );
   }
   const id = requests++;
   return new Promise((resolve, reject) => {
@@ -89,7 +97,10 @@ function prepare(task) {
 async function json(path) {
   const response = await fetch(new URL(path, ROOT)).catch(() => null);
   if (!response?.ok) {
-    throw new Problem({ title: "No connection", detail: `The host of this page does not send ${path}; load the page again.` }, 0);
+    throw new Problem(
+      { title: "No connection", detail: `The host of this page does not send ${path}; load the page again.` },
+      0,
+    );
   }
   return response.json();
 }

@@ -12,7 +12,8 @@ import { PuzzleRandom } from "./random.js";
 const SINGLE_PINS = 24;
 
 /**
- * Board number `number` of those that `seed` pins on a Sudoku; null where a blank cell has no digit left, or none is blank.
+ * Board number `number` of those that `seed` pins on a Sudoku; null where a blank cell has no digit left, or no cell is
+ * blank.
  * @param {import("./puzzles.js").SudokuShape} shape
  * @param {number[]} cells 0 for blanks
  */
@@ -86,7 +87,7 @@ function shuffledInBlocks(size, block, random) {
   return order;
 }
 
-/** Where the walk through a square begins, and its steps by row and by column, for the seven symmetries besides the identity. */
+/** Where the walk through a square begins, and its steps by row and by column, for each symmetry but the identity. */
 const WALKS = [
   (side) => [side - 1, -1, side],
   (side) => [side * side - 1, -side, -1],

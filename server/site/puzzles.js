@@ -1,4 +1,4 @@
-// Sudoku and mazes as the model and the rules see them: tokens, what contradicts itself, and whether an answer is right.
+// Sudoku and mazes as the model and the rules see them: tokens, contradictions, and whether an answer is right.
 // Owns "verified"; leaves text in other forms to reading.js, and what further chains see to copies.js.
 
 import { Problem } from "../page/problem.js";
@@ -38,7 +38,9 @@ export class SudokuShape {
   }
 
   boxOf(cell) {
-    return Math.floor(this.rowOf(cell) / this.boxRows) * this.boxRows + Math.floor((cell % this.size) / this.boxColumns);
+    return (
+      Math.floor(this.rowOf(cell) / this.boxRows) * this.boxRows + Math.floor((cell % this.size) / this.boxColumns)
+    );
   }
 
   /** Rows, columns, then boxes: the cells of each. */
@@ -85,7 +87,10 @@ export class SudokuPuzzle {
         const digit = this.cells[first];
         const second = unit.slice(at + 1).find((other) => digit && this.cells[other] === digit);
         if (second === undefined) return;
-        const cells = [first, second].map((cell) => ({ row: this.shape.rowOf(cell) + 1, column: (cell % this.columns) + 1 }));
+        const cells = [first, second].map((cell) => ({
+          row: this.shape.rowOf(cell) + 1,
+          column: (cell % this.columns) + 1,
+        }));
         const [one, other] = cells.map(({ row, column }) => `at row ${row}, column ${column}`);
         const where = `digit ${digit} stands twice in ${this.shape.unitName(index)}: ${one} and ${other}`;
         throw problem("contradictory-givens", `the givens contradict each other: ${where}`, { digit, cells });
@@ -171,7 +176,8 @@ export class MazePuzzle {
     ].map(([name, token]) => {
       const places = this.givens.flatMap((given, cell) => (given === token ? [cell] : []));
       const mark = `'${MARKS[token]}'`;
-      if (places.length === 0) throw problem("maze-end-missing", `the maze has no ${name} (${mark}); mark one cell with it`);
+      if (places.length === 0)
+        throw problem("maze-end-missing", `the maze has no ${name} (${mark}); mark one cell with it`);
       if (places.length > 1) {
         const cells = places.slice(0, 2).map((cell) => this.#place(cell));
         const [one, other] = cells.map(({ row, column }) => `row ${row}, column ${column}`);
@@ -194,13 +200,15 @@ export class MazePuzzle {
   /** In the upper left of the model's square of walls: every cell keeps its place, and no path changes. */
   tokens(side) {
     const square = Array(side * side).fill(WALL);
-    this.givens.forEach((token, cell) => (square[Math.floor(cell / this.columns) * side + (cell % this.columns)] = token));
+    this.givens.forEach(
+      (token, cell) => (square[Math.floor(cell / this.columns) * side + (cell % this.columns)] = token),
+    );
     return square;
   }
 
   /**
-   * The rules: only free cells changed, into marks that join start and goal, as many as a shortest path has. Then they are
-   * one: any path among them has as many cells at least.
+   * The rules: only free cells changed, into marks that join start and goal, as many as a shortest path has. Then they
+   * are one: any path among them has as many cells at least.
    */
   obeyed(answer) {
     const side = Math.sqrt(answer.length);

@@ -122,7 +122,7 @@ function keyOf(seed) {
     state = BigInt.asUintN(64, state * 6364136223846793005n + 11634580027462260723n);
     const mixed = Number(BigInt.asUintN(32, ((state >> 18n) ^ state) >> 27n));
     const turn = Number(state >> 59n);
-    return (mixed >>> turn) | (mixed << (32 - turn) % 32);
+    return (mixed >>> turn) | (mixed << ((32 - turn) % 32));
   });
 }
 

@@ -22,19 +22,30 @@ export function readSudoku(text) {
   if (!SIZES.includes(size)) {
     throw refusal(`these are ${rows.flat().length} cells; a board has 16, 36, 81 or 256`);
   }
-  const isCandidates = !isNumbers && words.length === size && words.every((row) => row.length === size) && words.flat().some((word) => word.length > 1);
-  if (isCandidates) throw refusal("cells hold several digits, candidates perhaps; write one digit or a dot for each cell");
+  const isCandidates =
+    !isNumbers &&
+    words.length === size &&
+    words.every((row) => row.length === size) &&
+    words.flat().some((word) => word.length > 1);
+  if (isCandidates)
+    throw refusal("cells hold several digits, candidates perhaps; write one digit or a dot for each cell");
   if (rows.length !== 1 && !(rows.length === size && rows.every((row) => row.length === size))) {
-    throw refusal(`the lines do not make ${size} rows of ${size} cells; write one row per line, or all cells in one line`);
+    throw refusal(
+      `the lines do not make ${size} rows of ${size} cells; write one row per line, or all cells in one line`,
+    );
   }
   const cells = rows.flat().map((character) => character.toUpperCase());
   const blanks = [...BLANKS].filter((blank) => cells.includes(blank));
   if (blanks.length > 1) throw refusal(`both ${blanks[0]} and ${blanks[1]} stand in it; write all blanks as dots`);
   if (size === 16 && blanks[0] === "0" && !isNumbers) {
-    throw refusal("on boards of 16 rows 0 may be a blank or a digit; write blanks as dots, and digits as 1 to 9 and A to G");
+    throw refusal(
+      "on boards of 16 rows 0 may be a blank or a digit; write blanks as dots, and digits as 1 to 9 and A to G",
+    );
   }
   if (size === 16 && rows.length === 16 && cells.every((cell) => BLANKS.includes(cell) || "1234".includes(cell))) {
-    throw refusal("this may be one board or sixteen boards of 4 rows; write the board in one line, or one of them alone");
+    throw refusal(
+      "this may be one board or sixteen boards of 4 rows; write the board in one line, or one of them alone",
+    );
   }
   const highest = SIZES.includes(size) && "0123456789ABCDEFG"[size];
   const wrong = cells.find((cell) => !BLANKS.includes(cell) && !(/^[1-9A-G]$/.test(cell) && cell <= highest));
@@ -46,14 +57,21 @@ export function readSudoku(text) {
 function numbered(word) {
   if (BLANKS.includes(word)) return word;
   const value = /^\d+$/.test(word) ? Number(word) : 0;
-  if (value < 1 || value > 16) throw refusal(`“${word}” is no number of a board of 16 rows; expected 1 to 16, and 0 or a dot for blanks`);
+  if (value < 1 || value > 16)
+    throw refusal(`“${word}” is no number of a board of 16 rows; expected 1 to 16, and 0 or a dot for blanks`);
   return value.toString(17);
 }
 
 /** A maze as lines of #, dots, S and G. Throws why it cannot be told. */
 export function readMaze(text) {
-  const lines = text.includes("\n") || !text.includes("/") ? plain(text).replaceAll(/^\n+|\n+$/g, "").split("\n") : text.split("/");
-  if (lines.some((line) => line.trim() === "")) throw refusal("a line is blank, which may be a row of free cells or none; write free cells as dots");
+  const lines =
+    text.includes("\n") || !text.includes("/")
+      ? plain(text)
+          .replaceAll(/^\n+|\n+$/g, "")
+          .split("\n")
+      : text.split("/");
+  if (lines.some((line) => line.trim() === ""))
+    throw refusal("a line is blank, which may be a row of free cells or none; write free cells as dots");
   if (lines.length === 1) {
     const side = Math.sqrt(lines[0].length);
     if (!Number.isInteger(side) || side < 2) {
@@ -68,7 +86,8 @@ export function readMaze(text) {
   if (marks.includes(" ")) {
     if (marks.includes(".")) throw refusal("both dots and blanks stand in it; write all free cells as dots");
     // A blank at an end of a line may be a cell or nothing.
-    if (lines.some((line) => line !== line.trim())) throw refusal("a line begins or ends in blanks; write free cells as dots");
+    if (lines.some((line) => line !== line.trim()))
+      throw refusal("a line begins or ends in blanks; write free cells as dots");
     const isSpaced = lines.every((line) => [...line].every((mark, column) => column % 2 === 0 || mark === " "));
     if (isSpaced) throw refusal("every second column is blank; write free cells as dots, without blanks between cells");
   }
@@ -78,14 +97,26 @@ export function readMaze(text) {
 
 /** The lines with something on them. */
 function linesOf(text) {
-  return plain(text).split("\n").filter((line) => line.trim() !== "");
+  return plain(text)
+    .split("\n")
+    .filter((line) => line.trim() !== "");
 }
 
 /** Without a byte-order mark, with plain ends of lines and plain blanks. */
 function plain(text) {
-  return text.replace(/^\ufeff/, "").replaceAll(/\r\n?/g, "\n").replaceAll("\u00a0", " ");
+  return text
+    .replace(/^\ufeff/, "")
+    .replaceAll(/\r\n?/g, "\n")
+    .replaceAll("\u00a0", " ");
 }
 
 function refusal(why) {
-  return new Problem({ type: "urn:trm:problem:ambiguous-puzzle", title: "Not read", detail: `Without a server this page reads the plain forms only: ${why}.` }, 422);
+  return new Problem(
+    {
+      type: "urn:trm:problem:ambiguous-puzzle",
+      title: "Not read",
+      detail: `Without a server this page reads the plain forms only: ${why}.`,
+    },
+    422,
+  );
 }

@@ -1,4 +1,4 @@
-// How long, how often and with how much chance a puzzle is thought about: the engine's policy and search, chain by chain
+// How long, how often and with how much chance a puzzle is thought about: the engine's policy and search
 // (`engine::scheduling::{policy, search, scheduler}`). Owns which step comes next and what settles a puzzle; leaves the
 // rules to puzzles.js and computing a step to worker.js.
 
@@ -41,7 +41,13 @@ export function policyOf(standard, limits, options) {
     noise: options.noise ?? standard.restarts.noise,
     depth: options.depth ?? own.depth,
   };
-  const policy = { ...standard, halting, restarts, max_steps: options.max_steps ?? standard.max_steps, seed: options.seed ?? standard.seed };
+  const policy = {
+    ...standard,
+    halting,
+    restarts,
+    max_steps: options.max_steps ?? standard.max_steps,
+    seed: options.seed ?? standard.seed,
+  };
   inRange("max_steps", policy.max_steps, 1, limits.max_steps);
   inRange("augmentations + rollouts", restarts.augmentations + restarts.rollouts, 0, limits.chains);
   inRange("sigma", restarts.sigma, 0, MAX_SIGMA);
@@ -51,13 +57,15 @@ export function policyOf(standard, limits, options) {
   return policy;
 }
 
+/** @typedef {{answer: number[], q: number, state: object}} Outcome what a step comes to */
+
 /**
  * Thinks about one puzzle until it is settled.
  * @param {object} thought
  * @param {object} thought.puzzle of puzzles.js
  * @param {object} thought.model an entry of site.json
  * @param {Policy} thought.policy
- * @param {(tokens: number[], state: object|null, noise: object|null) => Promise<{answer: number[], q: number, state: object}>} thought.step
+ * @param {(tokens: number[], state: object|null, noise: object|null) => Promise<Outcome>} thought.step
  * @param {(chain: number, step: number, answer: number[], q: number) => void} thought.onStep
  * @param {AbortSignal} thought.signal
  * @returns {Promise<object>} the answer's tokens and facts

@@ -1,5 +1,5 @@
-// The worker of a page without a server: loads ONNX Runtime and a model's graph, and thinks about one puzzle after the other.
-// Owns the session and the recursion states; leaves the search to search.js, the rules to puzzles.js, the page to client.js.
+// The worker of a page without a server: loads ONNX Runtime and a model's graph, and thinks about one puzzle at a time.
+// Owns session and recursion states; leaves the search to search.js, the rules to puzzles.js, the page to client.js.
 
 import * as ort from "../runtime/ort.wasm.bundle.min.mjs";
 import { MazePuzzle, SudokuPuzzle, problem } from "./puzzles.js";
@@ -51,7 +51,11 @@ async function answer(id, request, asked, signal) {
     const { name, title, status, conflict, message } = error;
     const isProblem = typeof status === "number";
     const type = `urn:trm:problem:${isProblem ? name : "engine-failed"}`;
-    postMessage({ id, event: "problem", data: { type, title: isProblem ? title : "The model failed", status, conflict, detail: message } });
+    postMessage({
+      id,
+      event: "problem",
+      data: { type, title: isProblem ? title : "The model failed", status, conflict, detail: message },
+    });
   }
 }
 
@@ -67,12 +71,21 @@ async function solve({ task, puzzle: sent, options }, asked, signal, emit) {
   const onStep = (chain, step, answer, q) => {
     const cells = puzzle.shown(answer);
     const before = boards.get(chain) ?? puzzle.givens;
-    const changed = cells.flatMap((token, cell) => (token === before[cell] ? [] : [[Math.floor(cell / puzzle.columns), cell % puzzle.columns]]));
+    const changed = cells.flatMap((token, cell) =>
+      token === before[cell] ? [] : [[Math.floor(cell / puzzle.columns), cell % puzzle.columns]],
+    );
     boards.set(chain, cells);
     emit({ puzzle: 0, chain, step, answer: puzzle.write(cells), changed, q });
   };
   const step = (tokens, state, noise) => compute(session, model, tokens, state, noise);
-  const { answer, verified, steps, q, stopped, chain, chains, votes, totalSteps } = await think({ puzzle, model, policy, step, onStep, signal });
+  const { answer, verified, steps, q, stopped, chain, chains, votes, totalSteps } = await think({
+    puzzle,
+    model,
+    policy,
+    step,
+    onStep,
+    signal,
+  });
   const written = puzzle.write(puzzle.shown(answer));
   const now = performance.now();
   return {
@@ -93,7 +106,7 @@ async function solve({ task, puzzle: sent, options }, asked, signal, emit) {
   };
 }
 
-/** The model that the request names, else the one of the smallest boards that the puzzle fits into, of several the first. */
+/** The model that the request names, else that of the smallest boards which the puzzle fits into, of several the first. */
 function modelFor(models, puzzle, name) {
   const known = models.filter((model) => model.task.startsWith(puzzle.task));
   const fitting = known.filter((model) => puzzle.fits(model) && (!name || model.name === name));
@@ -131,7 +144,7 @@ async function load(graph) {
     executionMode: "parallel",
     graphOptimizationLevel: "basic",
   });
-  // The browser compiles the kernels when they are first called: better now, on the smallest board, than in the first step.
+  // The browser compiles the kernels when they are first called: better now, on a small board, than in the first step.
   const known = (await described).models.filter((model) => model.graph === graph);
   const smallest = known.reduce((least, model) => (model.board_size < least.board_size ? model : least));
   await compute(session, smallest, Array(smallest.board_size ** 2).fill(WARM_UP_TOKEN), null, null);

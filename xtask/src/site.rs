@@ -1,5 +1,5 @@
-//! `cargo xtask site`: ONNX Runtime for browsers is made sure of, then this process becomes `server site`, which writes the
-//! page as a folder of files.
+//! `cargo xtask site`: ONNX Runtime for browsers is made sure of, then this process becomes `server site`, which
+//! writes the page as a folder of files.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
