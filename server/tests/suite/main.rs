@@ -13,7 +13,7 @@ mod arc_world;
 mod arrival;
 mod bench;
 mod bodies;
-#[allow(dead_code, reason = "shared with tests that use other parts")]
+#[allow(dead_code, unreachable_pub, reason = "shared with tests that use other parts")]
 #[path = "../../../tests/src/browser.rs"]
 mod browser;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
@@ -26,6 +26,7 @@ mod gpu_wanted;
 mod hostile_requests;
 mod http;
 mod http_maze;
+#[allow(unreachable_pub, reason = "shared with a package of helpers")]
 #[path = "../../../tests/src/not_run.rs"]
 mod not_run;
 mod openapi;

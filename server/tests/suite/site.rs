@@ -230,7 +230,6 @@ async fn cases(server: &Served) -> Vec<(&'static str, Value, Value, bool)> {
     let sixteen = sample("sudoku?size=16&extra_clues=20&seed=1").await;
     let maze = plain(sample(&format!("maze?size=30&seed={LARGE_MAZE_SEED}")).await);
     let small_maze = json!(SMALL_MAZE);
-    let open = json!("1...............");
     vec![
         ("sudoku", four.clone(), json!({}), true),
         ("sudoku", six, json!({}), true),
@@ -238,9 +237,9 @@ async fn cases(server: &Served) -> Vec<(&'static str, Value, Value, bool)> {
         ("sudoku", sixteen, json!({}), true),
         ("maze", maze, json!({}), true),
         ("maze", small_maze.clone(), json!({}), true),
-        // Guesses pinned one at a time, then two: a board with many solutions keeps the model undecided.
+        // Guesses pinned one at a time until one is right, then all of them, then two at a time.
         ("sudoku", json!(HARD), json!({ "max_steps": 1, "augmentations": 4, "seed": 5 }), true),
-        ("sudoku", open, json!({ "max_steps": 1, "augmentations": 30, "seed": 3 }), false),
+        ("sudoku", four.clone(), json!({ "halting": "fixed", "max_steps": 2, "augmentations": 30, "seed": 3 }), true),
         // Noise on both states, and votes.
         (
             "sudoku",
@@ -270,7 +269,7 @@ async fn cases(server: &Served) -> Vec<(&'static str, Value, Value, bool)> {
     ]
 }
 
-const LARGE_MAZE_SEED: u64 = 1;
+const LARGE_MAZE_SEED: u64 = 2;
 
 #[tokio::test]
 async fn the_worker_takes_the_steps_of_the_engine() {
@@ -355,7 +354,9 @@ async fn what_the_site_reads_the_server_reads_as_the_same_board() {
         for (text, found) in texts.iter().zip(visit.read(task, &texts).await) {
             assert!(!found.is_null() || !must.contains(text), "{task}: a common form is not read: {text:?}");
             let Some(found) = found.as_str() else { continue };
-            let expected = server.post(&format!("/read/{task}"), text.clone()).await.ok()["puzzle"].clone();
+            let expected =
+                server.post(&format!("/read/{task}"), json!({ "puzzle": text }).to_string()).await.ok()["puzzle"]
+                    .clone();
             let expected = expected.as_array().map_or_else(
                 || expected.as_str().unwrap_or_default().to_owned(),
                 |lines| lines.iter().map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n"),
@@ -395,8 +396,10 @@ async fn a_visitor_solves_puzzles_without_a_server() {
     browser.click("#solve").await;
     browser.wait_until("document.getElementById('mind').dataset.state === 'verified'").await;
     let asked = browser.requested().await;
-    let own = asked.iter().filter(|address| !address.starts_with(&files.address)).collect::<Vec<_>>();
-    assert!(own.is_empty(), "other addresses were asked: {own:?}");
+    // What the browser draws its own controls with lies in the address itself.
+    let asked: Vec<_> = asked.into_iter().filter(|address| !address.starts_with("data:")).collect();
+    let others = asked.iter().filter(|address| !address.starts_with(&files.address)).collect::<Vec<_>>();
+    assert!(others.is_empty(), "other addresses were asked: {others:?}");
     let missing = asked.iter().filter(|address| !exists(address, &files.address)).collect::<Vec<_>>();
     assert!(missing.is_empty(), "files are missing: {missing:?}");
 }
@@ -422,7 +425,7 @@ fn only_a_site_is_replaced_and_what_is_missing_is_named() {
     assert!(!without.out.exists());
 }
 
-/// Prints what a visitor waits for and what is sent: `cargo test --release -p server --test suite site_measured -- --ignored
+/// Prints what a visitor waits for and what is sent: `cargo test -p server --test suite site_measured -- --ignored
 /// --nocapture`. Speed is never asserted.
 #[tokio::test]
 #[ignore = "a measurement"]
