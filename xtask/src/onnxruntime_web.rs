@@ -38,12 +38,12 @@ const VERSION_FILE: &str = "version";
 
 /// Makes sure that the files lie in `native/onnxruntime-web`, and returns that folder.
 pub(crate) fn ensure_installed(native: &Path) -> Result<PathBuf> {
-    PACKAGE
-        .ensure_installed(native, std::env::var_os(CACHE_VARIABLE).filter(|cache| !cache.is_empty()).map(PathBuf::from))
+    let cache = std::env::var_os(CACHE_VARIABLE).filter(|cache| !cache.is_empty()).map(PathBuf::from);
+    PACKAGE.ensure_installed(native, cache.as_deref())
 }
 
 impl Package {
-    fn ensure_installed(&self, native: &Path, cache: Option<PathBuf>) -> Result<PathBuf> {
+    fn ensure_installed(&self, native: &Path, cache: Option<&Path>) -> Result<PathBuf> {
         let folder = native.join(self.name);
         if self.is_installed(&folder) {
             return Ok(folder);
@@ -53,7 +53,7 @@ impl Package {
         if self.is_installed(&folder) {
             return Ok(folder);
         }
-        let downloads = cache.clone().unwrap_or_else(|| native.join("downloads"));
+        let downloads = cache.map_or_else(|| native.join("downloads"), Path::to_path_buf);
         let archive = self.fetch(&downloads)?;
         let incomplete = native.join(format!("{}.incomplete", self.name));
         install::remove_if_there(&incomplete)?;
@@ -205,14 +205,14 @@ mod tests {
         let members =
             [("package/dist/a.mjs", "script"), ("package/README.md", "words"), ("package/dist/b.wasm", "kernels")];
         let package = small_package(&cache, &members);
-        let folder = package.ensure_installed(&native, Some(cache.clone())).unwrap();
+        let folder = package.ensure_installed(&native, Some(&cache)).unwrap();
         assert_eq!(fs::read_to_string(folder.join("a.mjs")).unwrap(), "script");
         assert_eq!(fs::read_to_string(folder.join("b.wasm")).unwrap(), "kernels");
         assert_eq!(fs::read_to_string(folder.join("version")).unwrap(), "1.0.0");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
         // Not looked for again, but where another version or a damaged folder lies.
         fs::remove_dir_all(&cache).unwrap();
-        assert_eq!(package.ensure_installed(&native, Some(cache.clone())).unwrap(), folder);
+        assert_eq!(package.ensure_installed(&native, Some(&cache)).unwrap(), folder);
         fs::remove_file(folder.join("b.wasm")).unwrap();
         assert!(!package.is_installed(&folder));
         let newer = Package { version: "1.1.0", ..small_package(&cache, &members) };
@@ -224,12 +224,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (native, cache) = (root.path().join("native"), root.path().join("cache"));
         let package = Package { sha512: "00", ..small_package(&cache, &[("package/dist/a.mjs", "script")]) };
-        let message = package.ensure_installed(&native, Some(cache.clone())).unwrap_err().to_string();
+        let message = package.ensure_installed(&native, Some(&cache)).unwrap_err().to_string();
         assert!(message.contains("expected sha512 00, found"), "{message}");
         assert!(!native.join("small").exists() && !cache.join("small-1.0.0.tgz").exists());
 
         let package = small_package(&cache, &[("package/dist/a.mjs", "script")]);
-        let message = package.ensure_installed(&native, Some(cache)).unwrap_err().to_string();
+        let message = package.ensure_installed(&native, Some(&cache)).unwrap_err().to_string();
         assert!(message.contains("lacks what was expected in it: package/dist/b.wasm"), "{message}");
     }
 

@@ -80,13 +80,12 @@ impl FileServer {
     /// Serves `folder` below a path, as hosts of projects do.
     async fn start(folder: &Path) -> Self {
         let sent = Arc::new(AtomicUsize::new(0));
+        let index = |State(state)| async move { file(&state, "index.html") };
+        let other = |State(state), UrlPath(path): UrlPath<String>| async move { file(&state, &path) };
         let routes = Router::new()
-            .route("/some/where/", get(|state| file(state, UrlPath("site/index.html".to_owned()))))
-            .route(
-                "/some/where/{*path}",
-                get(|state, UrlPath(path): UrlPath<String>| file(state, UrlPath(format!("site/{path}")))),
-            )
-            .with_state((folder.to_owned(), sent.clone()));
+            .route("/some/where/", get(index))
+            .route("/some/where/{*path}", get(other))
+            .with_state((folder.join("site"), sent.clone()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = format!("http://{}/some/where/", listener.local_addr().unwrap());
         tokio::spawn(axum::serve(listener, routes).into_future());
@@ -98,8 +97,8 @@ impl FileServer {
     }
 }
 
-async fn file(State((folder, sent)): State<(PathBuf, Arc<AtomicUsize>)>, UrlPath(path): UrlPath<String>) -> Response {
-    let Ok(content) = std::fs::read(folder.join(&path)) else { return StatusCode::NOT_FOUND.into_response() };
+fn file((folder, sent): &(PathBuf, Arc<AtomicUsize>), path: &str) -> Response {
+    let Ok(content) = std::fs::read(folder.join(path)) else { return StatusCode::NOT_FOUND.into_response() };
     sent.fetch_add(content.len(), Ordering::Relaxed);
     let content_type = match path.rsplit('.').next().unwrap() {
         "html" => "text/html",
@@ -272,12 +271,18 @@ async fn cases(server: &Served) -> Vec<(&'static str, Value, Value, bool)> {
 const LARGE_MAZE_SEED: u64 = 2;
 
 #[tokio::test]
-async fn the_worker_takes_the_steps_of_the_engine() {
+async fn the_scripts_of_the_site_do_what_engine_and_server_do() {
     let Some(programs) = needs() else { return };
     let (visit, server) = (Visit::begin(&programs, Screen::Desktop(1200, 900)).await, engine());
-    for (task, puzzle, options, is_verified) in cases(&server).await {
+    check_steps(&visit, &server).await;
+    check_reading(&visit, &server).await;
+}
+
+/// The worker takes the engine's steps, and refuses what the server refuses.
+async fn check_steps(visit: &Visit, server: &Served) {
+    for (task, puzzle, options, is_verified) in cases(server).await {
         let what = format!("{task} {puzzle} {options}");
-        let expected = answered(&server, task, &puzzle, &options).await;
+        let expected = answered(server, task, &puzzle, &options).await;
         assert_same(&visit.solve(task, &puzzle, &options).await, &expected, &what);
         let answer = expected["events"].as_array().unwrap().last().unwrap();
         assert_eq!(answer["verified"], is_verified, "{what}: {answer}");
@@ -293,24 +298,22 @@ async fn the_worker_takes_the_steps_of_the_engine() {
         ("sudoku", json!(HARD), json!({ "augmentations": 100, "rollouts": 100, "sigma": 1 })),
     ];
     for (task, puzzle, options) in refused {
-        let expected = answered(&server, task, &puzzle, &options).await;
+        let expected = answered(server, task, &puzzle, &options).await;
         let found = visit.solve(task, &puzzle, &options).await;
         assert!(expected["problem"]["name"].is_string(), "{expected}");
         assert_same(&found, &expected, &format!("{task} {puzzle} {options}"));
     }
 }
 
-#[tokio::test]
-async fn what_the_site_reads_the_server_reads_as_the_same_board() {
-    let Some(programs) = needs() else { return };
-    let (visit, server) = (Visit::begin(&programs, Screen::Desktop(1200, 900)).await, engine());
+/// What the site reads in a text, the server reads as the same board.
+async fn check_reading(visit: &Visit, server: &Served) {
     let rows = |separator: &str| {
         let cells: Vec<char> = HARD.chars().collect();
         cells.chunks(9).map(|row| row.iter().collect::<String>()).collect::<Vec<_>>().join(separator)
     };
     let spread = HARD.replace('.', "0").chars().map(String::from).collect::<Vec<_>>();
     let sixteen =
-        "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n".repeat(1) + &"0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n".repeat(15);
+        "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n".to_owned() + &"0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n".repeat(15);
     let common = [
         ("sudoku", HARD.to_owned()),
         ("sudoku", HARD.replace('.', "0")),
