@@ -71,7 +71,7 @@ export class SudokuPuzzle {
     this.columns = size;
     this.cells = [...text].map((character) => (character === "." ? 0 : parseInt(character, 17)));
     const wrong = this.cells.findIndex((value) => !(value <= size));
-    if (wrong >= 0) throw problem("malformed-request", `${text[wrong]} is no digit of a ${size}x${size} board`);
+    if (wrong >= 0) throw problem("malformed-request", `${text[wrong]} is not a digit of a ${size}x${size} board`);
     this.givens = this.cells.map((value) => value + BLANK);
   }
 
@@ -139,7 +139,7 @@ export class SudokuPuzzle {
 }
 
 const [WALL, FREE, START, GOAL, PATH] = [1, 2, 3, 4, 5];
-/** Characters of the tokens; 0 stands for a prediction that is no cell. */
+/** Characters of the tokens; 0 stands for a prediction that is not a cell. */
 const MARKS = "?#.SGo";
 
 /** A maze as the page sends it: a string per row, dots for free cells. */

@@ -49,7 +49,7 @@ export function readSudoku(text) {
   }
   const highest = SIZES.includes(size) && "0123456789ABCDEFG"[size];
   const wrong = cells.find((cell) => !BLANKS.includes(cell) && !(/^[1-9A-G]$/.test(cell) && cell <= highest));
-  if (wrong) throw refusal(`“${wrong}” is no cell of a board of ${size} rows; expected digits, and dots for blanks`);
+  if (wrong) throw refusal(`“${wrong}” is not a cell of a board of ${size} rows; expected digits, and dots for blanks`);
   return cells.map((cell) => (BLANKS.includes(cell) ? "." : cell)).join("");
 }
 
@@ -58,7 +58,7 @@ function numbered(word) {
   if (BLANKS.includes(word)) return word;
   const value = /^\d+$/.test(word) ? Number(word) : 0;
   if (value < 1 || value > 16)
-    throw refusal(`“${word}” is no number of a board of 16 rows; expected 1 to 16, and 0 or a dot for blanks`);
+    throw refusal(`“${word}” is not a number of a board of 16 rows; expected 1 to 16, and 0 or a dot for blanks`);
   return value.toString(17);
 }
 
@@ -80,7 +80,7 @@ export function readMaze(text) {
     return readMaze(Array.from({ length: side }, (_, row) => lines[0].slice(row * side, (row + 1) * side)).join("\n"));
   }
   const strange = lines.join("").match(/[^# .SGo█]/);
-  if (strange) throw refusal(`“${strange[0]}” is no cell of a maze; expected # wall, a dot or blank free, S and G`);
+  if (strange) throw refusal(`“${strange[0]}” is not a cell of a maze; expected # wall, a dot or blank free, S and G`);
   const [marks, longest] = [lines.join(""), Math.max(...lines.map((line) => line.length))];
   if (marks.includes("#") && marks.includes("█")) throw refusal("both # and █ stand in it; write all walls alike");
   if (marks.includes(" ")) {

@@ -137,13 +137,13 @@ class Search {
     return this.running.length === 0 && !this.#mayStart();
   }
 
-  /** The answer that obeys the rules, if there is one; else the most frequent, of the highest mean Q, the first. */
+  /** The answer that obeys the rules, if there is one; else the most frequent, then that of the higher mean probability. */
   outcome() {
     const groups = new Map();
     for (const one of this.#candidates) {
       const key = one.answer.join();
       const group = groups.get(key) ?? { first: one, votes: 0, q: 0 };
-      groups.set(key, { ...group, votes: group.votes + 1, q: group.q + one.q });
+      groups.set(key, { ...group, votes: group.votes + 1, q: group.q + 1 / (1 + Math.exp(-one.q)) });
     }
     const worth = ({ first, votes, q }) => [Number(first.verified), votes, q / votes];
     const isWorthMore = (one, other) => {

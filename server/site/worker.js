@@ -24,14 +24,14 @@ let last = Promise.resolve();
 
 addEventListener("message", ({ data }) => receive(data));
 const runtime = start();
-// Told to whoever asks for an answer.
+// A failure is told with the answer that is asked for.
 for (const promise of [described, runtime]) promise.catch(() => {});
 
 function receive({ id, kind, ...request }) {
   if (kind === "abort") {
     running.get(id)?.abort();
   } else if (kind === "prepare") {
-    // A failure is told to whoever asks for an answer.
+    // A failure is told with the answer that is asked for.
     prepare(request.task).catch(() => {});
   } else {
     const controller = new AbortController();

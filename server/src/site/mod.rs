@@ -89,7 +89,7 @@ pub enum SiteError {
         name: String,
     },
     /// The folder holds something else.
-    #[error("{} exists and is no site (it has no {SITE_FILE}): name another folder with --out", folder.display())]
+    #[error("{} exists and is not a site (it has no {SITE_FILE}): name another folder with --out", folder.display())]
     Occupied {
         /// The folder.
         folder: PathBuf,
