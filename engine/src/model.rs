@@ -64,11 +64,46 @@ pub struct LoadedModel {
     pub tasks: Vec<Task>,
 }
 
+impl ModelCard {
+    /// What the model of a checkpoint is, whose products are computed in `precision`.
+    ///
+    /// # Errors
+    /// When the manifest describes no network, or the weights cannot be read.
+    pub fn of(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, LoadError> {
+        let manifest = checkpoint.manifest.clone();
+        let directory = checkpoint.directory();
+        let name = folder_name(directory);
+        let specs = manifest.arch.parameter_specs(&manifest.dims)?;
+        let is_weight = |spec: &&models::ParameterSpec| spec.kind == ParameterKind::Weight;
+        Ok(Self {
+            name,
+            sha256: checkpoint.sha256()?,
+            parameters: specs.iter().filter(is_weight).map(models::ParameterSpec::element_count).sum(),
+            task: manifest.task,
+            dims: manifest.dims,
+            step: manifest.step,
+            weights: manifest.weights,
+            dataset: manifest.dataset,
+            git_commit: manifest.git_commit,
+            metrics: manifest.metrics,
+            arch: manifest.arch,
+            precision,
+            inference: manifest.inference,
+        })
+    }
+
+    /// The same model on the boards of `task`, one of those that it solves.
+    #[must_use]
+    pub fn for_task(self, task: Task) -> Self {
+        Self { dims: self.arch.dims_at(&self.dims, task::side(task)), ..self }
+    }
+}
+
 impl LoadedModel {
     /// The same model on the boards of `task`, one of its `tasks`.
     #[must_use]
     pub fn for_task(self, task: Task) -> Self {
-        let card = ModelCard { dims: self.card.arch.dims_at(&self.card.dims, task::side(task)), ..self.card };
+        let card = self.card.for_task(task);
         Self { step_model: self.step_model.on_boards_of(card.dims.seq_len), card, task, ..self }
     }
 
@@ -112,7 +147,7 @@ pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions)
         vocab_size: manifest.dims.vocab_size,
     })?;
     let tasks = tasks_of(manifest);
-    let card = card(&checkpoint, precision)?;
+    let card = ModelCard::of(&checkpoint, precision)?;
     let flavor = match options.provider {
         Provider::Cpu => Flavor::fastest(manifest.arch.mixer(), precision),
         Provider::Cuda { .. } => Flavor::Fused,
@@ -189,27 +224,4 @@ const SHIPPED: &str = "models/shipped";
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-fn card(checkpoint: &Checkpoint, precision: Precision) -> Result<ModelCard, LoadError> {
-    let manifest = checkpoint.manifest.clone();
-    let directory = checkpoint.directory();
-    let name = folder_name(directory);
-    let specs = manifest.arch.parameter_specs(&manifest.dims)?;
-    let is_weight = |spec: &&models::ParameterSpec| spec.kind == ParameterKind::Weight;
-    Ok(ModelCard {
-        name,
-        sha256: checkpoint.sha256()?,
-        parameters: specs.iter().filter(is_weight).map(models::ParameterSpec::element_count).sum(),
-        task: manifest.task,
-        dims: manifest.dims,
-        step: manifest.step,
-        weights: manifest.weights,
-        dataset: manifest.dataset,
-        git_commit: manifest.git_commit,
-        metrics: manifest.metrics,
-        arch: manifest.arch,
-        precision,
-        inference: manifest.inference,
-    })
 }

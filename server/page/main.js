@@ -68,7 +68,7 @@ function kindOf(name) {
 }
 
 function reason(tab) {
-  return `No model for ${tab.textContent} is loaded. Start the server with --checkpoint and the folder of one.`;
+  return api.lacking(tab.textContent);
 }
 
 /** Says what thinks here: the model in a sentence, all of them at the foot. */
@@ -79,7 +79,8 @@ function introduce() {
   find("lede").textContent =
     `A network of ${weights.format(parameters)} weights reads its own answer again and again, ${task.purpose}.`;
   const { execution_provider: provider, threads } = about.runtime;
-  const names = models.map((model) => model.name).join(", ");
+  // A model for boards of several sizes stands there once for each.
+  const names = [...new Set(models.map((model) => model.name))].join(", ");
   find("footer").textContent = `${names} · ${provider}, ${plural(threads, "thread")} · version ${about.version}`;
 }
 
@@ -230,7 +231,7 @@ async function solve() {
 function stop() {
   running?.abort();
   player.reset();
-  say("idle", "Stopped", "The model was told to stop; its slot is free again.");
+  say("idle", "Stopped", "The model was told to stop.");
 }
 
 function busy(isBusy) {

@@ -92,7 +92,7 @@ export class Sudoku {
     if (wrong) throw new Error(`${symbol(wrong)} is not a digit of a ${size}×${size} board.`);
     if (!this.sizes.includes(size)) {
       const served = this.sizes.map((side) => `${side}×${side}`).join(", ");
-      throw new Error(`No model for ${size}×${size} boards is loaded; this server solves ${served}.`);
+      throw new Error(`No model for ${size}×${size} boards is loaded; those that are solve ${served}.`);
     }
     this.#load(cells, size);
   }

@@ -21,6 +21,7 @@ use exporter::{Precision, Quantization};
 
 use crate::http::{HttpLimits, HttpOptions, KeySource, is_prefix};
 use crate::serving::{ConnectionLimits, DrainOptions};
+use crate::site::SiteArgs;
 use crate::telemetry::TelemetryOptions;
 
 pub use operations::{AccessArgs, ConnectionArgs, ShutdownArgs, TelemetryArgs};
@@ -160,6 +161,11 @@ pub enum ServerCommand {
     ///
     /// Example: server bench --config sudoku-9x9 --threads 1 --json bench.json
     Bench(Box<BenchArgs>),
+    /// Write the page as a folder of files that any file host serves: puzzles are solved in the visitor's browser.
+    /// `cargo xtask site` fetches ONNX Runtime for browsers and calls this.
+    ///
+    /// Example: server site --onnxruntime-web .native/onnxruntime-web --out site
+    Site(Box<SiteArgs>),
 }
 
 /// An address with its port, by number or by name; of several addresses of a name, the first of version 4.

@@ -1,4 +1,5 @@
-//! The HTTP server of the reasoning engine: routes, the page, configuration, connections, reload and telemetry.
+//! The HTTP server of the reasoning engine: routes, the page (also without a server), configuration, connections,
+//! reload and telemetry.
 //! Leaves loading models and solving puzzles to `engine`, and measuring them to `evaluation`.
 
 pub mod config;
@@ -7,4 +8,5 @@ pub mod http;
 pub mod lifecycle;
 pub mod reload;
 pub mod serving;
+pub mod site;
 pub mod telemetry;

@@ -19,6 +19,7 @@ use server::http::{Access, ServerParts, routes};
 use server::lifecycle::{Lifecycle, Phase};
 use server::reload::Reloader;
 use server::serving::{self, Drained, ReservedAddress};
+use server::site::{self, SiteArgs};
 use server::telemetry;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -48,6 +49,7 @@ fn run() -> Result<()> {
     match &args.command {
         Some(ServerCommand::Eval(eval_args)) => return cli::eval(eval_args),
         Some(ServerCommand::Bench(bench_args)) => return bench::run(bench_args),
+        Some(ServerCommand::Site(site_args)) => return write_site(site_args),
         None => {}
     }
     let config = args.resolve()?;
@@ -74,6 +76,16 @@ fn run() -> Result<()> {
         signals::exit_now(i32::from(result.is_err()));
     }
     result
+}
+
+fn write_site(args: &SiteArgs) -> Result<()> {
+    let summary = site::write(args)?;
+    for (name, bytes) in &summary.files {
+        println!("{bytes:>10}  {name}");
+    }
+    let out = args.out.display();
+    println!("wrote {out}; any file host serves it, such as: python3 -m http.server -d {out}");
+    Ok(())
 }
 
 /// Serves until a signal or an error ends it.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::native::{Library, Project};
+use crate::onnxruntime_web;
 use crate::toolchain;
 
 /// A stage that is a call of cargo.
@@ -115,7 +116,12 @@ fn set_up(project: &Project) -> Result<()> {
     toolchain::check_component(project, "clippy", "clippy")?;
     toolchain::check_cxx_compiler()?;
     project.set_up(Library::OnnxRuntime)?;
-    project.set_up(Library::Libtorch)
+    project.set_up(Library::Libtorch)?;
+    // The test of the site needs it, and says at the end that it was not run without.
+    if let Err(error) = onnxruntime_web::ensure_installed(&project.native()) {
+        println!("the page without a server will not be tested: {error:#}");
+    }
+    Ok(())
 }
 
 fn announce(number: usize, count: usize, name: &str, line: &str) {

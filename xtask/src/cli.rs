@@ -25,6 +25,10 @@ The project's own commands.
       in Chromium; without chromium and chromedriver in PATH, that is said at the end.
   cargo xtask screenshots
       Take the pictures of the server's page in docs/page, with Chromium.
+  cargo xtask site [--out DIR] [OPTION]...
+      Write the page as a folder of files (site) that any file host serves: puzzles are solved in the visitor's browser.
+      ONNX Runtime for browsers comes through npm (33 MB) into .native; the rest is the program `server site`, which
+      takes these options.
   cargo speedrun-inference TASK [OPTION]...
       Set-up of ONNX Runtime, then the program `speedrun-inference` of the package `evaluation` with these arguments.
   cargo xtask help
@@ -32,8 +36,8 @@ The project's own commands.
 Environment:
   ORT_DYLIB_PATH    an ONNX Runtime of your own (the shared object); nothing is fetched then
   LIBTORCH          a libtorch of your own (the folder with include/ and lib/); nothing is fetched then
-  TRM_NATIVE_CACHE  a folder in which downloaded wheels are looked for and kept
-Index, mirror, proxy and certificates are those that pip is configured with.
+  TRM_NATIVE_CACHE  a folder in which downloaded wheels and packages are looked for and kept
+Index, mirror, proxy and certificates are those that pip, and for the site npm, is configured with.
 ";
 
 /// What to do.
@@ -49,6 +53,8 @@ pub(crate) enum Command {
     Test,
     /// Take the pictures of the server's page.
     Screenshots,
+    /// Write the page without a server, with these arguments.
+    Site(Vec<OsString>),
     /// Run `speedrun-inference` with these arguments.
     SpeedrunInference(Vec<OsString>),
     /// Load this library and report; `doctor` calls itself so, because a library may crash while it loads.
@@ -71,12 +77,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         "data" => data(&parser.value()?.string()?)?,
         "test" => Command::Test,
         "screenshots" => Command::Screenshots,
+        "site" => return Ok(Command::Site(parser.raw_args()?.collect())),
         "speedrun-inference" => return Ok(Command::SpeedrunInference(parser.raw_args()?.collect())),
         "probe" => Command::Probe(library(&parser.value()?.string()?)?, parser.value()?),
         "help" => Command::Help,
         _ => bail!(
-            "unknown command `{name}`: expected setup, doctor, data, test, screenshots or speedrun-inference; see \
-             `cargo xtask help`"
+            "unknown command `{name}`: expected setup, doctor, data, test, screenshots, site or speedrun-inference; \
+             see `cargo xtask help`"
         ),
     };
     match parser.next()? {
@@ -149,6 +156,13 @@ mod tests {
         let expected = ["sudoku", "--out", "a b", "--help", "--"].map(OsString::from);
         let typed = std::iter::once(OsString::from("speedrun-inference")).chain(expected.clone());
         assert_eq!(parse(typed).unwrap(), Command::SpeedrunInference(expected.to_vec()));
+    }
+
+    #[test]
+    fn site_s_arguments_pass_untouched() {
+        let expected = ["--out", "my site", "--help"].map(OsString::from);
+        let typed = std::iter::once(OsString::from("site")).chain(expected.clone());
+        assert_eq!(parse(typed).unwrap(), Command::Site(expected.to_vec()));
     }
 
     #[test]

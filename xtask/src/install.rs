@@ -88,7 +88,7 @@ pub(crate) fn free_bytes(path: &Path) -> Result<u64> {
 }
 
 /// Held while the guard lives, so that two set-ups in two terminals do not meet.
-fn lock(native: &Path) -> Result<File> {
+pub(crate) fn lock(native: &Path) -> Result<File> {
     let path = native.join("lock");
     let locking = || format!("cannot lock {}", path.display());
     let file = File::create(&path).with_context(locking)?;
@@ -170,7 +170,7 @@ fn flush(folder: &Path) -> io::Result<()> {
 }
 
 /// Puts `new` in the place of `folder`. Killed in between, the next set-up starts over.
-fn replace(folder: &Path, new: &Path, old: &Path) -> Result<()> {
+pub(crate) fn replace(folder: &Path, new: &Path, old: &Path) -> Result<()> {
     remove_if_there(old)?;
     match fs::rename(folder, old) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -182,7 +182,8 @@ fn replace(folder: &Path, new: &Path, old: &Path) -> Result<()> {
     remove_if_there(old)
 }
 
-fn remove_if_there(path: &Path) -> Result<()> {
+/// Removes a folder, which need not exist.
+pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))

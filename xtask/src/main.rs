@@ -13,10 +13,12 @@ mod fetch;
 mod install;
 mod machine;
 mod native;
+mod onnxruntime_web;
 mod pip;
 mod probe;
 mod recipe;
 mod screenshots;
+mod site;
 mod speedrun;
 mod tiny_session;
 mod toolchain;
@@ -52,6 +54,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::DataArc => fetch_arc(&project)?,
         Command::Test => return checks::run(&project),
         Command::Screenshots => return Err(screenshots::run(&project)),
+        Command::Site(arguments) => return Err(site::run(&project, &arguments)),
         Command::SpeedrunInference(arguments) => return Err(speedrun::run(&project, &arguments)),
         Command::Probe(library, path) => doctor::probe(library, Path::new(&path))?,
         Command::Help => print!("{}", cli::HELP),

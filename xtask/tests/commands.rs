@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A project folder whose cargo appends its arguments to a file, fails with code 7 for arguments that match
-/// `fails_on`, and whose native libraries are the user's own.
+/// `fails_on`, whose npm always fails, and whose native libraries are the user's own.
 struct Stage {
     folder: tempfile::TempDir,
 }
@@ -25,8 +25,10 @@ impl Stage {
              case \"$*\" in *\"{fails_on}\"*) exit 7 ;; esac\n",
             root.display()
         );
-        fs::write(root.join("cargo"), script).unwrap();
-        fs::set_permissions(root.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, script) in [("cargo", script), ("npm", "#!/bin/sh\nexit 3\n".to_owned())] {
+            fs::write(root.join(name), script).unwrap();
+            fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
         Self { folder }
     }
 
@@ -35,7 +37,10 @@ impl Stage {
     }
 
     fn run(&self, arguments: &[&str], libtorch: &Path) -> Output {
+        let path = std::env::var("PATH").unwrap();
         Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .env("PATH", format!("{}:{path}", self.folder.path().display()))
+            .env_remove("TRM_NATIVE_CACHE")
             .args(arguments)
             .env("CARGO", self.path("cargo"))
             .env("CARGO_MANIFEST_DIR", self.path("project/xtask"))
@@ -103,6 +108,25 @@ fn what_could_not_be_checked_is_said_once_at_the_end() {
     let last: Vec<_> = said.lines().rev().take(2).collect();
     assert_eq!(last[0], "NOT RUN: a promise");
     assert!(last[1].starts_with("All 5 stages passed in "), "{said}");
+}
+
+#[test]
+fn tests_run_without_npm_and_say_what_they_lack() {
+    let stage = Stage::new("nothing");
+    let output = stage.run(&["test"], &stage.path("libtorch"));
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("the page without a server will not be tested: `npm pack onnxruntime-web@"), "{said}");
+}
+
+#[test]
+fn a_site_needs_the_runtime_for_browsers() {
+    let stage = Stage::new("nothing");
+    let output = stage.run(&["site"], &stage.path("libtorch"));
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`npm pack onnxruntime-web@") && said.contains("set TRM_NATIVE_CACHE"), "{said}");
+    assert_eq!(stage.calls(), Vec::<String>::new());
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub use access::{Access, ApiKeys, KeyError, KeySource};
 pub use limits::{CorsOrigins, HttpLimits, HttpOptions};
 pub(crate) use observe::Tally;
 pub use options::SolveOptions;
+pub(crate) use page::files as page_files;
 pub use prefix::is_prefix;
 pub use problem::Problem;
 pub use problem_kind::ProblemKind;

@@ -45,6 +45,8 @@ const ASSETS: &[Asset] = assets![
     "theme.js" as JAVASCRIPT,
     "main.js" as JAVASCRIPT,
     "api.js" as JAVASCRIPT,
+    "http.js" as JAVASCRIPT,
+    "problem.js" as JAVASCRIPT,
     "events.js" as JAVASCRIPT,
     "thinking.js" as JAVASCRIPT,
     "player.js" as JAVASCRIPT,
@@ -74,6 +76,11 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
 ];
+
+/// Every file of the page with its name; the first is the document, the others are what it finds below `page/`.
+pub(crate) fn files() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    ASSETS.iter().map(|asset| (asset.name, asset.content))
+}
 
 /// The page's routes.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {

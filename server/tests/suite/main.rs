@@ -13,6 +13,9 @@ mod arc_world;
 mod arrival;
 mod bench;
 mod bodies;
+#[allow(dead_code, unreachable_pub, reason = "shared with tests that use other parts")]
+#[path = "../../../tests/src/browser.rs"]
+mod browser;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../engine/tests/common/countdown.rs"]
 mod countdown;
@@ -23,6 +26,9 @@ mod gpu_wanted;
 mod hostile_requests;
 mod http;
 mod http_maze;
+#[allow(unreachable_pub, reason = "shared with a package of helpers")]
+#[path = "../../../tests/src/not_run.rs"]
+mod not_run;
 mod openapi;
 mod operated;
 mod operations;
@@ -42,6 +48,7 @@ mod samples;
 mod served;
 mod served_oracles;
 mod serving;
+mod site;
 mod streams;
 #[path = "../../../fuzz/fuzz_targets/texts.rs"]
 mod texts;

@@ -1,0 +1,467 @@
+//! The page without a server: a written site behind a plain file server, in a real browser. Its scripts are held to the
+//! engine's steps, one by one, and to the server's reading of text.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use engine::default_policy::PolicyOverrides;
+use engine::model;
+use engine::registry::{EngineLimits, ServedModel};
+use engine::session_options;
+use exporter::runtime::SessionOptions;
+use fantoccini::Locator;
+use serde_json::{Value, json};
+use server::site::{SiteArgs, SiteError, write};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::browser::{Browser, Programs, Screen};
+use crate::not_run::not_run;
+use crate::served::Served;
+
+/// ONNX Runtime for browsers, as `cargo xtask setup` and `cargo xtask site` lay it out.
+const RUNTIME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.native/onnxruntime-web");
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/shipped");
+
+/// The model needs two steps for it.
+const HARD: &str = "7.....8....2..5....3..6..9..7.6....1...1.3.7.....7.9.....4.2....9..3..1..2..1643.";
+const SMALL_MAZE: [&str; 6] = ["#S...#", "#.##.#", "#.#...", "#...#.", "##.##.", "####G."];
+
+/// What the browser tests need; `None`, and said so, where this machine lacks it.
+fn needs() -> Option<Programs> {
+    let promise = "the page without a server, in a browser";
+    let Some(programs) = Programs::find() else {
+        not_run(promise, "install Chromium and its driver (Debian: apt-get install chromium chromium-driver)");
+        return None;
+    };
+    if !Path::new(RUNTIME).join("version").is_file() {
+        not_run(promise, "install npm and run `cargo xtask site`, which fetches ONNX Runtime for browsers");
+        return None;
+    }
+    Some(programs)
+}
+
+fn arguments(out: PathBuf) -> SiteArgs {
+    SiteArgs {
+        checkpoints: Vec::new(),
+        models_dir: Some(SHIPPED.into()),
+        onnxruntime_web: RUNTIME.into(),
+        out,
+        samples: 2,
+    }
+}
+
+/// The site, written once for all tests.
+fn site() -> &'static Path {
+    static SITE: OnceLock<TempDir> = OnceLock::new();
+    SITE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        write(&arguments(folder.path().join("site"))).unwrap();
+        folder
+    })
+    .path()
+}
+
+/// A file server that knows nothing but files, and counts their bytes.
+struct FileServer {
+    address: String,
+    sent: Arc<AtomicUsize>,
+}
+
+impl FileServer {
+    /// Serves `folder` below a path, as hosts of projects do.
+    async fn start(folder: &Path) -> Self {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let index = |State(state)| async move { file(&state, "index.html") };
+        let other = |State(state), UrlPath(path): UrlPath<String>| async move { file(&state, &path) };
+        let routes = Router::new()
+            .route("/some/where/", get(index))
+            .route("/some/where/{*path}", get(other))
+            .with_state((folder.join("site"), sent.clone()));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = format!("http://{}/some/where/", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        Self { address, sent }
+    }
+
+    fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+fn file((folder, sent): &(PathBuf, Arc<AtomicUsize>), path: &str) -> Response {
+    let Ok(content) = std::fs::read(folder.join(path)) else { return StatusCode::NOT_FOUND.into_response() };
+    sent.fetch_add(content.len(), Ordering::Relaxed);
+    let content_type = match path.rsplit('.').next().unwrap() {
+        "html" => "text/html",
+        "css" => "text/css",
+        "js" | "mjs" => "text/javascript",
+        "json" => "application/json",
+        "svg" => "image/svg+xml",
+        _ => "application/octet-stream",
+    };
+    ([(header::CONTENT_TYPE, content_type)], content).into_response()
+}
+
+/// A browser on the site.
+struct Visit {
+    browser: Browser,
+    files: FileServer,
+}
+
+impl Visit {
+    async fn begin(programs: &Programs, screen: Screen) -> Self {
+        let files = FileServer::start(site()).await;
+        let browser = Browser::open(programs, screen, &[]).await;
+        browser.window.goto(&files.address).await.unwrap();
+        browser.wait_until("document.getElementById('sudoku-text').value.length === 81").await;
+        Self { browser, files }
+    }
+
+    /// What the site's client makes of a puzzle: `{events}` and, where there is one, `problem`, in the server's forms.
+    async fn solve(&self, task: &str, puzzle: &Value, options: &Value) -> Value {
+        let script = "
+            const [task, puzzle, options, done] = arguments;
+            const events = [];
+            import(new URL('site/client.js', document.baseURI)).then(async (client) => {
+              const onStep = (step) => events.push(step);
+              events.push(await client.solve(task, { puzzle }, options, onStep, new AbortController().signal));
+              done({ events });
+            }).catch(({ name, message, conflict }) => done({ events, problem: { name, detail: message, conflict } }));
+        ";
+        let arguments = vec![json!(task), puzzle.clone(), options.clone()];
+        self.browser.window.execute_async(script, arguments).await.unwrap()
+    }
+
+    /// What the site reads in each text; null where it refuses.
+    async fn read(&self, task: &str, texts: &[String]) -> Vec<Value> {
+        let script = "
+            const [task, texts, done] = arguments;
+            import(new URL('site/client.js', document.baseURI)).then(async (client) => {
+              done(await Promise.all(texts.map((text) => client.read(task, text).catch(() => null))));
+            });
+        ";
+        let read = self.browser.window.execute_async(script, vec![json!(task), json!(texts)]).await.unwrap();
+        read.as_array().unwrap().clone()
+    }
+}
+
+/// The server's routes over the engine, with the models of the site and a server's own defaults.
+fn engine() -> Served {
+    let session = SessionOptions { spinning: false, ..session_options(1, None) };
+    let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..EngineLimits::plain(8, 8, 1024) };
+    let models = ["sudoku", "maze"].into_iter().flat_map(|name| {
+        let loaded = model::load(&Path::new(SHIPPED).join(name), &session).unwrap();
+        loaded
+            .for_every_task()
+            .into_iter()
+            .map(|loaded| ServedModel::start(loaded.card, loaded.task, loaded.step_model, limits).unwrap())
+    });
+    Served::new(models.collect())
+}
+
+/// What the server makes of a puzzle, in the form of [`Visit::solve`].
+async fn answered(server: &Served, task: &str, puzzle: &Value, options: &Value) -> Value {
+    let mut body = options.clone();
+    body["puzzle"] = puzzle.clone();
+    let reply = server.post_accepting(&format!("/solve/{task}"), "text/event-stream", body.to_string()).await;
+    if reply.status != StatusCode::OK {
+        let (problem, (_, name)) = (reply.json(), reply.problem());
+        return json!({ "events": [], "problem": { "name": name, "detail": problem["detail"], "conflict": problem["conflict"] } });
+    }
+    let text = String::from_utf8(reply.body).unwrap();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    json!({ "events": data.map(|data| serde_json::from_str(data).unwrap()).collect::<Vec<Value>>() })
+}
+
+/// Largest difference of Q values. The browser computes all sites with standard operators, the engine the live ones with
+/// kernels of its own: sums are rounded in another order. Over 128 steps of a 30x30 maze they differed by 5e-5, over two of
+/// a 9x9 Sudoku by 3e-4; Q moves by 0.1 and more where a cell changes. Tokens, chains and verdicts must be equal.
+const MOST_Q: f64 = 2e-3;
+
+/// That both took the same steps to the same end; what an answer has besides (times, uniqueness) is not compared.
+fn assert_same(found: &Value, expected: &Value, what: &str) {
+    let (found_events, expected_events) = (found["events"].as_array().unwrap(), expected["events"].as_array().unwrap());
+    assert_eq!(found["problem"], expected["problem"], "{what}");
+    assert_eq!(found_events.len(), expected_events.len(), "{what}: events");
+    for (at, (found, expected)) in found_events.iter().zip(expected_events).enumerate() {
+        let fields = if at + 1 < expected_events.len() { STEP_FIELDS } else { ANSWER_FIELDS };
+        for field in fields {
+            assert_eq!(found[field], expected[field], "{what}: {field} of event {at}");
+        }
+        let q = |event: &Value| event["q"].as_f64().unwrap();
+        assert!((q(found) - q(expected)).abs() < MOST_Q, "{what}: q of event {at}: {} and {}", q(found), q(expected));
+    }
+}
+
+const STEP_FIELDS: &[&str] = &["puzzle", "chain", "step", "answer", "changed"];
+const ANSWER_FIELDS: &[&str] = &[
+    "solution",
+    "attempt",
+    "solved",
+    "verified",
+    "path_length",
+    "steps",
+    "stopped",
+    "chain",
+    "chains",
+    "votes",
+    "total_steps",
+    "model",
+];
+
+/// Puzzles of every size with their options, and whether an answer is verified.
+async fn cases(server: &Served) -> Vec<(&'static str, Value, Value, bool)> {
+    let sample = async |path: &str| server.get(&format!("/samples/{path}")).await.ok()["puzzle"].clone();
+    let plain = |maze: Value| {
+        let lines = maze.as_array().unwrap().iter().map(|line| line.as_str().unwrap().replace(' ', "."));
+        json!(lines.collect::<Vec<_>>())
+    };
+    let [four, six] = [sample("sudoku?size=4&seed=3").await, sample("sudoku?size=6&seed=3").await];
+    let sixteen = sample("sudoku?size=16&extra_clues=20&seed=1").await;
+    let maze = plain(sample(&format!("maze?size=30&seed={LARGE_MAZE_SEED}")).await);
+    let small_maze = json!(SMALL_MAZE);
+    vec![
+        ("sudoku", four.clone(), json!({}), true),
+        ("sudoku", six, json!({}), true),
+        ("sudoku", json!(HARD), json!({}), true),
+        ("sudoku", sixteen, json!({}), true),
+        ("maze", maze, json!({}), true),
+        ("maze", small_maze.clone(), json!({}), true),
+        // Guesses pinned one at a time until one is right, then all of them, then two at a time.
+        ("sudoku", json!(HARD), json!({ "max_steps": 1, "augmentations": 4, "seed": 5 }), true),
+        ("sudoku", four.clone(), json!({ "halting": "fixed", "max_steps": 2, "augmentations": 30, "seed": 3 }), true),
+        // Noise on both states, and votes.
+        (
+            "sudoku",
+            four.clone(),
+            json!({ "halting": "fixed", "max_steps": 3, "rollouts": 10, "sigma": 0.5, "noise": "all", "seed": 7 }),
+            true,
+        ),
+        (
+            "sudoku",
+            four,
+            json!({ "halting": "stable", "augmentations": 2, "sigma": 0.25, "seed": 4_294_967_301_u64 }),
+            true,
+        ),
+        // All symmetric copies of a maze, and one of them again.
+        (
+            "maze",
+            small_maze.clone(),
+            json!({ "halting": "fixed", "max_steps": 2, "augmentations": 8, "seed": 9 }),
+            true,
+        ),
+        (
+            "maze",
+            small_maze,
+            json!({ "halting": "q", "augmentations": 1, "rollouts": 1, "sigma": 1.0, "noise": "answer" }),
+            true,
+        ),
+    ]
+}
+
+const LARGE_MAZE_SEED: u64 = 2;
+
+#[tokio::test]
+async fn the_scripts_of_the_site_do_what_engine_and_server_do() {
+    let Some(programs) = needs() else { return };
+    let (visit, server) = (Visit::begin(&programs, Screen::Desktop(1200, 900)).await, engine());
+    check_steps(&visit, &server).await;
+    check_reading(&visit, &server).await;
+}
+
+/// The worker takes the engine's steps, and refuses what the server refuses.
+async fn check_steps(visit: &Visit, server: &Served) {
+    for (task, puzzle, options, is_verified) in cases(server).await {
+        let what = format!("{task} {puzzle} {options}");
+        let expected = answered(server, task, &puzzle, &options).await;
+        assert_same(&visit.solve(task, &puzzle, &options).await, &expected, &what);
+        let answer = expected["events"].as_array().unwrap().last().unwrap();
+        assert_eq!(answer["verified"], is_verified, "{what}: {answer}");
+    }
+    let refused = [
+        ("sudoku", json!(format!("55{}", ".".repeat(79))), json!({})),
+        ("sudoku", json!(format!("{}5..5{}", ".".repeat(27), ".".repeat(50))), json!({})),
+        ("maze", json!(["S#G"]), json!({})),
+        ("maze", json!(["S..", "..."]), json!({})),
+        ("maze", json!(["S.G", "..G"]), json!({})),
+        ("sudoku", json!(HARD), json!({ "rollouts": 1 })),
+        ("sudoku", json!(HARD), json!({ "max_steps": 5000 })),
+        ("sudoku", json!(HARD), json!({ "augmentations": 100, "rollouts": 100, "sigma": 1 })),
+    ];
+    for (task, puzzle, options) in refused {
+        let expected = answered(server, task, &puzzle, &options).await;
+        let found = visit.solve(task, &puzzle, &options).await;
+        assert!(expected["problem"]["name"].is_string(), "{expected}");
+        assert_same(&found, &expected, &format!("{task} {puzzle} {options}"));
+    }
+}
+
+/// What the site reads in a text, the server reads as the same board.
+async fn check_reading(visit: &Visit, server: &Served) {
+    let rows = |separator: &str| {
+        let cells: Vec<char> = HARD.chars().collect();
+        cells.chunks(9).map(|row| row.iter().collect::<String>()).collect::<Vec<_>>().join(separator)
+    };
+    let spread = HARD.replace('.', "0").chars().map(String::from).collect::<Vec<_>>();
+    let sixteen =
+        "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n".to_owned() + &"0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n".repeat(15);
+    let common = [
+        ("sudoku", HARD.to_owned()),
+        ("sudoku", HARD.replace('.', "0")),
+        ("sudoku", rows("\n")),
+        ("sudoku", rows("\r\n") + "\r\n"),
+        ("sudoku", rows("\n").replace('.', "_")),
+        ("sudoku", spread.chunks(9).map(|row| row.join(" ")).collect::<Vec<_>>().join("\n")),
+        ("sudoku", spread.chunks(9).map(|row| format!("[{}]", row.join(", "))).collect::<Vec<_>>().join(",\n")),
+        ("sudoku", "12|34\n..|..\n--+--\n..|..\n..|..".to_owned()),
+        ("sudoku", sixteen),
+        ("maze", SMALL_MAZE.join("\n")),
+        ("maze", format!("\n{}\n\n", SMALL_MAZE.join("\n"))),
+        ("maze", "#####\n#S G#\n#####".to_owned()),
+        ("maze", SMALL_MAZE.concat()),
+    ];
+    let strange = [
+        ("sudoku", format!("{HARD}\n{HARD}")),
+        ("sudoku", rows("\n").replacen('.', "0", 1)),
+        ("sudoku", "1234\n3412\n21 3\n4321".to_owned()),
+        ("sudoku", "12 3 4 5 6 7 8 9 1\n".repeat(9)),
+        ("sudoku", ["0123456789ABCDEF"; 16].join("\n")),
+        ("sudoku", ["12...........432"; 16].join("\n")),
+        ("sudoku", String::new()),
+        ("maze", "S . G\n# . #".to_owned()),
+        ("maze", " S G \n#####".to_owned()),
+        ("maze", "#S#\n   \n#G#".to_owned()),
+        ("maze", "S # G\n. . .".to_owned()),
+        ("maze", "1 1 1\n2 0 3".to_owned()),
+        ("maze", "S.\n.G#".to_owned()),
+    ];
+    for task in ["sudoku", "maze"] {
+        let of_task = |list: &[(&str, String)]| -> Vec<String> {
+            list.iter().filter(|(kind, _)| *kind == task).map(|(_, text)| text.clone()).collect()
+        };
+        let (must, mut may) = (of_task(&common), of_task(&strange));
+        let seeds = format!("{}/../fuzz/seeds/{task}_text", env!("CARGO_MANIFEST_DIR"));
+        may.extend(
+            std::fs::read_dir(seeds).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()),
+        );
+        let texts = [must.clone(), may].concat();
+        for (text, found) in texts.iter().zip(visit.read(task, &texts).await) {
+            assert!(!found.is_null() || !must.contains(text), "{task}: a common form is not read: {text:?}");
+            let Some(found) = found.as_str() else { continue };
+            let expected =
+                server.post(&format!("/read/{task}"), json!({ "puzzle": text }).to_string()).await.ok()["puzzle"]
+                    .clone();
+            let expected = expected.as_array().map_or_else(
+                || expected.as_str().unwrap_or_default().to_owned(),
+                |lines| lines.iter().map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n"),
+            );
+            assert_eq!(found, expected, "{task}: {text:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_solves_puzzles_without_a_server() {
+    let Some(programs) = needs() else { return };
+    let Visit { browser, files } = Visit::begin(&programs, Screen::Phone(390, 844, 2.0)).await;
+    browser.window.find(Locator::Css("#speed option[value='0']")).await.unwrap().click().await.unwrap();
+    browser.click("#solve").await;
+    browser.wait_until("document.getElementById('mind').dataset.state === 'verified'").await;
+    // All that a visitor's browser has loaded until the first answer.
+    let sent = files.sent();
+    assert!(sent < 6_000_000, "{sent} bytes were sent for a Sudoku");
+    // What is about servers is not there, and neither is a model for ARC.
+    assert_eq!(
+        browser
+            .evaluate("[...document.querySelectorAll('.of-server')].every((one) => one.offsetParent === null)")
+            .await,
+        true
+    );
+    browser.click("#tab-arc").await;
+    assert!(browser.text("#tab-reason").await.contains("no model for ARC"));
+    let width = browser.evaluate("document.documentElement.scrollWidth").await;
+    assert!(width.as_u64().unwrap() <= 390, "the page is {width} pixels wide");
+
+    browser.click("#tab-maze").await;
+    browser.wait_until("document.getElementById('maze-text').value.includes('G')").await;
+    assert_eq!(browser.evaluate("document.getElementById('maze-text').value.split('\\n').length").await, 30);
+    browser.window.goto(&format!("{}#maze={}", files.address, SMALL_MAZE.join("/"))).await.unwrap();
+    browser.wait_until("document.getElementById('maze-text').value.startsWith('#S')").await;
+    browser.click("#solve").await;
+    browser.wait_until("document.getElementById('mind').dataset.state === 'verified'").await;
+    let asked = browser.requested().await;
+    // What the browser draws its own controls with lies in the address itself.
+    let asked: Vec<_> = asked.into_iter().filter(|address| !address.starts_with("data:")).collect();
+    let others = asked.iter().filter(|address| !address.starts_with(&files.address)).collect::<Vec<_>>();
+    assert!(others.is_empty(), "other addresses were asked: {others:?}");
+    let missing = asked.iter().filter(|address| !exists(address, &files.address)).collect::<Vec<_>>();
+    assert!(missing.is_empty(), "files are missing: {missing:?}");
+}
+
+/// Whether the site has the file of an address.
+fn exists(address: &str, root: &str) -> bool {
+    let path = address.strip_prefix(root).unwrap().split(['#', '?']).next().unwrap();
+    site().join("site").join(if path.is_empty() { "index.html" } else { path }).is_file()
+}
+
+#[test]
+fn only_a_site_is_replaced_and_what_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mine");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("letter.txt"), "dear").unwrap();
+    assert!(matches!(write(&arguments(out.clone())), Err(SiteError::Occupied { .. })));
+    assert_eq!(std::fs::read_to_string(out.join("letter.txt")).unwrap(), "dear");
+
+    let without = SiteArgs { onnxruntime_web: folder.path().join("nothing"), ..arguments(folder.path().join("new")) };
+    let message = write(&without).unwrap_err().to_string();
+    assert!(message.contains("ort.wasm.bundle.min.mjs") && message.contains("cargo xtask site"), "{message}");
+    assert!(!without.out.exists());
+}
+
+/// Prints what a visitor waits for and what is sent: `cargo test -p server --test suite site_measured -- --ignored
+/// --nocapture`. Speed is never asserted.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn site_measured() {
+    let programs = needs().unwrap();
+    let server = engine();
+    for round in 1..=3 {
+        let files = FileServer::start(site()).await;
+        let browser = Browser::open(&programs, Screen::Desktop(1200, 900), &[]).await;
+        let started = Instant::now();
+        browser.window.goto(&files.address).await.unwrap();
+        browser.wait_until("document.getElementById('sudoku-text').value.length === 81").await;
+        let ready = started.elapsed();
+        let visit = Visit { browser, files };
+        let opening = visit.browser.evaluate("document.getElementById('sudoku-text').value").await;
+        let events = visit.solve("sudoku", &opening, &json!({})).await;
+        let (first, steps) = (started.elapsed(), events["events"].as_array().unwrap().len() - 1);
+        println!(
+            "round {round}: page after {ready:?}, answer ({steps} steps) after {first:?}, {} bytes",
+            visit.files.sent()
+        );
+        if round < 3 {
+            continue;
+        }
+        for (task, puzzle, options, _) in cases(&server).await.into_iter().take(5) {
+            let mut fixed = options;
+            fixed["halting"] = json!("fixed");
+            fixed["max_steps"] = json!(8);
+            let answer = visit.solve(task, &puzzle, &fixed).await["events"].as_array().unwrap().last().unwrap().clone();
+            let ms = answer["timings"]["compute_ms"].as_f64().unwrap();
+            let cells = puzzle.as_str().map_or_else(|| 900, str::len);
+            println!("{task} of {cells} cells: {:.1} steps per second", 8000.0 / ms);
+        }
+        println!("{} bytes with the maze", visit.files.sent());
+    }
+}
