@@ -267,7 +267,7 @@ async fn what_is_unsolved_when_time_is_up_comes_back_with_the_solved_ones() {
     let app = routes(vec![model(SudokuShape::NINE, oracle)], limits);
     let steps = std::thread::spawn(move || {
         while gate.send(()).is_ok() {
-            std::thread::sleep(Duration::from_millis(50))
+            std::thread::sleep(Duration::from_millis(50));
         }
     });
     let unsolvable = format!("12345678.........9{}", ".".repeat(63));

@@ -157,12 +157,11 @@ fn run_trial(
             }
             Some(RunState::Finished | RunState::Kept) => {
                 let reports = journal.trials[number as usize].reports.iter().map(|&(_, value)| value);
-                match reports.max_by(f64::total_cmp) {
-                    Some(best) => journal.end(number, TrialState::Complete, Some(best), None)?,
-                    None => {
-                        let reason = format!("no evaluation gave {}", search.options.metric);
-                        journal.end(number, TrialState::Failed, None, Some(&reason))?;
-                    }
+                if let Some(best) = reports.max_by(f64::total_cmp) {
+                    journal.end(number, TrialState::Complete, Some(best), None)?;
+                } else {
+                    let reason = format!("no evaluation gave {}", search.options.metric);
+                    journal.end(number, TrialState::Failed, None, Some(&reason))?;
                 }
                 return Ok(true);
             }
@@ -257,10 +256,11 @@ pub fn write_search(search: &Search, trials: &[Trial], out: &Path) -> Result<Str
         let settings = search.settings(&values_of(search, best)?);
         let file = write_best(&settings, out)?;
         let value = best.value.unwrap_or(f64::NAN);
-        report.push_str(&format!(
-            "\nBest: trial {}, {} {value:.4}. Its settings: `trainer pretrain --config {file}`.\n",
-            best.number, search.options.metric
-        ));
+        let of = &search.options.metric;
+        let number = best.number;
+        report = format!(
+            "{report}\nBest: trial {number}, {of} {value:.4}. Its settings: `trainer pretrain --config {file}`.\n"
+        );
     }
     models::checkpoint::write_file_atomically(&out.join("report.md"), report.as_bytes())?;
     Ok(report)

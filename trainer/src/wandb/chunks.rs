@@ -1,5 +1,5 @@
 //! The framing of a Weights & Biases run file: records in chunks that do not cross a block's end, each with its checksum (the
-//! layout of LevelDB's log). Knows nothing of what the records say.
+//! layout of `LevelDB`'s log). Knows nothing of what the records say.
 
 use std::io::{self, Write};
 
@@ -104,7 +104,9 @@ mod tests {
         let records: Vec<Vec<u8>> = lengths.iter().zip(1..).map(|(&length, byte)| vec![byte; length]).collect();
         let mut file = Vec::new();
         let mut writer = ChunkWriter::begin(&mut file).unwrap();
-        records.iter().for_each(|record| writer.append(record).unwrap());
+        for record in &records {
+            writer.append(record).unwrap();
+        }
         assert_eq!(read_records(&file), Ok(records));
         file[10] ^= 1;
         assert_eq!(read_records(&file), Err("wrong checksum at byte 7".into()));

@@ -127,11 +127,11 @@ impl WandbRun {
             value_json: value.to_string(),
         });
         run.put(Body::Run(Run {
-            run_id,
+            id: run_id,
             entity: settings.entity.clone(),
             project: settings.project.clone().unwrap_or_else(|| description.project.clone()),
             config: Some(Items { update: config.collect() }),
-            run_group: settings.group.clone(),
+            group: settings.group.clone(),
             display_name: settings.name.clone().unwrap_or_else(|| description.name.clone()),
             tags: settings.tags.clone(),
             host: crate::experiment::hostname(),
@@ -280,8 +280,8 @@ mod tests {
     }
 
     fn records(folder: &Path) -> Vec<Record> {
-        let file = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let file = file.filter(|path| path.extension().is_some_and(|end| end == "wandb")).next().unwrap();
+        let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.find(|path| path.extension().is_some_and(|end| end == "wandb")).unwrap();
         let records = chunks::read_records(&fs::read(file).unwrap()).unwrap();
         records.iter().map(|record| Record::decode(record.as_slice()).unwrap()).collect()
     }
@@ -347,7 +347,7 @@ mod tests {
 
         let again = records(&second);
         let Some(Body::Run(resumed)) = &again[1].body else { panic!("{:?}", again[1]) };
-        assert_eq!(resumed.run_id, of.run_id);
+        assert_eq!(resumed.id, of.id);
         assert_ne!(first, second);
         assert!(!again.iter().any(|record| matches!(record.body, Some(Body::Exit(_)))), "a run that was killed");
     }

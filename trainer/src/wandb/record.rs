@@ -48,7 +48,7 @@ pub(crate) struct VersionInfo {
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Run {
     #[prost(string, tag = "1")]
-    pub(crate) run_id: String,
+    pub(crate) id: String,
     #[prost(string, tag = "2")]
     pub(crate) entity: String,
     #[prost(string, tag = "3")]
@@ -56,7 +56,7 @@ pub(crate) struct Run {
     #[prost(message, optional, tag = "4")]
     pub(crate) config: Option<Items>,
     #[prost(string, tag = "6")]
-    pub(crate) run_group: String,
+    pub(crate) group: String,
     #[prost(string, tag = "8")]
     pub(crate) display_name: String,
     #[prost(string, repeated, tag = "10")]
