@@ -1,11 +1,11 @@
-//! sha256 of files, against the sums pinned in `recipe`.
+//! Digests of files, against the sums pinned in `recipe` and `onnxruntime_web`.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest, Sha256};
 
 /// Whether the file has this size and this sha256 (lower-case hexadecimal); a file that is not there has not.
 pub(crate) fn matches(path: &Path, bytes: u64, sha256: &str) -> Result<bool> {
@@ -19,10 +19,15 @@ pub(crate) fn matches(path: &Path, bytes: u64, sha256: &str) -> Result<bool> {
 
 /// The sha256 of a file's bytes, in lower-case hexadecimal.
 pub(crate) fn sha256_of(path: &Path) -> Result<String> {
+    digest_of::<Sha256>(path)
+}
+
+/// The digest `D` of a file's bytes, in lower-case hexadecimal.
+pub(crate) fn digest_of<D: Digest>(path: &Path) -> Result<String> {
     use std::fmt::Write as _;
 
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut hasher = Sha256::new();
+    let mut hasher = D::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
         let count = file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))?;
@@ -31,7 +36,7 @@ pub(crate) fn sha256_of(path: &Path) -> Result<String> {
         }
         hasher.update(&buffer[..count]);
     }
-    Ok(hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+    Ok(hasher.finalize().iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     }))

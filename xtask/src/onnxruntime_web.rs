@@ -1,17 +1,17 @@
 //! ONNX Runtime for browsers, out of its npm package: fetched through the user's own npm (registry, proxy and credentials
 //! are its configuration), verified, laid out in `.native/onnxruntime-web`. What becomes of it is `site`'s business.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::GzDecoder;
-use sha2::{Digest as _, Sha512};
+use sha2::Sha512;
 use tar::Archive;
 
+use crate::digest::digest_of;
 use crate::fetch::CACHE_VARIABLE;
 use crate::install;
 
@@ -87,7 +87,7 @@ impl Package {
         if !archive.is_file() {
             self.pack(folder)?;
         }
-        let found = sha512_of(&archive)?;
+        let found = digest_of::<Sha512>(&archive)?;
         if found != self.sha512 {
             let _ = fs::remove_file(&archive);
             bail!(
@@ -157,24 +157,6 @@ fn file_name(member: &str) -> &str {
     member.rsplit('/').next().unwrap_or(member)
 }
 
-fn sha512_of(path: &Path) -> Result<String> {
-    let reading = || format!("cannot read {}", path.display());
-    let mut file = File::open(path).with_context(reading)?;
-    let mut hasher = Sha512::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = file.read(&mut buffer).with_context(reading)?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-    }
-    Ok(hasher.finalize().iter().fold(String::with_capacity(128), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use flate2::Compression;
@@ -194,7 +176,7 @@ mod tests {
             builder.append_data(&mut header, name, content.as_bytes()).unwrap();
         }
         builder.into_inner().unwrap().finish().unwrap();
-        let sha512 = String::leak(sha512_of(&path).unwrap());
+        let sha512 = String::leak(digest_of::<Sha512>(&path).unwrap());
         Package { name: "small", version: "1.0.0", sha512, picks: &["package/dist/a.mjs", "package/dist/b.wasm"] }
     }
 
