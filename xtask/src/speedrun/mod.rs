@@ -66,7 +66,7 @@ fn run_task(project: &Project, asked: &Speedrun, task: Task, kind: Kind) -> Resu
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let folder = fs::canonicalize(&folder)?;
     let mut journal = Journal::open(&folder, &format!("{} {}", task.name(), kind.name()))?;
-    let recipe = Recipe::of(task, kind, &folder, &project.root);
+    let recipe = Recipe::of(task, kind, &folder);
     for stage in Stage::ALL {
         if journal.seconds(stage.name()).is_some() {
             println!("{}: {} was done before", task.name(), stage.name());

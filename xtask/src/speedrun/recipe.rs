@@ -97,7 +97,14 @@ impl Call {
     fn typed(&self, arguments: Vec<String>) -> String {
         let quoted = arguments.into_iter().map(|argument| {
             let plain = |letter: char| letter.is_alphanumeric() || "-_./=,:+".contains(letter);
-            if argument.chars().all(plain) { argument } else { format!("'{}'", argument.replace('\'', "'\\''")) }
+            let within_double = |letter: char| !"\"$`\\".contains(letter);
+            if argument.chars().all(plain) {
+                argument
+            } else if argument.chars().all(within_double) {
+                format!("\"{argument}\"")
+            } else {
+                format!("'{}'", argument.replace('\'', "'\\''"))
+            }
         });
         [vec![self.program.to_owned()], quoted.collect()].concat().join(" ")
     }
@@ -119,12 +126,12 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    /// That of `task` in `folder`, in the project at `root`.
-    pub(super) fn of(task: Task, kind: Kind, folder: &Path, root: &Path) -> Self {
+    /// That of `task` in `folder`; other paths are relative to the project's folder.
+    pub(super) fn of(task: Task, kind: Kind, folder: &Path) -> Self {
         let (run, model) = (folder.join("run"), folder.join("model"));
         let (data, built) = data(task, kind, folder);
         let mut train =
-            Call::new("trainer", "pretrain").with("--config", &root.join("studies").join(study(task, kind)));
+            Call::new("trainer", "pretrain").with("--config", &Path::new("studies").join(study(task, kind)));
         train.arguments.extend(settings(task, kind).split_whitespace().map(str::to_owned));
         if task.is_arc() {
             let data = data.as_ref().map_or_else(String::new, |data| format!("data_paths=['{}']", data.display()));
@@ -141,7 +148,7 @@ impl Recipe {
         }
         evaluate.arguments.extend(measure(task, kind).split_whitespace().map(str::to_owned));
         let evaluate = evaluate.with("--out", &folder.join("evaluation"));
-        let export = Call::new("exporter", "export --step --overwrite")
+        let export = Call::new("exporter", "export --step")
             .with("--checkpoint", &model)
             .with("--out", &folder.join("model.onnx"));
         Self { task, kind, stages: [built.into_iter().collect(), vec![train, publish], vec![evaluate], vec![export]] }
