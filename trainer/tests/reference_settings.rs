@@ -275,7 +275,7 @@ const REFERENCE_ROOT: &str = r#"{
 }"#;
 
 /// Keys of a run that the reference lacks.
-const OUR_ROOT: [&str; 27] = [
+const OUR_ROOT: [&str; 26] = [
     "arch",
     "data_paths",
     "evaluators", // The reference's, with other values.
@@ -302,7 +302,6 @@ const OUR_ROOT: [&str; 27] = [
     "threads",
     "use_wandb",
     "log_principal_components",
-    "principal_states",
 ];
 
 /// `config/arch/*.yaml` of the reference, with what a file leaves to the model's own defaults.
