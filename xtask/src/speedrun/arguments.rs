@@ -81,8 +81,8 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Option<Speedrun>> {
             Long("help") | Short('h') => return Ok(None),
             Long("smoke-test") => asked.smoke_test = true,
             Long("anyway") => asked.anyway = true,
-            Long("out") => asked.out = Some(absolute(parser.value()?)?),
-            Long("programs") => asked.programs = Some(absolute(parser.value()?)?),
+            Long("out") => asked.out = Some(absolute(&parser.value()?)?),
+            Long("programs") => asked.programs = Some(absolute(&parser.value()?)?),
             Long("recipe") => asked.recipe = recipe(&parser.value()?.string()?)?,
             Value(name) if asked.tasks.is_empty() => asked.tasks = tasks(&name.string()?)?,
             other => return Err(other.unexpected().into()),
@@ -95,8 +95,8 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Option<Speedrun>> {
 }
 
 /// Paths are the user's, and the programs run in the project's folder.
-fn absolute(path: OsString) -> Result<PathBuf> {
-    Ok(std::path::absolute(Path::new(&path))?)
+fn absolute(path: &OsString) -> Result<PathBuf> {
+    Ok(std::path::absolute(Path::new(path))?)
 }
 
 fn tasks(name: &str) -> Result<Vec<Task>> {
