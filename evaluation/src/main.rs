@@ -26,7 +26,8 @@ enum Program {
     Maze(Box<BoardArgs>),
     /// ARC-AGI-1: the held-out tasks of the model's data set, votes over augmentations, submission.json.
     ///
-    /// Example: speedrun-inference arc1 --checkpoint DIR --data data/arc1concept-aug-1000
+    /// Examples: speedrun-inference arc1 --checkpoint DIR --data data/arc1concept-aug-1000,
+    /// speedrun-inference arc1 --published --tasks kaggle/combined/arc-agi
     Arc1(Box<ArcArgs>),
     /// ARC-AGI-2, in the same way.
     ///

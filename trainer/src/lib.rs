@@ -28,6 +28,7 @@ pub mod parameters;
 pub mod phases;
 pub mod plot;
 pub mod pretrain;
+pub mod principal;
 mod probe_files;
 pub mod probes;
 pub mod progress;

@@ -212,9 +212,12 @@ impl Run {
             logger = logger.with_wandb(run);
         }
         let probes = match &evaluation {
-            Some(evaluation) if config.log_recursion || config.log_latent_stats => {
+            Some(evaluation) if RunProbes::asked_for(config) => {
                 let position = (learner.step, standing.evaluation_due);
-                RunProbes::open(config, directory.path(), &evaluation.first_batch()?, data.epoch_steps, position)?
+                let mut probes =
+                    RunProbes::open(config, directory.path(), &evaluation.first_batch()?, data.epoch_steps, position)?;
+                probes.look_at_states((data.eval_interval_steps, data.total_steps));
+                Some(probes)
             }
             _ => None,
         };

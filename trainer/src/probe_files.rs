@@ -1,19 +1,22 @@
-//! The probes of a run on disk: `recursion_metrics.csv` and `latent_stats.csv`, written at each evaluation.
+//! The probes of a run on disk: `recursion_metrics.csv` and `latent_stats.csv`, written at each evaluation, and states.
 //! Owns the columns, which are those of the recursive-reasoning benchmark and some more; leaves measuring to `probes`.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use datasets::batch::{Batch, IGNORE_LABEL_ID};
+use tch::{Kind, Tensor};
 
 use crate::TrainError;
 use crate::config::PretrainConfig;
 use crate::learner::Learner;
-use crate::probes::{RecursionStep, StateStatistics, trace_recursion};
+use crate::principal;
+use crate::probes::{RecursionStep, StateStatistics, trace_recursion_with};
 
 const RECURSION_FILE: &str = "recursion_metrics.csv";
 const RECURSION_COLUMNS: [&str; 7] =
     ["epoch", "recursion_step", "loss", "accuracy", "exact_accuracy", "q_halt", "step"];
+const STATES_FOLDER: &str = "states";
 const LATENT_FILE: &str = "latent_stats.csv";
 const LATENT_COLUMNS: [&str; 11] = [
     "epoch",
@@ -38,11 +41,19 @@ pub(crate) struct RunProbes {
     epoch_steps: f64,
     recursion: Option<PathBuf>,
     latent: Option<PathBuf>,
+    states: Option<PathBuf>,
+    /// Optimizer steps between evaluations and of the whole run, by which evaluations with states are chosen.
+    evaluations: (u64, u64),
 }
 
 impl RunProbes {
+    /// Whether a run makes any.
+    pub(crate) fn asked_for(config: &PretrainConfig) -> bool {
+        config.log_recursion || config.log_latent_stats || config.log_principal_components
+    }
+
     /// Those that `config` asks for, on the first rows of `first`; rows past `resumed_step` of an earlier process, and of
-    /// that step where its evaluation is still due, are removed. `None` where the run makes none.
+    /// that step where its evaluation is still due, are removed.
     ///
     /// # Errors
     /// When a file cannot be read or written.
@@ -52,18 +63,27 @@ impl RunProbes {
         first: &Batch,
         epoch_steps: f64,
         (resumed_step, evaluation_due): (u64, bool),
-    ) -> Result<Option<Self>, TrainError> {
+    ) -> Result<Self, TrainError> {
         let file = |wanted: bool, name: &str, columns: &[&str]| {
             let path = wanted.then(|| directory.join(name));
             path.map(|path| keep_rows(&path, columns, resumed_step, evaluation_due).map(|()| path)).transpose()
         };
         let recursion = file(config.log_recursion, RECURSION_FILE, &RECURSION_COLUMNS)?;
         let latent = file(config.log_latent_stats, LATENT_FILE, &LATENT_COLUMNS)?;
-        if recursion.is_none() && latent.is_none() {
-            return Ok(None);
-        }
         let batch = first_rows(first, config.probe_rows);
-        Ok(Some(Self { batch, depth: config.probe_depth, epoch_steps, recursion, latent }))
+        let states = config.log_principal_components.then(|| directory.join(STATES_FOLDER));
+        Ok(Self { batch, depth: config.probe_depth, epoch_steps, recursion, latent, states, evaluations: (1, 1) })
+    }
+
+    /// Optimizer steps between evaluations, and of the whole run.
+    pub(crate) fn look_at_states(&mut self, evaluations: (u64, u64)) {
+        self.evaluations = evaluations;
+    }
+
+    /// Whether the evaluation at `step` is the last, or the 1st, 2nd, 4th, 8th …: states change most at the beginning.
+    fn keeps_states(&self, step: u64) -> bool {
+        let (interval, total) = self.evaluations;
+        step >= total || (step / interval.max(1)).is_power_of_two()
     }
 
     /// Probes the weights that `learner` evaluates with.
@@ -73,7 +93,19 @@ impl RunProbes {
     pub(crate) fn run(&self, learner: &Learner) -> Result<(), TrainError> {
         let config = &learner.config;
         let parameters = learner.weights_to_use();
-        let steps = trace_recursion(&config.arch, &config.dims, &parameters, &self.batch, self.depth)?;
+        let folder = self.states.as_ref().filter(|_| self.keeps_states(learner.step));
+        let mut boards: [Vec<Tensor>; 2] = [Vec::new(), Vec::new()];
+        let keep = |states: &[Tensor]| {
+            for (boards, state) in boards.iter_mut().zip(states).filter(|_| folder.is_some()) {
+                boards.push(state.mean_dim(Some([1].as_slice()), false, Kind::Float));
+            }
+        };
+        let steps = trace_recursion_with(&config.arch, &config.dims, &parameters, &self.batch, self.depth, keep)?;
+        if let Some(folder) = folder {
+            let found = ["answer", "latent"].into_iter().zip(&boards).filter(|(_, boards)| !boards.is_empty());
+            let states: Vec<_> = found.map(|(name, boards)| (name, Tensor::stack(boards, 0))).collect();
+            principal::write(folder, learner.step, &states)?;
+        }
         let (step, epoch) = (learner.step, learner.step as f64 / self.epoch_steps);
         if let Some(path) = &self.recursion {
             append(path, steps.iter().map(|found| recursion_row(found, epoch, step)))?;

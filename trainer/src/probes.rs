@@ -66,6 +66,25 @@ pub fn trace_recursion(
     batch: &Batch,
     depth: usize,
 ) -> Result<Vec<RecursionStep>, ModelError> {
+    trace_recursion_with(arch, dims, parameters, batch, depth, |_| ())
+}
+
+/// As [`trace_recursion`], with a `look` at the states `[batch, cells, hidden]`: the initial ones, then those after each
+/// update.
+///
+/// # Errors
+/// When the parameters are those of another architecture.
+///
+/// # Panics
+/// Never: an architecture with one update is one.
+pub fn trace_recursion_with(
+    arch: &ArchitectureConfig,
+    dims: &ModelDims,
+    parameters: &Parameters,
+    batch: &Batch,
+    depth: usize,
+    mut look: impl FnMut(&[Tensor]),
+) -> Result<Vec<RecursionStep>, ModelError> {
     let arch = with_one_update(arch);
     let reasoner = Reasoner::new(&arch, dims, parameters, LossType::SoftmaxCrossEntropy)?;
     let device = parameters.device();
@@ -76,6 +95,7 @@ pub fn trace_recursion(
     let cells =
         |state: &Tensor| state.narrow(1, first_cell as i64, state.size()[1] - first_cell as i64).to_kind(Kind::Float);
     let mut before: Vec<Tensor> = reasoner.initial_state(&carry, device).iter().map(cells).collect();
+    look(&before);
     let mut steps = Vec::with_capacity(depth);
     for recursion_step in 1..=depth {
         let act = reasoner.step_without_gradient(&mut carry, parameters, Halting::AtLimit);
@@ -100,6 +120,7 @@ pub fn trace_recursion(
             answer,
             latent,
         });
+        look(&states);
         before = states;
     }
     Ok(steps)

@@ -15,7 +15,8 @@ use trainer::act::{Halting, Reasoner};
 use trainer::carry::Carry;
 use trainer::losses::LossType;
 use trainer::parameters::Parameters;
-use trainer::probes::{StateStatistics, trace_recursion};
+use trainer::principal::PrincipalComponents;
+use trainer::probes::{StateStatistics, trace_recursion, trace_recursion_with};
 
 const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 16, num_puzzle_identifiers: 2, sizes: None };
 const ROWS: usize = 3;
@@ -216,4 +217,88 @@ fn files_hold_each_evaluation_once() {
         }
     }
     assert!(!path("whole", "step_0").join("recursion_metrics.csv").exists());
+}
+
+/// The first two eigenvectors of a covariance by power iteration, with deflation, in float64.
+fn components_by_hand(rows: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
+    let (count, width) = (rows.len() as f64, rows[0].len());
+    let mean: Vec<f64> = (0..width).map(|channel| rows.iter().map(|row| row[channel]).sum::<f64>() / count).collect();
+    let entry = |i: usize, j: usize| {
+        rows.iter().map(|row| (row[i] - mean[i]) * (row[j] - mean[j])).sum::<f64>() / (count - 1.0)
+    };
+    let mut covariance: Vec<Vec<f64>> = (0..width).map(|i| (0..width).map(|j| entry(i, j)).collect()).collect();
+    let component = |_: usize| {
+        let mut axis: Vec<f64> = (0..width).map(|channel| 1.0 + channel as f64).collect();
+        let mut value = 0.0;
+        for _ in 0..20_000 {
+            let image: Vec<f64> =
+                covariance.iter().map(|row| row.iter().zip(&axis).map(|(a, b)| a * b).sum()).collect();
+            value = norm(&image);
+            axis = image.iter().map(|entry| entry / value).collect();
+        }
+        for (i, row) in covariance.iter_mut().enumerate() {
+            for (j, entry) in row.iter_mut().enumerate() {
+                *entry -= value * axis[i] * axis[j];
+            }
+        }
+        let largest =
+            axis.iter().copied().fold(0.0_f64, |most, entry| if entry.abs() > most.abs() { entry } else { most });
+        (value, axis.iter().map(|entry| entry * largest.signum()).collect())
+    };
+    (0..2).map(component).collect()
+}
+
+#[test]
+fn principal_components_are_eigenvectors_of_the_covariance() {
+    tch::set_num_threads(1);
+    let arch = arch(3);
+    let mut seen = Vec::new();
+    trace_recursion_with(&arch, &DIMS, &parameters(&arch, 1.0), &batch(), 5, |states| {
+        seen.push(states[0].mean_dim(Some([1].as_slice()), false, Kind::Float));
+    })
+    .unwrap();
+    assert_eq!(seen.len(), 6, "the initial state and one after each update");
+    let states = Tensor::stack(&seen, 0);
+    let flat: Vec<f64> = Vec::try_from(&states.to_kind(Kind::Double).contiguous().view(-1)).unwrap();
+    let rows: Vec<Vec<f64>> = flat.chunks(WIDTH).map(<[f64]>::to_vec).collect();
+    let found = PrincipalComponents::of(&states);
+    let expected = components_by_hand(&rows);
+    let total: f64 = {
+        let means = (0..WIDTH).map(|c| rows.iter().map(|row| row[c]).sum::<f64>() / rows.len() as f64);
+        let spread = |(c, mean): (usize, f64)| rows.iter().map(|row| (row[c] - mean).powi(2)).sum::<f64>();
+        means.enumerate().map(spread).sum::<f64>() / (rows.len() as f64 - 1.0)
+    };
+    let points = found.project(&states);
+    assert_eq!(points.size(), [6, ROWS as i64, 2]);
+    for (place, (value, axis)) in expected.iter().enumerate() {
+        assert!((found.explained[place] - value / total).abs() < 1e-9, "{:?}", found.explained);
+        for (channel, entry) in axis.iter().enumerate() {
+            let difference = found.axes.double_value(&[place as i64, channel as i64]) - entry;
+            assert!(difference.abs() < 1e-6, "component {place}, channel {channel}: {difference}");
+        }
+        let mean: Vec<f64> = Vec::try_from(&found.mean).unwrap();
+        let along: f64 = rows[0].iter().zip(&mean).zip(axis).map(|((value, mean), axis)| (value - mean) * axis).sum();
+        assert!((points.double_value(&[0, 0, place as i64]) - along).abs() < 1e-6);
+    }
+}
+
+/// States are kept at the 1st, 2nd, 4th … evaluation and at the last one.
+#[test]
+fn states_are_kept_at_ever_greater_distances() {
+    let folder = TempDir::new().unwrap();
+    let settings =
+        words("eval_interval_steps=1 checkpoint_path=run log_principal_components=True probe_depth=3 probe_rows=5");
+    succeed(folder.path(), &[words("pretrain"), tiny(7), settings].concat());
+    let states = folder.path().join("run/states");
+    let mut steps: Vec<String> =
+        fs::read_dir(&states).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    steps.retain(|name| name.ends_with(".safetensors"));
+    steps.sort();
+    assert_eq!(steps, [1, 2, 4, 7].map(|step| format!("step_{step}.safetensors")));
+    let tensors = Tensor::read_safetensors(states.join("step_7.safetensors")).unwrap();
+    let size = |name: &str| tensors.iter().find(|(found, _)| found == name).map(|(_, tensor)| tensor.size()).unwrap();
+    assert_eq!((size("answer"), size("latent")), (vec![4, 5, 32], vec![4, 5, 32]));
+    assert_eq!((size("answer.axes"), size("answer.points")), (vec![2, 32], vec![4, 5, 2]));
+    assert!(fs::read_to_string(states.join("step_7.svg")).unwrap().contains("% of the variance"));
+    assert!(fs::read(states.join("step_7.png")).unwrap().starts_with(b"\x89PNG"));
 }

@@ -1,5 +1,5 @@
-//! Settings of the reference beyond the data and the optimizer: when and how a run evaluates, what it saves, what it
-//! begins with, and data of no known task.
+//! Settings of the reference: its defaults key by key, its published runs as files, when and how a run evaluates, what it
+//! saves, what it begins with, and data of no known task.
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -262,5 +262,137 @@ fn runs_without_names_lie_beside_each_other_and_say_what_they_were() {
         for row in rows {
             assert!([1, 2, 5, 6, 7, 8].iter().all(|&column| row[column] > 0.0), "{row:?}");
         }
+    }
+}
+
+/// `config/cfg_pretrain.yaml` of the reference, but `data_paths` and `evaluators`: a run names its own data here.
+const REFERENCE_ROOT: &str = r#"{
+    "data_paths_test": [], "global_batch_size": 768, "epochs": 100000, "eval_interval": 10000, "checkpoint_every_eval": true,
+    "lr": 1e-4, "lr_min_ratio": 1.0, "lr_warmup_steps": 2000, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1,
+    "puzzle_emb_weight_decay": 0.1, "puzzle_emb_lr": 1e-2, "seed": 0, "min_eval_interval": 0, "ema": false, "ema_rate": 0.999,
+    "freeze_weights": false, "loss_type": "stablemax_cross_entropy", "project_name": null, "run_name": null,
+    "load_checkpoint": null, "checkpoint_path": null, "eval_save_outputs": []
+}"#;
+
+/// Keys of a run that the reference lacks.
+const OUR_ROOT: [&str; 26] = [
+    "arch",
+    "data_paths",
+    "evaluators", // The reference's, with other values.
+    "q_loss_weight",
+    "move_loss_weight",
+    "generator",
+    "generator_sizes",
+    "generator_weights",
+    "data_weights",
+    "micro_batch_size",
+    "carried_batches",
+    "max_steps",
+    "eval_interval_steps",
+    "eval_count",
+    "log_recursion",
+    "log_latent_stats",
+    "probe_depth",
+    "probe_rows",
+    "checkpoint_interval",
+    "log_interval",
+    "optimizer",
+    "grad_clip",
+    "device",
+    "threads",
+    "use_wandb",
+    "log_principal_components",
+];
+
+/// `config/arch/*.yaml` of the reference, with what a file leaves to the model's own defaults.
+const REFERENCE_ARCHITECTURES: [(&str, &str); 5] = [
+    ("trm", TRM),
+    ("trm_singlez", TRM),
+    ("trm_hier6", TRM),
+    (
+        "hrm",
+        r#"{"halt_exploration_prob": 0.1, "halt_max_steps": 16, "H_cycles": 2, "L_cycles": 2, "H_layers": 4, "L_layers": 4,
+            "hidden_size": 512, "num_heads": 8, "expansion": 4.0, "puzzle_emb_ndim": 512, "pos_encodings": "rope",
+            "forward_dtype": "bfloat16", "mlp_t": false, "rms_norm_eps": 1e-5, "rope_theta": 10000.0}"#,
+    ),
+    (
+        "transformers_baseline",
+        r#"{"halt_exploration_prob": 0.1, "halt_max_steps": 16, "H_cycles": 1, "H_layers": 8, "hidden_size": 512,
+            "num_heads": 12, "expansion": 4.0, "puzzle_emb_ndim": 512, "pos_encodings": "rope", "forward_dtype": "bfloat16",
+            "act_enabled": true, "act_inference": false, "rms_norm_eps": 1e-5, "rope_theta": 10000.0}"#,
+    ),
+];
+
+const TRM: &str = r#"{"halt_exploration_prob": 0.1, "halt_max_steps": 16, "H_cycles": 3, "L_cycles": 6, "H_layers": 0,
+    "L_layers": 2, "hidden_size": 512, "num_heads": 8, "expansion": 4.0, "puzzle_emb_ndim": 512, "puzzle_emb_len": 16,
+    "pos_encodings": "rope", "forward_dtype": "bfloat16", "mlp_t": false, "no_ACT_continue": true, "rms_norm_eps": 1e-5,
+    "rope_theta": 10000.0}"#;
+
+/// Keys of an architecture that the reference's files lack; of HRM it has no choice about `q_continue`.
+const OUR_ARCHITECTURE: [&str; 7] =
+    ["name", "mixer", "pool_size", "blocked_tokens", "move_head", "q_head_input", "no_ACT_continue"];
+
+fn shown(more: &str) -> Value {
+    let folder = TempDir::new().unwrap();
+    let text = succeed(folder.path(), &words(&format!("pretrain data_paths=[data] {more} --show-config")));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Each key of `expected` has its value in `found`, and every further key is one of `ours`.
+fn assert_same_keys(found: &Value, expected: &Value, ours: &[&str], what: &str) {
+    let (found, expected) = (found.as_object().unwrap(), expected.as_object().unwrap());
+    for (key, value) in expected {
+        assert_eq!(found.get(key), Some(value), "{what}: {key}");
+    }
+    for key in found.keys().filter(|key| !expected.contains_key(*key)) {
+        assert!(ours.contains(&key.as_str()), "{what}: {key} is neither the reference's nor listed as ours");
+    }
+}
+
+#[test]
+fn shown_settings_are_the_references_defaults_key_by_key() {
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert_same_keys(&shown(""), &read(REFERENCE_ROOT), &OUR_ROOT, "cfg_pretrain");
+    for (name, settings) in REFERENCE_ARCHITECTURES {
+        let arch = shown(&format!("arch={name}"))["arch"].clone();
+        assert_eq!(arch["name"], json!(name));
+        assert_same_keys(&arch, &read(settings), &OUR_ARCHITECTURE, name);
+    }
+}
+
+/// What differs from the defaults in a published run's file is what its command sets.
+#[test]
+fn files_of_published_runs_say_what_the_published_commands_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../studies");
+    let thousand =
+        "epochs=50000 eval_interval=5000 lr=1e-4 puzzle_emb_lr=1e-4 weight_decay=1.0 puzzle_emb_weight_decay=1.0";
+    let (six, four) =
+        ("arch.L_layers=2 arch.H_cycles=3 arch.L_cycles=6", "arch.L_layers=2 arch.H_cycles=3 arch.L_cycles=4");
+    let sudoku = format!("data_paths=[data/sudoku-extreme-1k-aug-1000] evaluators=[] {thousand} {six}");
+    let maze = format!("data_paths=[data/maze-30x30-hard-1k] evaluators=[] {thousand} {four}");
+    let mlp = "arch.mlp_t=True arch.pos_encodings=none";
+    let arc = |number: u8| {
+        format!("data_paths=[data/arc{number}concept-aug-1000] {four} +run_name=pretrain_att_arc{number}concept_4")
+    };
+    for (file, command) in [
+        ("sudoku-mlp", format!("{sudoku} {mlp} +run_name=pretrain_mlp_t_sudoku")),
+        ("sudoku-attention", format!("{sudoku} +run_name=pretrain_att_sudoku")),
+        ("sudoku-1gpu", format!("{sudoku} {mlp} global_batch_size=128 +run_name=pretrain_mlp_t_sudoku_1gpu")),
+        ("maze", format!("{maze} +run_name=pretrain_att_maze30x30")),
+        ("maze-1gpu", format!("{maze} global_batch_size=128 +run_name=pretrain_att_maze30x30_1gpu")),
+        ("arc1", arc(1)),
+        ("arc2", arc(2)),
+    ] {
+        let path = folder.join(format!("{file}.toml"));
+        let dir = TempDir::new().unwrap();
+        let of_file = ["pretrain", "--config", path.to_str().unwrap(), "--show-config"];
+        let mut of_command = words(&format!("pretrain arch=trm {command} ema=True --show-config"));
+        if file.starts_with("arc") {
+            // The reference's default, which a run without ARC unsets.
+            of_command.push("evaluators=[{name: arc@ARC}]".into());
+        }
+        assert_eq!(succeed(dir.path(), &of_file), succeed(dir.path(), &of_command), "{file}");
+        let listed = succeed(dir.path(), &["study", path.to_str().unwrap(), "--list"]);
+        assert_eq!(listed.lines().count(), 1, "{listed}");
     }
 }

@@ -11,10 +11,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use models::ModelDims;
 use process::{Running, assert_same_content, message_of, run, succeed, words};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use trainer::config::{Override, PretrainConfig};
+use trainer::study::Study;
 
 /// Two experiments, three seeds.
 const SIX_RUNS: &str = r#"
@@ -197,5 +200,30 @@ fn the_recursion_studys_yaml_runs_unchanged() {
         fs::write(folder.path().join("wrong.yaml"), text).unwrap();
         let message = message_of(&run(folder.path(), &words("study wrong.yaml --list")));
         assert!(message.contains(says), "{text}: {message}");
+    }
+}
+
+/// Architectures are compared at equal numbers of weights, as the shipped file's own settings give them.
+#[test]
+fn the_comparisons_models_have_equally_many_weights() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../studies/comparison.toml");
+    let study = Study::read(&path, &[]).unwrap();
+    let mut weights: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for experiment in &study.experiments {
+        let of_file = |(key, value): &(String, Value)| Override { key: key.clone(), value: value.clone() };
+        let settings: Vec<Override> = experiment.settings.iter().map(of_file).collect();
+        let config = PretrainConfig::resolve(&[], &settings).unwrap();
+        let metadata = config.generators()[0].0.source(0, 1).unwrap().metadata().clone();
+        let seq_len = metadata.seq_len;
+        let dims = ModelDims { vocab_size: metadata.vocab_size, seq_len, num_puzzle_identifiers: 1, sizes: None };
+        let specs = config.arch.parameter_specs(&dims).unwrap();
+        let count = specs.iter().map(|spec| spec.shape.iter().product::<usize>()).sum();
+        weights.entry(seq_len).or_default().push(count);
+    }
+    assert_eq!(weights.keys().collect::<Vec<_>>(), [&16, &81], "4x4 and 9x9");
+    for (seq_len, counts) in weights {
+        assert_eq!(counts.len(), 3, "TRM, transformer and LSTM");
+        let (least, most) = (*counts.iter().min().unwrap() as f64, *counts.iter().max().unwrap() as f64);
+        assert!(most < 1.02 * least, "{seq_len} cells: {counts:?}");
     }
 }

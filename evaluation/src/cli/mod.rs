@@ -2,6 +2,7 @@
 //! Owns arguments, progress and files; leaves every figure to `evaluation`.
 
 mod arc;
+mod arc_source;
 mod boards;
 mod checkpoint;
 mod logs;

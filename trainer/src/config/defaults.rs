@@ -71,6 +71,7 @@ fn evaluation_defaults() -> Map<String, Value> {
         "eval_save_outputs": [],
         "log_recursion": false,
         "log_latent_stats": false,
+        "log_principal_components": false,
         "probe_depth": 32,
         "probe_rows": 64,
         "checkpoint_every_eval": true,

@@ -129,7 +129,11 @@ pub struct PretrainConfig {
     /// Write `latent_stats.csv` at each evaluation: norms, cosines, variances and changes of the states.
     #[serde(default)]
     pub log_latent_stats: bool,
-    /// Updates of the answer that these two look at, also beyond those of training.
+    /// Write `states/step_N.safetensors` and a figure of its principal components at the 1st, 2nd, 4th, 8th … evaluation
+    /// and the last: each board's states after every update, averaged over its cells.
+    #[serde(default)]
+    pub log_principal_components: bool,
+    /// Updates of the answer that these three look at, also beyond those of training.
     #[serde(default = "default_probe_depth")]
     pub probe_depth: usize,
     /// Rows of the test set that they look at, from the first; always the same.

