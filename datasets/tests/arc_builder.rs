@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use common::{assert_same_folder, fixture, names};
 use datasets::DatasetError;
 use datasets::arc::{Digest, TaskSource, read_tasks, read_test_tasks, read_train_tasks};
-use datasets::builder::arc::{ArcBuild, ArcReport, build};
+use datasets::builder::arc::{ArcBuild, ArcReport, TaskFilter, build};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -23,12 +23,55 @@ fn config(output: &Path, num_aug: usize) -> ArcBuild {
         num_aug,
         puzzle_identifiers_start: 1,
         names_only: false,
+        tasks: TaskFilter::default(),
         overwrite: false,
     }
 }
 
 fn build_quietly(config: &ArcBuild) -> Result<ArcReport, DatasetError> {
     build(config, |_| ())
+}
+
+/// A pair of black grids of these sides.
+fn pair(input: usize, output: usize) -> Value {
+    json!({ "input": vec![vec![0; input]; input], "output": vec![vec![0; output]; output] })
+}
+
+#[test]
+fn a_filter_takes_tasks_by_what_a_solver_sees_of_their_grids() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tasks = [
+        ("small", json!({ "train": [pair(3, 3)], "test": [pair(4, 4)] })),
+        // What the answer of a held-out test pair is like, nobody knows.
+        ("hidden", json!({ "train": [pair(3, 3)], "test": [pair(4, 7)] })),
+        ("grows", json!({ "train": [pair(3, 5)], "test": [pair(4, 4)] })),
+        ("wide", json!({ "train": [pair(3, 3)], "test": [pair(9, 9)] })),
+    ];
+    for subset in ["training", "evaluation"] {
+        fs::create_dir_all(folder.path().join("tasks").join(subset)).expect("a folder");
+        for (name, task) in &tasks {
+            let path = folder.path().join("tasks").join(subset).join(format!("{subset}-{name}.json"));
+            fs::write(path, task.to_string()).expect("a file");
+        }
+    }
+    let taken = |name: &str, tasks: TaskFilter| {
+        let output = folder.path().join(name);
+        let source = TaskSource::Folder(folder.path().join("tasks"));
+        let report = build_quietly(&ArcBuild { source, tasks, ..config(&output, 0) })?;
+        let mut names: Vec<String> =
+            serde_json::from_slice(&fs::read(output.join("identifiers.json")).expect("names")).expect("JSON");
+        names.sort();
+        Ok::<_, DatasetError>((report.left_out, names))
+    };
+    let all = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let (left_out, names) = taken("both", TaskFilter { max_side: Some(5), same_size: true }).expect("builds");
+    assert_eq!((left_out, names), (5, all(&["<blank>", "evaluation-hidden", "evaluation-small", "training-small"])));
+    let (left_out, names) = taken("sides", TaskFilter { max_side: Some(5), same_size: false }).expect("builds");
+    assert_eq!((left_out, names.len()), (3, 6));
+    assert_eq!(taken("any", TaskFilter::default()).expect("builds").0, 0);
+    let error = taken("none", TaskFilter { max_side: Some(2), same_size: false }).expect_err("no task is so small");
+    assert!(error.to_string().contains("--max-side"), "{error}");
+    assert!(!folder.path().join("none").exists());
 }
 
 #[test]

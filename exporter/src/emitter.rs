@@ -336,6 +336,10 @@ impl Backend for Emitter {
         self.emit_embedding(table, sites)
     }
 
+    fn rows_of_boards(&self, rows: &Symbol, sites: &Sites) -> Symbol {
+        self.emit_rows_of_boards(rows, sites)
+    }
+
     fn units_mixing(&self, x: &Symbol, mixing: &UnitsMixing<Parameter>, sites: &Sites, eps: f64) -> Symbol {
         self.emit_units_mixing(x, mixing, sites, eps)
     }

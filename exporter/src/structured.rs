@@ -214,6 +214,23 @@ impl Emitter {
         if sites.packed.is_some() { self.entered(&dense, sites) } else { dense }
     }
 
+    /// The row of its board for each site, of `rows` `[batch, 1, width]`.
+    pub(crate) fn emit_rows_of_boards(&self, rows: &Symbol, sites: &Sites) -> Symbol {
+        let width = *rows.row_shape.last().expect("a row of the puzzle table has a width");
+        let name = match &sites.packed {
+            Some(packed) => {
+                // A place counts all sites of the batch: its quotient by the sites of a board is the board.
+                let attributes = vec![int_attribute("start", 1), int_attribute("end", 2)];
+                let of_board = self.graph().node("", "Shape", &[&sites.mask], attributes);
+                let boards = self.plain("Div", &[&packed.places, &of_board]);
+                let rows = self.reshape_to(&rows.name, &[-1, width as i64]);
+                self.graph().node("", "Gather", &[&rows, &boards], vec![int_attribute("axis", 0)])
+            }
+            None => self.plain("Mul", &[&rows.name, &sites.mask]),
+        };
+        Symbol { name, row_shape: vec![1, width] }
+    }
+
     pub(crate) fn emit_units_mixing(
         &self,
         x: &Symbol,

@@ -168,12 +168,18 @@ impl ArchitectureConfig {
     }
 
     /// Positions of an activation for puzzles of `seq_len` tokens, which is the middle axis of a state:
-    /// `puzzle_emb_len + seq_len`, and under [`Mixer::Units`] one for each candidate.
+    /// [`first_cell`](Self::first_cell) and the cells, and under [`Mixer::Units`] one for each candidate.
     pub fn state_tokens(&self, seq_len: usize) -> usize {
         match self.mixer() {
             Mixer::Units => seq_len * seq_len.isqrt(),
-            Mixer::Attention | Mixer::Mlp | Mixer::Local => self.puzzle_emb_len() + seq_len,
+            Mixer::Attention | Mixer::Mlp | Mixer::Local => self.first_cell() + seq_len,
         }
+    }
+
+    /// Positions of a state before the first cell: those of the puzzle embedding, but for structured mixers, which add it
+    /// to every site.
+    pub fn first_cell(&self) -> usize {
+        if self.mixer().is_size_free() { 0 } else { self.puzzle_emb_len() }
     }
 
     /// `dims` on boards of `side` cells a side, for a model that takes any; `sizes` stay those that were trained on.

@@ -111,6 +111,9 @@ pub trait Backend {
     /// The rows of `table` for the live sites: row 0 for candidates, the row of its token for a cell.
     fn embed_sites(&self, table: &Self::Weight, sites: &Self::Sites) -> Self::Tensor;
 
+    /// For each live site the row of its board: `rows` `[batch, 1, hidden_size]`.
+    fn rows_of_boards(&self, rows: &Self::Tensor, sites: &Self::Sites) -> Self::Tensor;
+
     /// [`UnitsMixing`] with its residual norm: sums (times [`UNIT_SUM_SCALE`](crate::UNIT_SUM_SCALE)) and maxima over
     /// the live candidates of each unit.
     fn units_mixing(

@@ -100,7 +100,11 @@ impl<W> Frame<W> {
             Mixer::Units => backend.candidates(&inputs.tokens),
             Mixer::Local => backend.cells(&inputs.tokens, &self.blocked_tokens),
         };
-        let x = backend.scale(&backend.embed_sites(&self.embed_tokens, &sites), embed_scale(self.hidden_size));
+        let mut x = backend.embed_sites(&self.embed_tokens, &sites);
+        if let Some(puzzle_embeddings) = &inputs.puzzle_embeddings {
+            x = backend.add(&x, &backend.rows_of_boards(puzzle_embeddings, &sites));
+        }
+        let x = backend.scale(&x, embed_scale(self.hidden_size));
         let state = state.iter().map(|z| backend.enter_sites(z, &sites)).collect();
         Start { x, state, sites: Some(sites) }
     }

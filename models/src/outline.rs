@@ -180,7 +180,14 @@ impl Outline {
             let problem = || ModelError::config(field, format!("must be {value} under mixer={name}"));
             holds.then_some(()).ok_or_else(problem)
         };
-        only("puzzle_emb_ndim", self.puzzle_emb_ndim == 0, "0")?;
+        if *mixer == Mixer::Units {
+            only("puzzle_emb_ndim", self.puzzle_emb_ndim == 0, "0")?;
+        }
+        only(
+            "puzzle_emb_len",
+            self.puzzle_positions() <= 1,
+            "1: one row of hidden_size numbers is added to every cell, so",
+        )?;
         only("pos_encodings", self.pos_encodings == PosEncodings::None, "none")?;
         only("q_head_input", self.q_head_input == QHeadInput::Mean, "mean")?;
         if *mixer == Mixer::Units {

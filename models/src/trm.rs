@@ -47,7 +47,8 @@ pub struct TrmConfig {
     pub mixer: Option<Mixer>,
     /// Channels that each kind of unit pools under `mixer=units`; even.
     pub pool_size: usize,
-    /// Tokens of cells that hold no state under `mixer=local`: by default padding and walls of mazes.
+    /// Tokens of cells that hold no state under `mixer=local`: by default padding and walls of mazes, padding and ends of
+    /// grids of ARC.
     pub blocked_tokens: Vec<usize>,
     /// Also predicts, under `mixer=local`, which moves from each cell lie on a shortest path to the goal: a second target of
     /// mazes, which training alone computes.

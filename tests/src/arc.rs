@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use datasets::arc::TaskSource;
-use datasets::builder::arc::{ArcBuild, build};
+use datasets::builder::arc::{ArcBuild, TaskFilter, build};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -26,14 +26,19 @@ pub struct ArcWorld {
 }
 
 impl ArcWorld {
-    /// Builds and trains it.
+    /// Builds and trains it: token mixing by an MLP.
     pub fn new() -> Self {
+        Self::trained(SETTINGS)
+    }
+
+    /// The same tasks for a model of these settings.
+    pub fn trained(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("tasks");
         write_task(&source, "mirror", &arc_task("mirror"));
         write_task(&source, "paint", &arc_task("paint"));
         let data = build_arc(source, folder.path().join("data"), 3);
-        let checkpoint = train(folder.path(), &format!("data_paths=[{}] {SETTINGS}", data.display()));
+        let checkpoint = train(folder.path(), &format!("data_paths=[{}] {settings}", data.display()));
         Self { folder, checkpoint, data }
     }
 }
@@ -93,6 +98,7 @@ pub fn build_arc(source: PathBuf, output_dir: PathBuf, num_aug: usize) -> PathBu
         num_aug,
         puzzle_identifiers_start: 1,
         names_only: false,
+        tasks: TaskFilter::default(),
         overwrite: false,
     };
     build(&config, |_| ()).unwrap();

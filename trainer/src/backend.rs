@@ -338,6 +338,10 @@ impl Backend for TchBackend {
         structured::embed(&self.cast(table), sites)
     }
 
+    fn rows_of_boards(&self, rows: &Activation, sites: &Sites) -> Activation {
+        structured::rows_of_boards(rows, sites)
+    }
+
     fn units_mixing(&self, x: &Activation, mixing: &UnitsMixing<Weight>, sites: &Sites, eps: f64) -> Activation {
         self.structured_units(x, mixing, sites, eps)
     }

@@ -91,7 +91,7 @@ pub fn trace_recursion_with(
     let mut carry = Carry::empty(&arch, batch.rows(), batch.seq_len, device);
     carry.admit(batch);
     let labels = carry.labels(device);
-    let first_cell = arch.puzzle_emb_len();
+    let first_cell = arch.first_cell();
     let cells =
         |state: &Tensor| state.narrow(1, first_cell as i64, state.size()[1] - first_cell as i64).to_kind(Kind::Float);
     let mut before: Vec<Tensor> = reasoner.initial_state(&carry, device).iter().map(cells).collect();

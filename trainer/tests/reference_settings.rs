@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use datasets::arc::TaskSource;
-use datasets::builder::arc::{ArcBuild, build};
+use datasets::builder::arc::{ArcBuild, TaskFilter, build};
 use datasets::scoring::predictions::{PredictionFile, prediction_passes};
 use datasets::scoring::{ReportOptions, Scorer};
 use datasets::store::{DType, DatasetMetadata, DatasetWriter, Split};
@@ -95,6 +95,7 @@ fn an_evaluator_votes_on_arc_while_a_run_trains() {
         num_aug: 2,
         puzzle_identifiers_start: 1,
         names_only: false,
+        tasks: TaskFilter::default(),
         overwrite: false,
     };
     build(&config, |_| ()).unwrap();

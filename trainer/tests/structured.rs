@@ -34,7 +34,10 @@ fn config(mixer: Mixer) -> TrmConfig {
 }
 
 fn architectures(mixer: Mixer) -> [ArchitectureConfig; 3] {
-    let config = config(mixer);
+    architectures_with(config(mixer))
+}
+
+fn architectures_with(config: TrmConfig) -> [ArchitectureConfig; 3] {
     [
         ArchitectureConfig::Trm(config.clone()),
         ArchitectureConfig::TrmSinglez(config.clone()),
@@ -51,6 +54,15 @@ fn dims(vocab_size: usize, side: usize) -> ModelDims {
 struct Puzzles {
     inputs: Tensor,
     labels: Tensor,
+    /// `[rows, 1, hidden_size]`, where the model has a puzzle table.
+    embeddings: Option<Tensor>,
+}
+
+impl Puzzles {
+    fn step_inputs(&self, backend: &TchBackend) -> StepInputs<Activation> {
+        let embeddings = self.embeddings.as_ref().map(|rows| Activation(rows.to_kind(backend.kind())));
+        StepInputs { tokens: Activation(self.inputs.shallow_clone()), puzzle_embeddings: embeddings }
+    }
 }
 
 fn puzzles(generator: &Generator, rows: usize) -> Puzzles {
@@ -59,7 +71,16 @@ fn puzzles(generator: &Generator, rows: usize) -> Puzzles {
     Puzzles {
         inputs: tensor(drawn.iter().flat_map(|(input, _)| input.clone()).collect()),
         labels: tensor(drawn.iter().flat_map(|(_, label)| label.clone()).collect()),
+        embeddings: None,
     }
+}
+
+/// With an embedding of its own for each puzzle, of the size that training gives them.
+fn with_embeddings(puzzles: Puzzles) -> Puzzles {
+    let (rows, width) = (puzzles.inputs.size()[0], 24);
+    let steps = Tensor::arange(rows * width, (Kind::Double, Device::Cpu));
+    let embeddings = (steps * 0.7).sin().view([rows, 1, width]) * 0.2;
+    Puzzles { embeddings: Some(embeddings), ..puzzles }
 }
 
 fn sudoku(size: usize) -> Generator {
@@ -79,10 +100,15 @@ fn cases() -> Vec<(ArchitectureConfig, ModelDims, Puzzles)> {
     let units = units.map(|(arch, size)| (arch, dims(size + 2, size), puzzles(&sudoku(size), 3)));
     let local = architectures(Mixer::Local).into_iter().zip([5, 8, 11]);
     let local = local.map(|(arch, side)| (arch, dims(6, side), puzzles(&maze(side), 3)));
-    units.chain(local).collect()
+    let conditioned = architectures_with(TrmConfig { puzzle_emb_ndim: 20, puzzle_emb_len: 1, ..config(Mixer::Local) })
+        .into_iter()
+        .map(|arch| {
+            (arch, ModelDims { num_puzzle_identifiers: 4, ..dims(6, 7) }, with_embeddings(puzzles(&maze(7), 3)))
+        });
+    units.chain(local).chain(conditioned).collect()
 }
 
-/// Logits of every step, final states, and the gradient of all weights, in float64.
+/// Logits of every step, final states, and the gradient of all weights and puzzle embeddings, in float64.
 struct Found {
     logits: Vec<Tensor>,
     q_halt: Vec<Tensor>,
@@ -106,7 +132,13 @@ fn initial_states(
 fn run(backend: &TchBackend, arch: &ArchitectureConfig, dims: &ModelDims, puzzles: &Puzzles) -> Found {
     let parameters = Parameters::initialised(arch, dims, Device::Cpu, 7).unwrap();
     let model = parameters.model(arch, dims).unwrap();
-    let inputs = StepInputs { tokens: Activation(puzzles.inputs.shallow_clone()), puzzle_embeddings: None };
+    let rows = puzzles.embeddings.as_ref().map(|rows| rows.copy().set_requires_grad(true));
+    let puzzles = &Puzzles {
+        inputs: puzzles.inputs.shallow_clone(),
+        labels: puzzles.labels.shallow_clone(),
+        embeddings: rows.as_ref().map(Tensor::shallow_clone),
+    };
+    let inputs = puzzles.step_inputs(backend);
     let mut states = initial_states(backend, &model, arch, &puzzles.inputs);
     let (mut logits, mut q_halt) = (Vec::new(), Vec::new());
     let mut loss = Tensor::from(0.0_f64);
@@ -126,7 +158,10 @@ fn run(backend: &TchBackend, arch: &ArchitectureConfig, dims: &ModelDims, puzzle
     }
     loss.backward();
     let states = states.into_iter().map(|state| state.0.detach().to_kind(Kind::Double)).collect();
-    Found { logits, q_halt, states, gradient: parameters.flat_gradient().to_kind(Kind::Double) }
+    let of_weights = parameters.flat_gradient().to_kind(Kind::Double);
+    let of_rows = rows.map(|rows| rows.grad().view(-1));
+    let gradient = Tensor::cat(&std::iter::once(of_weights).chain(of_rows).collect::<Vec<_>>(), 0);
+    Found { logits, q_halt, states, gradient }
 }
 
 fn distance(left: &Tensor, right: &Tensor) -> f64 {
@@ -257,4 +292,31 @@ fn a_head_for_moves_leaves_the_answer_as_it_is() {
     let elsewhere = TrmConfig { move_head: true, ..config(Mixer::Units) };
     let refused = ArchitectureConfig::Trm(elsewhere).validate(&self::dims(6, 4)).unwrap_err().to_string();
     assert!(refused.contains("move_head"), "{refused}");
+}
+
+/// The embedding decides the answer to one and the same puzzle, zeros are no embedding, and the embedding of one puzzle
+/// reaches no other of the batch.
+#[test]
+fn a_puzzle_embedding_conditions_the_cells_of_its_own_board() {
+    let plain = ArchitectureConfig::Trm(config(Mixer::Local));
+    let arch = ArchitectureConfig::Trm(TrmConfig { puzzle_emb_ndim: 24, puzzle_emb_len: 1, ..config(Mixer::Local) });
+    let (dims, mazes) = (ModelDims { num_puzzle_identifiers: 4, ..dims(6, 7) }, with_embeddings(puzzles(&maze(7), 3)));
+    let logits = |arch: &ArchitectureConfig, embeddings: Option<Tensor>| {
+        let puzzles =
+            Puzzles { embeddings, inputs: mazes.inputs.shallow_clone(), labels: mazes.labels.shallow_clone() };
+        run(&TchBackend::float64(), arch, &dims, &puzzles).logits.remove(STEPS - 1)
+    };
+    let own = mazes.embeddings.as_ref().unwrap();
+    let found = logits(&arch, Some(own.shallow_clone()));
+    assert!(distance(&logits(&arch, Some(own.zeros_like())), &logits(&plain, None)) == 0.0);
+    let changed = own.copy();
+    let _ = changed.get(1).fill_(0.3);
+    let other = logits(&arch, Some(changed));
+    for row in 0..3 {
+        let moved = distance(&other.get(row), &found.get(row));
+        assert!(if row == 1 { moved > 1e-3 } else { moved == 0.0 }, "row {row} moves by {moved}");
+    }
+    let wide = TrmConfig { puzzle_emb_ndim: 48, puzzle_emb_len: 2, ..config(Mixer::Local) };
+    let refused = ArchitectureConfig::Trm(wide).validate(&dims).unwrap_err().to_string();
+    assert!(refused.contains("puzzle_emb_len"), "{refused}");
 }

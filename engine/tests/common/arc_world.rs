@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use datasets::arc::{ArcPair, ArcTask, Grid, SEQ_LEN, TaskSource, VOCAB_SIZE};
-use datasets::builder::arc::{ArcBuild, build};
+use datasets::builder::arc::{ArcBuild, TaskFilter, build};
 use engine::arc::TaskIndex;
 use engine::model::ModelCard;
 use engine::registry::{EngineLimits, ServedModel};
@@ -75,6 +75,7 @@ pub(crate) fn dataset_of(parent: &Path, names_only: bool, num_aug: usize) -> Pat
         num_aug,
         puzzle_identifiers_start: 1,
         names_only,
+        tasks: TaskFilter::default(),
         overwrite: false,
     };
     assert_eq!(build(&config, |_| ()).unwrap().identifiers, 1 + 3 * (1 + num_aug));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use datasets::arc::TaskSource;
-use datasets::builder::arc::{ArcBuild, build};
+use datasets::builder::arc::{ArcBuild, TaskFilter, build};
 use exporter::import::{self, ImportOptions};
 use hub::{Hub, registry};
 
@@ -86,6 +86,7 @@ fn data_set(name: &str, tasks: &Path) -> Result<PathBuf> {
         num_aug: PUBLISHED_AUGMENTATIONS,
         puzzle_identifiers_start: 1,
         names_only: true,
+        tasks: TaskFilter::default(),
         overwrite: false,
     };
     say(format_args!("data     builds {} from {} (names only)", folder.display(), tasks.display()))?;

@@ -417,6 +417,12 @@ impl Backend for Counter {
         out
     }
 
+    fn rows_of_boards(&self, rows: &Shape, &[_, _, sites]: &[usize; 3]) -> Shape {
+        let out = vec![sites, rows[1]];
+        self.pass(size(&out), size(&out), 0, &[]);
+        out
+    }
+
     fn units_mixing(&self, x: &Shape, mixing: &UnitsMixing<Shape>, &[seq_len, ..]: &[usize; 3], _eps: f64) -> Shape {
         // What a unit has pooled is multiplied once, and added to each of its candidates.
         let output = Product {

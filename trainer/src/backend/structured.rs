@@ -171,6 +171,15 @@ pub(super) fn embed(table: &Tensor, sites: &Sites) -> Activation {
     Activation(rows)
 }
 
+/// The row of its board for each site: `rows` `[batch, 1, width]`.
+pub(super) fn rows_of_boards(rows: &Activation, sites: &Sites) -> Activation {
+    match &sites.live {
+        Some(live) => Activation(rows.0.squeeze_dim(1).index_select(0, &live.boards)),
+        // Broadcast over the sites; what reaches one where nothing lives goes no further.
+        None => rows.clone(),
+    }
+}
+
 /// `[batch, seq_len, vocab_size]` from what the head says of the sites.
 pub(super) fn logits(head: &Activation, sites: &Sites) -> Activation {
     let (batch, cells) = (sites.batch(), sites.side * sites.side);

@@ -84,12 +84,17 @@ fn evaluation_defaults() -> Map<String, Value> {
 /// Settings that a structured mixer has one value for, where they stand at another one's default.
 pub(super) fn leave_no_choice(root: &mut Map<String, Value>) {
     let Some(arch) = root.get_mut("arch").and_then(Value::as_object_mut) else { return };
-    if matches!(arch.get("mixer").and_then(Value::as_str), Some("units" | "local")) {
-        for (key, value) in
-            [("pos_encodings", json!("none")), ("q_head_input", json!("mean")), ("puzzle_emb_ndim", json!(0))]
-        {
-            arch.insert(key.into(), value);
-        }
+    let mixer = arch.get("mixer").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if !matches!(mixer.as_str(), "units" | "local") {
+        return;
+    }
+    arch.insert("pos_encodings".into(), json!("none"));
+    arch.insert("q_head_input".into(), json!("mean"));
+    // Null is the default, as wide as the model: few puzzles of these mixers have an embedding.
+    if mixer == "units" || arch.get("puzzle_emb_ndim").is_none_or(Value::is_null) {
+        arch.insert("puzzle_emb_ndim".into(), json!(0));
+    } else {
+        arch.insert("puzzle_emb_len".into(), json!(1));
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use self::plan::{Plan, Subset};
 use crate::DatasetError;
-use crate::arc::{ArcTask, SEQ_LEN, TaskSource, VOCAB_SIZE};
+use crate::arc::{ArcTask, Grid, SEQ_LEN, TaskSource, VOCAB_SIZE};
 use crate::numpy::LegacyGenerator;
 use crate::store::{DType, DatasetMetadata, DatasetWriter, Split};
 
@@ -41,8 +41,30 @@ pub struct ArcBuild {
     pub puzzle_identifiers_start: usize,
     /// Leave the examples out: names, tasks and sizes are what serving and evaluating a trained model takes.
     pub names_only: bool,
+    /// Which tasks of the subsets to take.
+    pub tasks: TaskFilter,
     /// Whether an existing dataset may be replaced.
     pub overwrite: bool,
+}
+
+/// Conditions on the grids of a task. Answers of held-out test pairs do not count: whoever solves a task cannot see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskFilter {
+    /// Most rows and columns of a grid.
+    pub max_side: Option<usize>,
+    /// Whether outputs must have the size of their inputs.
+    pub same_size: bool,
+}
+
+impl TaskFilter {
+    fn takes(self, task: &ArcTask, held_out: bool) -> bool {
+        let max_side = self.max_side.unwrap_or(usize::MAX);
+        let fits = |grid: &Grid| grid.rows() <= max_side && grid.columns() <= max_side;
+        let size = |grid: &Grid| (grid.rows(), grid.columns());
+        let mut answered = task.train.iter().chain(if held_out { &[] } else { task.test.as_slice() });
+        task.pairs().all(|pair| fits(&pair.input))
+            && answered.all(|pair| fits(&pair.output) && (!self.same_size || size(&pair.input) == size(&pair.output)))
+    }
 }
 
 /// Where a build stands.
@@ -61,6 +83,8 @@ pub enum ArcProgress {
 pub struct ArcReport {
     /// Tasks read, of all subsets.
     pub tasks: usize,
+    /// Tasks that [`ArcBuild::tasks`] leaves out.
+    pub left_out: usize,
     /// Puzzle identifiers, the blank one included: rows of a puzzle-embedding table.
     pub identifiers: usize,
     /// Examples of the training split.
@@ -83,13 +107,23 @@ pub fn build(config: &ArcBuild, mut progress: impl FnMut(ArcProgress)) -> Result
     check(config)?;
     // Before anything is read or computed, so that a build that must fail does so at once.
     let dataset = DatasetWriter::create(&config.output_dir, config.overwrite)?;
-    let (subsets, missing_outputs) = read_subsets(config)?;
+    let (mut subsets, missing_outputs) = read_subsets(config)?;
+    let read: usize = subsets.iter().map(|subset| subset.tasks.len()).sum();
+    for subset in &mut subsets {
+        subset.tasks.retain(|task| config.tasks.takes(task, subset.held_out));
+    }
+    let taken: usize = subsets.iter().map(|subset| subset.tasks.len()).sum();
+    if taken == 0 && read > 0 {
+        let expected = format!("at least one of the {read} tasks to have such grids");
+        return Err(DatasetError::argument("--max-side and --same-size", expected, "none"));
+    }
     let mut rng = LegacyGenerator::new(config.seed);
     let plan = Plan::draw(&subsets, config.num_aug, config.puzzle_identifiers_start, &mut rng, |done, total| {
         progress(ArcProgress::Augmenting(done, total));
     })?;
     let mut report = ArcReport {
         tasks: plan.groups().len(),
+        left_out: read - taken,
         identifiers: plan.num_identifiers(),
         test_first: plan.split_order()[0] == Split::Test,
         not_full: plan.not_full(config.num_aug),

@@ -7,7 +7,7 @@ use clap::Args;
 use datasets::DatasetError;
 use datasets::arc::TaskSource;
 use datasets::builder::arc::{
-    self, ArcBuild, ArcProgress, ArcReport, DEFAULT_NUM_AUG, DEFAULT_SEED, DEFAULT_TEST_SET_NAME2,
+    self, ArcBuild, ArcProgress, ArcReport, DEFAULT_NUM_AUG, DEFAULT_SEED, DEFAULT_TEST_SET_NAME2, TaskFilter,
 };
 
 /// Flags of `datasets build arc`.
@@ -40,6 +40,12 @@ pub(crate) struct Arc {
     /// (server --arc-data), not to train one.
     #[arg(long)]
     names_only: bool,
+    /// Only tasks whose grids have at most so many rows and columns; answers of held-out test pairs do not count.
+    #[arg(long, value_name = "CELLS", value_parser = clap::value_parser!(u8).range(1..=30))]
+    max_side: Option<u8>,
+    /// Only tasks whose outputs have the size of their inputs, as `arch.mixer=local` takes them.
+    #[arg(long)]
+    same_size: bool,
     /// Replace the dataset at the output folder if there is one.
     #[arg(long)]
     overwrite: bool,
@@ -79,6 +85,7 @@ impl Arc {
             num_aug: self.num_aug,
             puzzle_identifiers_start: self.puzzle_identifiers_start,
             names_only: self.names_only,
+            tasks: TaskFilter { max_side: self.max_side.map(usize::from), same_size: self.same_size },
             overwrite: self.overwrite,
         };
         let report = arc::build(&config, progress)?;
@@ -90,6 +97,9 @@ fn summary(config: &ArcBuild, report: &ArcReport) -> String {
     let mut lines = Vec::new();
     for (subset, outputs) in &report.missing_outputs {
         lines.push(format!("{subset}: {outputs} test outputs are in no file; each became a single black cell"));
+    }
+    if report.left_out > 0 {
+        lines.push(format!("{} tasks have other grids and were left out", report.left_out));
     }
     for (task, puzzles) in &report.not_full {
         lines.push(format!("{task}: only {puzzles} different puzzles, itself included"));
