@@ -13,6 +13,8 @@ use tower::ServiceExt;
 use trainer::data::EvaluationData;
 
 const HALT_STEPS: usize = 4;
+/// A task and three augmentations of it; row 0 is the blank puzzle's.
+const ROWS_OF_A_TASK: usize = 4;
 /// Of the largest logit of a live cell: rounding of float32, which grows over the steps. Measured: 1e-6 at most.
 const TOLERANCE: f32 = 2e-5;
 const SETTINGS: &str = "max_steps=80 arch.mixer=local arch.hidden_size=32 arch.expansion=3 arch.L_layers=2 arch.H_cycles=1 \
@@ -44,8 +46,9 @@ async fn cells_know_their_task() {
                 assert!(error <= TOLERANCE && pairs().count() > 0, "{what}");
                 assert_eq!(expected.preds, found.preds, "{what}");
             }
-            // With the row of another task, the answer is another one.
-            let others: Vec<usize> = identifiers.iter().map(|&row| if row > 4 { 1 } else { 5 }).collect();
+            // With the row of the other task, the answer is another one.
+            let others: Vec<usize> =
+                identifiers.iter().map(|&row| if row > ROWS_OF_A_TASK { 1 } else { ROWS_OF_A_TASK + 1 }).collect();
             let strange = graph.run_puzzles(&tokens, &others, HALT_STEPS);
             assert_ne!(strange[HALT_STEPS - 1].logits, found[HALT_STEPS - 1].logits, "{kind:?}, {flavor:?}");
         }

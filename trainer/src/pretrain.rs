@@ -214,10 +214,9 @@ impl Run {
         let probes = match &evaluation {
             Some(evaluation) if RunProbes::asked_for(config) => {
                 let position = (learner.step, standing.evaluation_due);
-                let mut probes =
-                    RunProbes::open(config, directory.path(), &evaluation.first_batch()?, data.epoch_steps, position)?;
-                probes.look_at_states((data.eval_interval_steps, data.total_steps));
-                Some(probes)
+                let evaluations = (data.eval_interval_steps, data.total_steps);
+                let first = evaluation.first_batch()?;
+                Some(RunProbes::open(config, directory.path(), &first, data.epoch_steps, position, evaluations)?)
             }
             _ => None,
         };

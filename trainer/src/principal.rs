@@ -1,4 +1,4 @@
-//! Principal components of states: a board's way through the recursion on two axes. Owns the algebra, the file of states
+//! Principal components of states: the path of a board through the recursion on two axes. Owns the algebra, the file of states
 //! and the figure of an evaluation; leaves making the states to `probes`.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::TrainError;
 
 /// Components that are kept: what a figure shows.
 const AXES: i64 = 2;
-/// Boards whose ways are drawn.
+/// Boards whose paths are drawn.
 const BOARDS_DRAWN: usize = 8;
 const COLOURS: [Rgb; 4] = [[200, 60, 40], [60, 110, 190], [60, 150, 80], [150, 100, 170]];
 
@@ -83,10 +83,10 @@ pub(crate) fn write(folder: &Path, step: u64, states: &[(&str, Tensor)]) -> Resu
     Ok(write_file_atomically(&folder.join(format!("step_{step}.png")), &png)?)
 }
 
-/// The ways of the first boards.
+/// The paths of the first boards.
 fn chart(step: u64, points: &Tensor, explained: [f64; 2]) -> PathChart {
     let (updates, boards) = (points.size()[0], points.size()[1].min(BOARDS_DRAWN as i64));
-    let way = |board: i64| {
+    let path_of = |board: i64| {
         let at = |update: i64| (points.double_value(&[update, board, 0]), points.double_value(&[update, board, 1]));
         PlanePath { points: (0..updates).map(at).collect(), colour: COLOURS[board as usize % COLOURS.len()] }
     };
@@ -95,6 +95,6 @@ fn chart(step: u64, points: &Tensor, explained: [f64; 2]) -> PathChart {
         title: format!("answer state of {boards} boards over {} updates, step {step}", updates - 1),
         x_label: label("first", explained[0]),
         y_label: label("second", explained[1]),
-        paths: (0..boards).map(way).collect(),
+        paths: (0..boards).map(path_of).collect(),
     }
 }

@@ -63,6 +63,7 @@ impl RunProbes {
         first: &Batch,
         epoch_steps: f64,
         (resumed_step, evaluation_due): (u64, bool),
+        evaluations: (u64, u64),
     ) -> Result<Self, TrainError> {
         let file = |wanted: bool, name: &str, columns: &[&str]| {
             let path = wanted.then(|| directory.join(name));
@@ -72,12 +73,7 @@ impl RunProbes {
         let latent = file(config.log_latent_stats, LATENT_FILE, &LATENT_COLUMNS)?;
         let batch = first_rows(first, config.probe_rows);
         let states = config.log_principal_components.then(|| directory.join(STATES_FOLDER));
-        Ok(Self { batch, depth: config.probe_depth, epoch_steps, recursion, latent, states, evaluations: (1, 1) })
-    }
-
-    /// Optimizer steps between evaluations, and of the whole run.
-    pub(crate) fn look_at_states(&mut self, evaluations: (u64, u64)) {
-        self.evaluations = evaluations;
+        Ok(Self { batch, depth: config.probe_depth, epoch_steps, recursion, latent, states, evaluations })
     }
 
     /// Whether the evaluation at `step` is the last, or the 1st, 2nd, 4th, 8th …: states change most at the beginning.

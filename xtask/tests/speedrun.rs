@@ -3,11 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+#[path = "../../tests/src/not_run.rs"]
+#[allow(unreachable_pub, reason = "a file of a crate whose tests are its library")]
+mod not_run;
+
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use not_run::not_run;
 
 const PROGRAMS: [&str; 4] = ["datasets", "trainer", "exporter", "speedrun-inference"];
 
@@ -99,9 +104,8 @@ fn arc_without_a_gpu_says_what_it_would_cost() {
 fn every_stage_of_every_task_works_with_the_real_programs() {
     let programs: PathBuf = Path::new(env!("CARGO_BIN_EXE_xtask")).parent().unwrap().to_owned();
     if let Some(missing) = PROGRAMS.iter().find(|name| !programs.join(name).exists()) {
-        not_run(&format!(
-            "smoke tests of `cargo speedrun`: {missing} is not built; `cargo test --workspace` builds it"
-        ));
+        let promise = format!("smoke tests of `cargo speedrun`, for want of {missing}");
+        not_run(&promise, "run `cargo test --workspace`, which builds the programs");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -113,14 +117,5 @@ fn every_stage_of_every_task_works_with_the_real_programs() {
         let report = fs::read_to_string(out.join(task).join("REPORT.md")).unwrap();
         assert!(report.contains("| **this run**, ") && report.contains(" % ["), "{task}: {report}");
         assert!(out.join(task).join("model.onnx").metadata().unwrap().len() > 1000, "{task}");
-    }
-}
-
-/// Says at the end of `cargo xtask test` what was not checked.
-fn not_run(promise: &str) {
-    eprintln!("NOT RUN: {promise}");
-    if let Some(path) = std::env::var_os("TRM_NOT_RUN_REPORT") {
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "NOT RUN: {promise}").unwrap();
     }
 }

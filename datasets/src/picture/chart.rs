@@ -1,6 +1,10 @@
 //! Line charts as SVG and PNG: learning curves, accuracy against test-time compute.
 //! Owns what a chart looks like; takes points and names, and leaves measuring to its callers.
 
+use std::ops::Range;
+
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{BackendColor, BackendCoord, BackendTextStyle, DrawingErrorKind};
@@ -10,9 +14,9 @@ use super::canvas::{Picture, text_height, text_width};
 use super::colours::Rgb;
 
 /// Width and height in pixels.
-pub(super) const SIZE: (u32, u32) = (900, 480);
+const SIZE: (u32, u32) = (900, 480);
 /// What everything is drawn on.
-pub(super) const GROUND: Rgb = [255; 3];
+const GROUND: Rgb = [255; 3];
 
 /// How places along the horizontal axis follow from values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +74,7 @@ impl LineChart {
     /// # Errors
     /// As [`to_svg`](Self::to_svg).
     pub fn to_svg_with_bands(&self, bands: &[ChartBand]) -> Result<String, PictureError> {
-        let mut svg = String::new();
-        self.draw(SVGBackend::with_string(&mut svg, SIZE), bands)?;
-        Ok(svg)
+        svg_of(|backend| self.draw(backend, bands))
     }
 
     /// The chart as the bytes of a PNG file.
@@ -88,9 +90,7 @@ impl LineChart {
     /// # Errors
     /// As [`to_png`](Self::to_png).
     pub fn to_png_with_bands(&self, bands: &[ChartBand]) -> Result<Vec<u8>, PictureError> {
-        let mut picture = Picture::filled(SIZE.0, SIZE.1, GROUND);
-        self.draw(PictureBackend(&mut picture), bands)?;
-        picture.to_png()
+        png_of(|backend| self.draw(backend, bands))
     }
 
     fn draw<B: DrawingBackend>(&self, backend: B, bands: &[ChartBand]) -> Result<(), PictureError> {
@@ -119,13 +119,7 @@ impl LineChart {
         bands: &[ChartBand],
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let area = backend.into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(&self.title, ("sans-serif", 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0.0..right, bottom..1.0)?;
+        let mut chart = frame(&area, &self.title, 0.0..right, bottom..1.0)?;
         let written = |x: &f64| match self.x_scale {
             Scale::Linear => format!("{x:.0}"),
             Scale::Doublings => format!("{:.0}", x.exp2()),
@@ -168,8 +162,43 @@ impl LineChart {
     }
 }
 
+/// A chart as the text of an SVG file.
+pub(super) fn svg_of(draw: impl FnOnce(SVGBackend<'_>) -> Result<(), PictureError>) -> Result<String, PictureError> {
+    let mut svg = String::new();
+    draw(SVGBackend::with_string(&mut svg, SIZE))?;
+    Ok(svg)
+}
+
+/// A chart as the bytes of a PNG file.
+pub(super) fn png_of(
+    draw: impl FnOnce(PictureBackend<'_>) -> Result<(), PictureError>,
+) -> Result<Vec<u8>, PictureError> {
+    let mut picture = Picture::filled(SIZE.0, SIZE.1, GROUND);
+    draw(PictureBackend(&mut picture))?;
+    picture.to_png()
+}
+
+/// The white ground of a chart with its title, and room for what is written beside its axes.
+pub(super) fn frame<'a, B: DrawingBackend>(
+    area: &'a DrawingArea<B, Shift>,
+    title: &str,
+    x: Range<f64>,
+    y: Range<f64>,
+) -> Result<Frame<'a, B>, DrawingAreaErrorKind<B::ErrorType>> {
+    area.fill(&WHITE)?;
+    ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(56)
+        .build_cartesian_2d(x, y)
+}
+
+/// A chart on two linear axes.
+type Frame<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
 /// Pixels and letters of a chart on a picture: plotters has no letters of its own without the system's fonts.
-pub(super) struct PictureBackend<'p>(pub(super) &'p mut Picture);
+pub(super) struct PictureBackend<'p>(&'p mut Picture);
 
 impl DrawingBackend for PictureBackend<'_> {
     type ErrorType = std::convert::Infallible;

@@ -4,8 +4,7 @@
 use plotters::prelude::*;
 
 use super::PictureError;
-use super::canvas::Picture;
-use super::chart::{GROUND, PictureBackend, SIZE};
+use super::chart::{frame, png_of, svg_of};
 use super::colours::Rgb;
 
 /// One value.
@@ -51,9 +50,7 @@ impl MarkChart {
     /// # Errors
     /// When there is no value, or the drawing fails.
     pub fn to_svg(&self) -> Result<String, PictureError> {
-        let mut svg = String::new();
-        self.draw(SVGBackend::with_string(&mut svg, SIZE))?;
-        Ok(svg)
+        svg_of(|backend| self.draw(backend))
     }
 
     /// The chart as the bytes of a PNG file.
@@ -61,9 +58,7 @@ impl MarkChart {
     /// # Errors
     /// When there is no value, or the drawing fails.
     pub fn to_png(&self) -> Result<Vec<u8>, PictureError> {
-        let mut picture = Picture::filled(SIZE.0, SIZE.1, GROUND);
-        self.draw(PictureBackend(&mut picture))?;
-        picture.to_png()
+        png_of(|backend| self.draw(backend))
     }
 
     fn draw<B: DrawingBackend>(&self, backend: B) -> Result<(), PictureError> {
@@ -75,19 +70,13 @@ impl MarkChart {
 
     fn draw_within<B: DrawingBackend>(&self, backend: B) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let area = backend.into_drawing_area();
-        area.fill(&WHITE)?;
         let count = self.marks.len();
         let right = match self.style {
             MarkStyle::Bars => count as f64,
             // Room for the name of the last point.
             MarkStyle::Points => self.marks.iter().map(|mark| mark.x).fold(0.0, f64::max).max(f64::MIN_POSITIVE) * 1.25,
         };
-        let mut chart = ChartBuilder::on(&area)
-            .caption(&self.title, ("sans-serif", 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0.0..right, 0.0..1.0)?;
+        let mut chart = frame(&area, &self.title, 0.0..right, 0.0..1.0)?;
         let written = |x: &f64| if self.style == MarkStyle::Bars { String::new() } else { short(*x) };
         chart
             .configure_mesh()

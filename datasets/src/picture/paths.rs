@@ -1,10 +1,11 @@
 //! Paths in a plane, such as states on their first two principal components. Owns what such a chart looks like.
 
+use std::ops::Range;
+
 use plotters::prelude::*;
 
 use super::PictureError;
-use super::canvas::Picture;
-use super::chart::{GROUND, PictureBackend, SIZE};
+use super::chart::{frame, png_of, svg_of};
 use super::colours::Rgb;
 
 /// A path: where it begins is a ring, where it ends a disc.
@@ -35,9 +36,7 @@ impl PathChart {
     /// # Errors
     /// When there is no point, one is not finite, or the drawing fails.
     pub fn to_svg(&self) -> Result<String, PictureError> {
-        let mut svg = String::new();
-        self.draw(SVGBackend::with_string(&mut svg, SIZE))?;
-        Ok(svg)
+        svg_of(|backend| self.draw(backend))
     }
 
     /// The chart as the bytes of a PNG file.
@@ -45,9 +44,7 @@ impl PathChart {
     /// # Errors
     /// When there is no point, one is not finite, or the drawing fails.
     pub fn to_png(&self) -> Result<Vec<u8>, PictureError> {
-        let mut picture = Picture::filled(SIZE.0, SIZE.1, GROUND);
-        self.draw(PictureBackend(&mut picture))?;
-        picture.to_png()
+        png_of(|backend| self.draw(backend))
     }
 
     fn draw<B: DrawingBackend>(&self, backend: B) -> Result<(), PictureError> {
@@ -69,16 +66,10 @@ impl PathChart {
     fn draw_within<B: DrawingBackend>(
         &self,
         backend: B,
-        (x, y): (std::ops::Range<f64>, std::ops::Range<f64>),
+        (x, y): (Range<f64>, Range<f64>),
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let area = backend.into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(&self.title, ("sans-serif", 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(56)
-            .build_cartesian_2d(x, y)?;
+        let mut chart = frame(&area, &self.title, x, y)?;
         let written = |value: &f64| format!("{value:.2}");
         chart
             .configure_mesh()

@@ -5,15 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use datasets::arc::TaskSource;
-use datasets::builder::arc::{ArcBuild, TaskFilter, build};
+use datasets::builder::arc::{ArcBuild, DEFAULT_NUM_AUG, DEFAULT_SEED, DEFAULT_TEST_SET_NAME2, TaskFilter, build};
 use exporter::import::{self, ImportOptions};
 use hub::{Hub, registry};
 
 use super::ArcArgs;
 use super::output::{progress_bar, say, told};
-
-/// Augmented copies of each task that published models were trained on.
-const PUBLISHED_AUGMENTATIONS: usize = 1000;
 
 /// The published model that is taken for `arc1` and `arc2`.
 fn published_name(name: &str) -> &'static str {
@@ -56,13 +53,11 @@ fn published(name: &str) -> Result<PathBuf> {
     Ok(import::in_cache(&found, &hub)?)
 }
 
-/// The data set of `tasks` without examples, built where it is not there yet: the numbers of the puzzle table's rows.
+/// The data set of `tasks` without examples: the numbers of the puzzle table's rows. Built anew each time, which takes seconds,
+/// since the tasks may have changed.
 fn data_set(name: &str, tasks: &Path) -> Result<PathBuf> {
     let stem = tasks.file_name().map(|stem| stem.to_string_lossy().replace('.', "-")).unwrap_or_default();
     let folder = PathBuf::from(format!("data/{name}-names-{stem}"));
-    if folder.exists() {
-        return Ok(folder);
-    }
     let (source, subsets, held_out) = if tasks.extension().is_some_and(|extension| extension == "json") {
         if !tasks.exists() {
             bail!(
@@ -76,18 +71,19 @@ fn data_set(name: &str, tasks: &Path) -> Result<PathBuf> {
     } else {
         (TaskSource::Combined(tasks.to_owned()), vec!["training", "evaluation", "concept"], "evaluation")
     };
+    // As published models were trained.
     let config = ArcBuild {
         source,
         output_dir: folder.clone(),
         subsets: subsets.into_iter().map(str::to_owned).collect(),
         test_set_name: held_out.to_owned(),
-        test_set_name2: "your_test_set".to_owned(),
-        seed: 42,
-        num_aug: PUBLISHED_AUGMENTATIONS,
+        test_set_name2: DEFAULT_TEST_SET_NAME2.to_owned(),
+        seed: DEFAULT_SEED,
+        num_aug: DEFAULT_NUM_AUG,
         puzzle_identifiers_start: 1,
         names_only: true,
         tasks: TaskFilter::default(),
-        overwrite: false,
+        overwrite: true,
     };
     say(format_args!("data     builds {} from {} (names only)", folder.display(), tasks.display()))?;
     build(&config, |_| ())?;

@@ -3,6 +3,7 @@
 
 mod configurations;
 mod cost;
+mod counter;
 mod machine;
 mod roofline;
 

@@ -49,6 +49,7 @@ mod served;
 mod served_oracles;
 mod serving;
 mod site;
+mod site_visit;
 mod streams;
 #[path = "../../../fuzz/fuzz_targets/texts.rs"]
 mod texts;

@@ -47,7 +47,7 @@ pub struct ArcBuild {
     pub overwrite: bool,
 }
 
-/// Conditions on the grids of a task. Answers of held-out test pairs do not count: whoever solves a task cannot see them.
+/// Conditions on the grids of a task. The answers of held-out test pairs are ignored, because a solver does not see them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TaskFilter {
     /// Most rows and columns of a grid.

@@ -40,7 +40,7 @@ pub(crate) struct Arc {
     /// (server --arc-data), not to train one.
     #[arg(long)]
     names_only: bool,
-    /// Only tasks whose grids have at most so many rows and columns; answers of held-out test pairs do not count.
+    /// Only tasks whose grids have at most CELLS rows and columns; the answers of held-out test pairs are ignored.
     #[arg(long, value_name = "CELLS", value_parser = clap::value_parser!(u8).range(1..=30))]
     max_side: Option<u8>,
     /// Only tasks whose outputs have the size of their inputs, as `arch.mixer=local` takes them.
