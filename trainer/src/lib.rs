@@ -35,6 +35,8 @@ pub mod progress;
 pub mod run_directory;
 mod run_evaluation;
 pub mod search;
+#[cfg(test)]
+mod seeded;
 mod sites;
 pub mod state;
 pub mod stopping;

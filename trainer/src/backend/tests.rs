@@ -9,6 +9,7 @@ use models::{Backend, ForwardDtype, Linear, SwiGlu};
 use tch::{Device, Kind, Tensor};
 
 use super::{Activation, TchBackend, Weight, kernels};
+use crate::seeded::seeded;
 
 const EPS: f64 = 1e-5;
 /// `[batch, tokens, width]`; batches that do not fill a chunk, odd tokens, widths on both sides of a gate block.
@@ -46,19 +47,18 @@ struct Inputs {
 
 impl Inputs {
     fn new(size: [i64; 3], width: i64, contiguous: bool) -> Self {
-        tch::manual_seed(size.iter().sum::<i64>() + width);
         let inner = models::swiglu_inner_size(width as usize, 4.0) as i64;
         let draw = |size: &[i64], scale: f64| {
             (Tensor::randn(size, (Kind::Float, Device::Cpu)) * scale).to_kind(Kind::BFloat16).to_kind(Kind::Float)
         };
-        Self {
+        seeded(size.iter().sum::<i64>() + width, || Self {
             x: draw(&size, 1.0),
             delta: draw(&size, 0.5),
             gate_up: draw(&[2 * inner, width], (width as f64).powf(-0.5)),
             down: draw(&[width, inner], (inner as f64).powf(-0.5) * 2.0),
             weight_of_result: draw(&size, 1.0),
             contiguous,
-        }
+        })
     }
 
     /// The result and the gradients of everything that it depends on, as float64.

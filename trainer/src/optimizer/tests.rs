@@ -4,23 +4,23 @@
 use tch::{Device, Kind, Tensor};
 
 use super::{FlatOptimizer, FlatOptimizerConfig, OptimizerKind, update_ema, update_ema_plainly};
+use crate::seeded::seeded;
 
 /// Ends in the middle of a vector, and is long enough for several threads.
 const COUNT: i64 = 3 * 65_536 + 77;
 
-fn normal(scale: f64) -> Tensor {
-    Tensor::randn([COUNT], (Kind::Float, Device::Cpu)) * scale
+fn normal(seed: i64, scale: f64) -> Tensor {
+    seeded(seed, || Tensor::randn([COUNT], (Kind::Float, Device::Cpu))) * scale
 }
 
 #[test]
 fn adamw_in_one_pass_is_the_plain_one() {
-    tch::manual_seed(1);
     let config = FlatOptimizerConfig { kind: OptimizerKind::AdamW, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 };
-    let mut weights = normal(0.05);
+    let mut weights = normal(1, 0.05);
     let mut plain_weights = weights.copy();
     let (mut fused, mut plain) = (FlatOptimizer::new(config, &weights), FlatOptimizer::new(config, &weights));
-    for step in 1..=4 {
-        let gradient = normal(1e-3);
+    for step in 1..=4_i32 {
+        let gradient = normal(1 + i64::from(step), 1e-3);
         let _ = gradient.narrow(0, 0, 1000).zero_();
         let lr = 1e-3 / f64::from(step);
         fused.update(&mut weights, &gradient, lr);
@@ -36,8 +36,7 @@ fn adamw_in_one_pass_is_the_plain_one() {
 
 #[test]
 fn moving_average_in_one_pass_is_the_plain_one() {
-    tch::manual_seed(2);
-    let (weights, mut average) = (normal(0.05), normal(0.05));
+    let (weights, mut average) = (normal(1, 0.05), normal(2, 0.05));
     let mut plain = average.copy();
     for _ in 0..3 {
         update_ema(&mut average, &weights, 0.999);

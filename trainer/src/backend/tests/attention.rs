@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::super::{Activation, TchBackend, Weight};
 use super::{EPS, distance};
+use crate::seeded::seeded;
 
 #[derive(Debug, Clone, Copy)]
 struct Shape {
@@ -52,19 +53,20 @@ impl Inputs {
     fn new(shape: Shape, rotated: bool, sharpness: f64) -> Self {
         let Shape { batch, tokens, width, heads, head_dim } = shape;
         let inner = heads * head_dim;
-        tch::manual_seed(batch + tokens + width + inner);
         let draw = |size: &[i64], scale: f64| {
             (Tensor::randn(size, (Kind::Float, Device::Cpu)) * scale).to_kind(Kind::BFloat16).to_kind(Kind::Float)
         };
-        let angles = Tensor::randn([tokens, head_dim / 2], (Kind::Float, Device::Cpu));
-        Self {
-            shape,
-            x: draw(&[batch, tokens, width], 1.0),
-            qkv: draw(&[3 * inner, width], sharpness * (width as f64).powf(-0.5)),
-            output: draw(&[width, inner], 3.0 * (inner as f64).powf(-0.5)),
-            angles: rotated.then(|| [angles.cos(), angles.sin()]),
-            weight_of_result: draw(&[batch, tokens, width], 1.0),
-        }
+        seeded(batch + tokens + width + inner, || {
+            let angles = Tensor::randn([tokens, head_dim / 2], (Kind::Float, Device::Cpu));
+            Self {
+                shape,
+                x: draw(&[batch, tokens, width], 1.0),
+                qkv: draw(&[3 * inner, width], sharpness * (width as f64).powf(-0.5)),
+                output: draw(&[width, inner], 3.0 * (inner as f64).powf(-0.5)),
+                angles: rotated.then(|| [angles.cos(), angles.sin()]),
+                weight_of_result: draw(&[batch, tokens, width], 1.0),
+            }
+        })
     }
 
     /// The result and the gradients of everything that it depends on, as float64.
