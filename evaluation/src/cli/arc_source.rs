@@ -53,8 +53,8 @@ fn published(name: &str) -> Result<PathBuf> {
     Ok(import::in_cache(&found, &hub)?)
 }
 
-/// The data set of `tasks` without examples: the numbers of the puzzle table's rows. Built anew each time, which takes seconds,
-/// since the tasks may have changed.
+/// The data set of `tasks` without examples: the numbers of the puzzle table's rows. Built anew each time, since the tasks may
+/// have changed: half a minute for ARC-AGI-1, little beside an evaluation.
 fn data_set(name: &str, tasks: &Path) -> Result<PathBuf> {
     let stem = tasks.file_name().map(|stem| stem.to_string_lossy().replace('.', "-")).unwrap_or_default();
     let folder = PathBuf::from(format!("data/{name}-names-{stem}"));
