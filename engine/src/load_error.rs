@@ -36,7 +36,7 @@ pub enum LoadError {
     Dataset(#[from] datasets::DatasetError),
     /// The names in a data set are not those of a model's puzzle-embedding table.
     #[error(
-        "--arc-data {}: expected as many names in identifiers.json as a loaded ARC model has rows in its puzzle-embedding \
+        "{}: expected as many names in identifiers.json as a loaded ARC model has rows in its puzzle-embedding \
          table, found {names} ({models}); name the folder that the model was trained on", folder.display()
     )]
     ArcData {

@@ -208,7 +208,8 @@ impl Models {
     }
 }
 
-/// Gives every ARC model the index of those among `folders` whose number of identifiers is that of its table.
+/// Gives every ARC model the index of those among `folders` whose number of identifiers is that of its table, else the one
+/// that lies in its checkpoint's folder.
 ///
 /// # Errors
 /// When a folder cannot be read, or belongs to no model.
@@ -231,7 +232,17 @@ pub fn attach_arc_data(models: &mut [ServedModel], folders: &[PathBuf]) -> Resul
             return Err(LoadError::ArcData { folder, names, models });
         }
     }
-    for model in models.iter().filter(|model| model.task == Task::Arc && model.arc_tasks.is_none()) {
+    for model in models.iter_mut().filter(|model| model.task == Task::Arc && model.arc_tasks.is_none()) {
+        if let Some(own) = model.directory.as_deref().and_then(TaskIndex::folder_in) {
+            let index = TaskIndex::open(&own)?;
+            let (names, rows) = (index.num_puzzle_identifiers(), model.card.dims.num_puzzle_identifiers);
+            if names != rows {
+                let models = format!("{} has {rows}", model.card.name);
+                return Err(LoadError::ArcData { folder: own, names, models });
+            }
+            model.arc_tasks = Some(Arc::new(index));
+            continue;
+        }
         tracing::warn!(
             "model {}: nothing tells which task each of the {} rows of its puzzle-embedding table belongs to, so that \
              it can solve none; name the folder that `datasets build arc` made for it with --arc-data",

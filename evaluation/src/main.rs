@@ -26,14 +26,14 @@ enum Program {
     Maze(Box<BoardArgs>),
     /// ARC-AGI-1: the held-out tasks of the model's data set, votes over augmentations, submission.json.
     ///
-    /// Examples: speedrun-inference arc1 --checkpoint DIR --data data/arc1concept-aug-1000,
+    /// Examples: speedrun-inference arc1, speedrun-inference arc1 --checkpoint DIR --data data/arc1concept-aug-1000,
     /// speedrun-inference arc1 --published --tasks kaggle/combined/arc-agi
     Arc1(Box<ArcArgs>),
     /// ARC-AGI-2, in the same way.
     ///
     /// Example: speedrun-inference arc2 --checkpoint DIR --data data/arc2concept-aug-1000
     Arc2(Box<ArcArgs>),
-    /// Every shipped model for Sudoku and mazes, one after the other.
+    /// Every shipped model, one after the other.
     ///
     /// Example: speedrun-inference all --count 200 --no-show
     All(Box<BoardArgs>),

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use models::checkpoint::{
-    HostTensor, InferenceDefaults, MANIFEST_FILE, Measured, NoiseTarget, WEIGHTS_FILE, WeightFile, publish, write,
+    HostTensor, InferenceDefaults, MANIFEST_FILE, Measured, NoiseTarget, WEIGHTS_FILE, WeightFile, publish,
+    publish_with, write,
 };
 use models::{ArchitectureConfig, Checkpoint, ForwardDtype, Initializer, Manifest, ModelDims, PosEncodings, TrmConfig};
 
@@ -77,6 +78,11 @@ fn published_weights_are_rounded_to_bfloat16() {
     publish(&Checkpoint::open(&full).unwrap(), &small, ForwardDtype::BFloat16).unwrap();
     let names: Vec<_> = fs::read_dir(&small).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
+    let further = [(full.join("training_state.json"), Path::new("beside").join("state.json"))];
+    publish_with(&Checkpoint::open(&full).unwrap(), &small, ForwardDtype::BFloat16, &further).unwrap();
+    assert_eq!(fs::read_to_string(small.join("beside/state.json")).unwrap(), "{}");
+    fs::remove_file(&further[0].0).unwrap();
+    publish_with(&Checkpoint::open(&full).unwrap(), &small, ForwardDtype::BFloat16, &further).unwrap_err();
     let small = Checkpoint::open(&small).unwrap();
     for spec in arch().parameter_specs(&DIMS).unwrap() {
         for (rounded, drawn) in small.values(&spec).unwrap().into_iter().zip(Initializer::new(1).draw(&spec)) {

@@ -10,6 +10,8 @@ export class Arc {
   /** What the repetition is for, as the end of a sentence. */
   purpose = "on many copies of a task, which then vote";
   #task = null;
+  /** Whether the task was taken by its name. */
+  #isSample = false;
   #response = null;
   #frame = null;
 
@@ -21,7 +23,11 @@ export class Arc {
     this.source = document.getElementById("arc-source");
     this.demonstrations = document.getElementById("arc-task");
     this.boards = document.getElementById("arc-boards");
-    this.id.addEventListener("input", () => this.#edited());
+    this.id.addEventListener("input", () => {
+      // Another name means another task than the sample's.
+      if (this.#isSample) [this.#task, this.text.value] = [null, ""];
+      this.#edited();
+    });
     this.id.addEventListener("keydown", (event) => {
       if (event.key === "Enter") page.onSolve();
     });
@@ -54,10 +60,11 @@ export class Arc {
   async sample(api) {
     const { task_ids: ids } = await api.sample("arc", { limit: 1000 });
     if (!ids.length) throw new Error("The loaded model knows no task by id.");
-    this.#task = null;
-    this.text.value = "";
-    this.id.value = ids[Math.floor(Math.random() * ids.length)];
-    this.#edited();
+    const { task_id: id, task } = await api.sample("arc", { task_id: ids[Math.floor(Math.random() * ids.length)] });
+    this.#task = parse(JSON.stringify(task));
+    this.text.value = JSON.stringify(this.#task);
+    this.id.value = id;
+    this.#edited(true);
   }
 
   first(api) {
@@ -108,7 +115,8 @@ export class Arc {
     return `${changed} ${changed === 1 ? "cell" : "cells"} changed, ${shape}`;
   }
 
-  #edited() {
+  #edited(isSample = false) {
+    this.#isSample = isSample;
     this.#frame = null;
     this.#response = null;
     this.#draw();

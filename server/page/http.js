@@ -22,8 +22,9 @@ export async function read(task, text) {
   return [(await response.json()).puzzle].flat().join("\n");
 }
 
-/** A sample of a task: {puzzle, seed, …}; for ARC {task_ids}. */
+/** A sample of a task: {puzzle, seed, …}; for ARC {task_ids}, or {task_id, task} of the one that is named. */
 export function sample(task, query = {}) {
+  if (query.task_id) return json(`samples/${task}/${encodeURIComponent(query.task_id)}`);
   return json(`samples/${task}?${new URLSearchParams(query)}`);
 }
 

@@ -18,7 +18,7 @@
 
 mod cli;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -104,6 +104,10 @@ enum Command {
         /// Type of the weights: bfloat16 or float32
         #[arg(long, default_value = "bfloat16", value_parser = parse_dtype)]
         dtype: ForwardDtype,
+        /// Data set that an ARC model was trained on, built with `--names-only`: it is written beside the weights, so that a
+        /// server that gets the folder knows the model's tasks
+        #[arg(long, value_name = "DIR")]
+        arc_data: Option<PathBuf>,
     },
     /// Write what a checkpoint's model says at every step, for comparisons
     #[command(group = clap::ArgGroup::new("source").required(true).args(["inputs", "rows"]))]
@@ -178,8 +182,16 @@ fn run() -> anyhow::Result<ExitCode> {
             println!("{}", out.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Publish { checkpoint, out, dtype } => {
-            models::checkpoint::publish(&Checkpoint::open(&checkpoint)?, &out, dtype)?;
+        Command::Publish { checkpoint, out, dtype, arc_data } => {
+            let checkpoint = Checkpoint::open(&checkpoint)?;
+            let mut further = Vec::new();
+            if let Some(folder) = arc_data {
+                let rows = checkpoint.manifest.dims.num_puzzle_identifiers;
+                let files = datasets::arc::names_only_files(&folder, rows)?;
+                let place = |file: PathBuf| (folder.join(&file), Path::new(datasets::arc::ARC_DATA_FOLDER).join(file));
+                further.extend(files.into_iter().map(place));
+            }
+            models::checkpoint::publish_with(&checkpoint, &out, dtype, &further)?;
             println!("{}", out.display());
             Ok(ExitCode::SUCCESS)
         }

@@ -19,6 +19,6 @@ pub use canvas::{
 pub use error::ArcError;
 pub use grid::{Grid, MAX_SIDE};
 pub use hash::{Digest, grid_hash, puzzle_hash};
-pub use names::{BLANK_NAME, for_each_name};
+pub use names::{ARC_DATA_FOLDER, BLANK_NAME, for_each_name, names_only_files};
 pub use reader::{SentTask, TaskSource, TaskSubset, read_tasks, read_test_tasks, read_train_tasks};
 pub use task::{ArcPair, ArcTask};

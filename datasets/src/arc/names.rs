@@ -6,16 +6,19 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
 use super::error::ArcError;
 use crate::DatasetError;
-use crate::store::IDENTIFIERS_FILE;
+use crate::store::{DatasetMetadata, IDENTIFIERS_FILE, Split, TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE};
 
 /// Name of the rows that belong to no puzzle: padding, and identifiers before the first.
 pub const BLANK_NAME: &str = "<blank>";
+/// Folder in a checkpoint that tells which task each row of its puzzle-embedding table belongs to: a data set without
+/// examples, as `datasets build arc --names-only` writes it.
+pub const ARC_DATA_FOLDER: &str = "arc-data";
 /// Bound for a name; those of the reference's builder have 26 characters.
 const MAX_NAME_BYTES: u64 = 256;
 
@@ -41,6 +44,40 @@ pub fn for_each_name(
         return Ok(());
     }
     Err(DatasetError::format(&path, format!("num_puzzle_identifiers {expected} names"), found.to_string()))
+}
+
+/// The files of a data set without examples, relative to its `folder`, which must number `rows` puzzles and hold every task.
+///
+/// # Errors
+/// When a file is missing, or numbers other puzzles.
+pub fn names_only_files(folder: &Path, rows: usize) -> Result<Vec<PathBuf>, DatasetError> {
+    let mut files = vec![PathBuf::from(IDENTIFIERS_FILE)];
+    for (split, tasks) in [(Split::Train, TRAIN_PUZZLES_FILE), (Split::Test, TEST_PUZZLES_FILE)] {
+        let metadata = Path::new(split.name()).join("dataset.json");
+        let path = folder.join(&metadata);
+        if !path.is_file() {
+            continue;
+        }
+        let found = DatasetMetadata::read(&path)?.num_puzzle_identifiers;
+        if found != rows {
+            let expected = format!("num_puzzle_identifiers {rows}, the rows of the checkpoint's puzzle table");
+            return Err(DatasetError::format(&path, expected, found.to_string()));
+        }
+        if !folder.join(tasks).is_file() {
+            let expected = "the tasks themselves; build the data set with --names-only";
+            return Err(DatasetError::format(&folder.join(tasks), expected, "no such file"));
+        }
+        files.extend([metadata, PathBuf::from(tasks)]);
+    }
+    if files.len() == 1 {
+        return Err(DatasetError::format(
+            folder,
+            "an ARC data set (datasets build arc --names-only)",
+            "no dataset.json",
+        ));
+    }
+    for_each_name(folder, rows, |_| Ok(()))?;
+    Ok(files)
 }
 
 fn open(path: &Path, most: u64) -> Result<impl Read, DatasetError> {

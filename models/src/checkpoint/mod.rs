@@ -22,7 +22,7 @@ pub use host_tensor::HostTensor;
 pub use inference::{InferenceDefaults, Measured, NoiseTarget};
 pub use layout::TensorLayout;
 pub use manifest::{ImportRecord, Manifest, WeightsKind};
-pub use publish::{REFERENCE_PREFIX, publish, write_state_dict};
+pub use publish::{REFERENCE_PREFIX, publish, publish_with, write_state_dict};
 pub use puzzle_table::{PuzzleEmbeddings, TableResize};
 pub use stream::{PlannedTensor, TensorSink, stream_tensors};
 pub use weights::{RawTensor, WeightFile, WeightFormat};

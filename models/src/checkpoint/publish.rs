@@ -1,8 +1,10 @@
 //! A checkpoint's weights for others: in the smallest type that serves, with the manifest (what is shipped and
 //! uploaded), or under the reference's names (what Python loads). Both are written tensor by tensor.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use super::write::parent_of;
 use super::{Checkpoint, PlannedTensor, TableResize, WEIGHTS_FILE, stream_tensors, write_file_with, write_folder};
 use crate::{ForwardDtype, ModelError, ParameterKind, ParameterSpec};
 
@@ -14,10 +16,29 @@ pub const REFERENCE_PREFIX: &str = "_orig_mod.model.";
 /// # Errors
 /// When a tensor cannot be read or the disk refuses.
 pub fn publish(checkpoint: &Checkpoint, directory: &Path, dtype: ForwardDtype) -> Result<(), ModelError> {
+    publish_with(checkpoint, directory, dtype, &[])
+}
+
+/// As [`publish`], with copies of further files: where each lies, and its path in the folder.
+///
+/// # Errors
+/// As [`publish`]; also when a file cannot be read.
+pub fn publish_with(
+    checkpoint: &Checkpoint,
+    directory: &Path,
+    dtype: ForwardDtype,
+    further: &[(PathBuf, PathBuf)],
+) -> Result<(), ModelError> {
     let manifest = &checkpoint.manifest;
     let specs = manifest.arch.parameter_specs(&manifest.dims)?;
     let plan = |spec: &ParameterSpec| PlannedTensor { name: spec.name.clone(), dtype, shape: spec.shape.clone() };
     write_folder(directory, manifest, |staging| {
+        for (from, to) in further {
+            let to = staging.join(to);
+            let parent = parent_of(&to);
+            fs::create_dir_all(parent).map_err(ModelError::io(parent, "cannot create"))?;
+            fs::copy(from, &to).map_err(ModelError::io(from, "cannot copy"))?;
+        }
         stream_tensors(&staging.join(WEIGHTS_FILE), specs.iter().map(plan).collect(), |tensor, sink| {
             checkpoint.for_each_piece(&tensor.name, |values| sink.put(values))
         })

@@ -106,7 +106,7 @@ pub fn write_file_with(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Model
     sync(parent)
 }
 
-fn parent_of(path: &Path) -> &Path {
+pub(super) fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -334,6 +334,19 @@ async fn samples_are_tasks_that_a_name_is_enough_for() {
     assert_eq!(names, ["fill", "swap"]);
     assert_eq!(sample("?limit=1").await.1["task_ids"].as_array().unwrap().len(), 1);
     assert_eq!(sample("?limit=x").await.0, StatusCode::BAD_REQUEST);
+    // A sample is what the model is asked, without the answers.
+    let (status, swap) = sample("/swap").await;
+    assert_eq!((status, &swap["task_id"]), (StatusCode::OK, &json!("swap")));
+    assert_eq!((&swap["task"]["train"], &swap["task"]["test"]), (&json_of("swap")["train"], &json_of("swap")["test"]));
+    assert_eq!(solve(swap).await["task_id"], "swap");
+    // Of "turn" the model knows the name alone.
+    for unknown in ["/turn", "/nothing", "/%2e%2e"] {
+        let (status, problem) = sample(unknown).await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("urn:trm:problem:unknown-task"))
+        );
+    }
 }
 
 #[test]

@@ -9,11 +9,12 @@ pub(super) mod stream;
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{Path as PathOf, Query, State};
 use axum::http::Uri;
 use axum::response::sse::Event;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use datasets::arc::Grid;
 use engine::Policy;
 use engine::arc::{
     ArcAnswer, ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, TaskIndex, Thinking, submit,
@@ -77,11 +78,38 @@ impl Default for SamplesQuery {
     }
 }
 
+/// A task without the answers of its test pairs, in the form of `POST /solve/arc`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ArcSample {
+    /// Its name.
+    task_id: String,
+    /// Demonstrations and test inputs.
+    task: ArcSampleTask,
+}
+
+/// What a solver sees of a task.
+#[derive(Debug, Serialize, ToSchema)]
+struct ArcSampleTask {
+    /// Demonstrations.
+    train: Vec<ArcSamplePair>,
+    /// Pairs to solve, without `output`.
+    test: Vec<ArcSamplePair>,
+}
+
+/// Grids as rows of colours from 0 to 9.
+#[derive(Debug, Serialize, ToSchema)]
+struct ArcSamplePair {
+    input: Vec<Vec<u8>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Vec<Vec<u8>>>,
+}
+
 /// ARC's routes.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
     Router::new()
         .route("/solve/arc", post(solve::<ArcQuestion>).fallback(|| async { Problem::MethodNotAllowed("POST") }))
         .route("/samples/arc", get(samples).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
+        .route("/samples/arc/{task_id}", get(sample).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
 }
 
 impl Solvable for ArcQuestion {
@@ -148,6 +176,35 @@ async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json
     let tasks = tasks.arc_tasks.iter().flat_map(|index| index.tasks());
     let names = tasks.filter(|known| known.task.is_some()).map(|known| known.name.clone());
     Ok(Json(ArcSamples { task_ids: names.take(limit).collect() }))
+}
+
+/// A task that a model knows, as a solver sees it.
+async fn sample(
+    State(state): State<Arc<ServerState>>,
+    PathOf(task_id): PathOf<String>,
+) -> Result<Json<ArcSample>, Problem> {
+    let registry = state.models.current();
+    let mut models = registry.models().iter().filter(|model| model.task == Task::Arc).peekable();
+    if models.peek().is_none() {
+        return Err(no_model());
+    }
+    let known = models.find_map(|model| model.arc_tasks.as_ref()?.named(&task_id)?.1.task.as_ref());
+    let task = known.ok_or_else(|| Problem::UnknownTask {
+        reason: "no loaded model knows a task of that name with its pairs; GET /samples/arc lists those that are known"
+            .into(),
+        commands: Vec::new(),
+    })?;
+    let pair =
+        |input: &Grid, output: Option<&Grid>| ArcSamplePair { input: rows_of(input), output: output.map(rows_of) };
+    let task = ArcSampleTask {
+        train: task.train.iter().map(|shown| pair(&shown.input, Some(&shown.output))).collect(),
+        test: task.test.iter().map(|asked| pair(&asked.input, None)).collect(),
+    };
+    Ok(Json(ArcSample { task_id, task }))
+}
+
+fn rows_of(grid: &Grid) -> Vec<Vec<u8>> {
+    grid.lines().map(<[u8]>::to_vec).collect()
 }
 
 /// A task with its answer.

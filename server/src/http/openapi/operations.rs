@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::examples::{arc_examples, maze_examples, sudoku_examples};
-use super::schemas::{maze_sample_parameters, option_parameters, query_parameters, sudoku_sample_parameters};
+use super::schemas::{
+    maze_sample_parameters, option_parameters, query_parameters, sudoku_sample_parameters, task_id_parameter,
+};
 use crate::http::ProblemKind as Kind;
 use crate::http::arc::SamplesQuery;
 
@@ -129,6 +131,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
         body: None,
         responses: || ok("The names.", &reference("ArcSamples")),
         problems: || sample_problems(&[Kind::NoModelForTask]),
+    },
+    Operation {
+        method: "get",
+        path: "/samples/arc/{task_id}",
+        id: "sampleArcTask",
+        tag: "samples",
+        summary: "A task that a model knows, without the answers of its test pairs.",
+        description: "In the form that `POST /solve/arc` takes.",
+        parameters: task_id_parameter,
+        body: None,
+        responses: || ok("The task.", &reference("ArcSample")),
+        problems: || sample_problems(&[Kind::NoModelForTask, Kind::UnknownTask]),
     },
     Operation {
         path: "/health",

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, OpenApi};
 
-use crate::http::arc::ArcSamples;
 use crate::http::arc::answer::{ArcBatchResponse, ArcResponse, ArcStepResponse};
 use crate::http::arc::stream::{ArcAnswerEvent, ArcStepEvent};
+use crate::http::arc::{ArcSample, ArcSamples};
 use crate::http::body::BoardForm;
 use crate::http::samples::{MAZE_SIDES, MazeQuery, MazeSample, SudokuQuery, SudokuSample};
 use crate::http::solve::ReadResponse;
@@ -40,7 +40,8 @@ use crate::http::{ProblemKind, SolveOptions};
     ArcStepResponse,
     ArcStepEvent,
     ArcAnswerEvent,
-    ArcSamples
+    ArcSamples,
+    ArcSample
 )))]
 struct Types;
 
@@ -99,6 +100,17 @@ pub(super) fn maze_sample_parameters() -> Vec<Value> {
 }
 
 /// The fields of `T` as parameters of the query string.
+/// The name of a task, in the path.
+pub(super) fn task_id_parameter() -> Vec<Value> {
+    vec![json!({
+        "name": "task_id",
+        "in": "path",
+        "required": true,
+        "description": "Name of a task, such as GET /samples/arc lists.",
+        "schema": { "type": "string" },
+    })]
+}
+
 pub(super) fn query_parameters<T: IntoParams>() -> Vec<Value> {
     let parameters = T::into_params(|| Some(ParameterIn::Query));
     parameters.iter().map(|parameter| without_null(json!(parameter))).collect()
