@@ -2,9 +2,9 @@
 // Owns the messages to the worker and the samples; leaves thinking to worker.js, reading text to reading.js.
 
 import { Problem } from "../page/problem.js";
+import * as files from "./files.js";
 import { readMaze, readSudoku } from "./reading.js";
 
-const ROOT = new URL("../", import.meta.url);
 const READERS = { sudoku: readSudoku, maze: readMaze };
 
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -12,6 +12,8 @@ const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module
 const waiting = new Map();
 let requests = 0;
 let samples = null;
+/** The tasks that the first ARC model knows. */
+let arcTasks = null;
 
 worker.addEventListener("message", ({ data: { id, event, data } }) => waiting.get(id)?.(event, data));
 worker.addEventListener("error", (event) => {
@@ -39,8 +41,9 @@ export async function read(task, text) {
   return READERS[task](text);
 }
 
-/** One of the samples that were drawn when the site was written. */
-export async function sample(task, { size, extra_clues: clues } = {}) {
+/** One of the samples that were drawn when the site was written; of ARC the names of known tasks, or one of these. */
+export async function sample(task, { size, extra_clues: clues, limit, task_id: name } = {}) {
+  if (task === "arc") return sampleArc(limit, name);
   prepare(task);
   samples ??= json("samples.json");
   const all = await samples.catch((error) => {
@@ -55,6 +58,26 @@ export async function sample(task, { size, extra_clues: clues } = {}) {
   const nearest = fitting.reduce((best, one) => (distance(one) < distance(best) ? one : best));
   const { puzzles } = nearest;
   return { puzzle: puzzles[Math.floor(Math.random() * puzzles.length)], size: nearest.size };
+}
+
+async function sampleArc(limit, name) {
+  const site = await json("site.json");
+  const model = site.models.find(({ arc }) => arc);
+  if (!model) throw new Problem({ title: "No model", detail: "This page has no model for ARC." }, 0);
+  arcTasks ??= json(model.arc.tasks);
+  const { tasks } = await arcTasks.catch((error) => {
+    arcTasks = null;
+    throw error;
+  });
+  // What a model has learned by heart shows nothing.
+  const heldOut = tasks.filter((task) => task.held_out);
+  const shown = heldOut.length > 0 ? heldOut : tasks;
+  if (name === undefined) return { task_ids: shown.slice(0, limit).map((task) => task.task_id) };
+  prepare("arc");
+  const known = tasks.find((task) => task.task_id === name);
+  if (!known) throw new Problem({ title: "Unknown task", detail: `This page knows no task called ${name}.` }, 0);
+  const test = known.test.map(({ input }) => ({ input }));
+  return { task_id: name, task: { train: known.train, test } };
 }
 
 /** Solves one puzzle in the worker and calls back for every step; as in http.js. */
@@ -94,13 +117,9 @@ function prepare(task) {
   worker.postMessage({ kind: "prepare", task });
 }
 
-async function json(path) {
-  const response = await fetch(new URL(path, ROOT)).catch(() => null);
-  if (!response?.ok) {
-    throw new Problem(
-      { title: "No connection", detail: `The host of this page does not send ${path}; load the page again.` },
-      0,
-    );
-  }
-  return response.json();
+function json(path) {
+  return files.json(path).catch(() => {
+    const detail = `The host of this page does not send ${path}; load the page again.`;
+    throw new Problem({ title: "No connection", detail }, 0);
+  });
 }

@@ -2,21 +2,25 @@
 // Owns session and recursion states; leaves the search to search.js, the rules to puzzles.js, the page to client.js.
 
 import * as ort from "../runtime/ort.wasm.bundle.min.mjs";
+import { Ballot, Copy, KnownTasks, elected } from "./arc.js";
+import { file, json } from "./files.js";
 import { MazePuzzle, SudokuPuzzle, problem } from "./puzzles.js";
 import { disturb } from "./random.js";
 import { policyOf, think } from "./search.js";
 
-/** Addresses in site.json are relative to the page. */
-const ROOT = new URL("../", import.meta.url);
 /** What site.json says. Not awaited here: messages that came meanwhile would be lost. */
-const described = file("site.json").then((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
+const described = json("site.json");
 const BINARY = "runtime/ort-wasm-simd-threaded.wasm.gz";
 /** A blank of a Sudoku, a wall of a maze: known to every model. */
 const WARM_UP_TOKEN = 1;
 const PUZZLES = { sudoku: SudokuPuzzle, maze: MazePuzzle };
+/** Copies of an ARC task that vote where a request does not say how many. */
+const COPIES = 32;
 
 /** Sessions by the address of their graphs. */
 const sessions = new Map();
+/** Tasks and rows of ARC models by name. */
+const arcData = new Map();
 /** What ends each request that runs. */
 const running = new Map();
 /** The runtime has one thread: steps of two requests would only wait for each other. */
@@ -44,7 +48,8 @@ function receive({ id, kind, ...request }) {
 async function answer(id, request, asked, signal) {
   try {
     signal.throwIfAborted();
-    const response = await solve(request, asked, signal, (data) => postMessage({ id, event: "step", data }));
+    const emit = (data) => postMessage({ id, event: "step", data });
+    const response = await (request.task === "arc" ? solveArc : solve)(request, asked, signal, emit);
     postMessage({ id, event: "answer", data: response });
   } catch (error) {
     if (signal.aborted) return;
@@ -106,6 +111,72 @@ async function solve({ task, puzzle: sent, options }, asked, signal, emit) {
   };
 }
 
+/** One ARC task under its augmentations; events and answer are as the server's. */
+async function solveArc({ puzzle: sent, options }, asked, signal, emit) {
+  const { models } = await described;
+  const named = models.filter((model) => model.arc && (!options.model || model.name === options.model));
+  if (named.length === 0) throw problem("no-model-for-task", "no model of this page solves ARC tasks");
+  const [model] = named;
+  const { augmentations = COPIES, ...others } = options;
+  const most = Math.max(model.limits.chains, COPIES);
+  if (!(Number.isSafeInteger(augmentations) && augmentations >= 1 && augmentations <= most)) {
+    const detail = `augmentations: expected 1 to ${most} (the task itself counts), found ${augmentations}`;
+    throw problem("invalid-option", detail);
+  }
+  const policy = policyOf(model.policy, model.limits, { ...others, augmentations: 0 });
+  const { known, rows } = await arcOf(model);
+  const puzzle = known.recognise(sent.puzzle ?? sent);
+  const session = await loaded(model);
+  const begun = performance.now();
+  const ballots = puzzle.tests.map(() => new Ballot());
+  const copies = puzzle.task.copies.slice(0, augmentations);
+  const facts = { steps: 0, total_steps: 0 };
+  for (const [index, augmented] of copies.entries()) {
+    for (const test of puzzle.tests.keys()) {
+      const copy = new Copy(puzzle, test, index, augmented);
+      const size = model.arc.row_size;
+      const row = rows.subarray(copy.row * size, (copy.row + 1) * size);
+      const { answer, q, steps, totalSteps } = await think({
+        puzzle: copy,
+        model,
+        policy,
+        step: (tokens, state, noise) => compute(session, model, tokens, state, noise, row),
+        onStep: (_, step, tokens, q) => emit(copy.event(step, tokens, q)),
+        signal,
+      });
+      ballots[test].vote(copy.own(answer), q);
+      facts.steps = Math.max(facts.steps, steps);
+      facts.total_steps += totalSteps;
+    }
+  }
+  const now = performance.now();
+  return {
+    puzzle: 0,
+    task_id: puzzle.name,
+    ...elected(puzzle, ballots),
+    ...facts,
+    augmentations: copies.length,
+    cut_short: false,
+    model: { name: model.name, sha256: model.sha256 },
+    timings: { queue_ms: begun - asked, compute_ms: now - begun, total_ms: now - asked },
+  };
+}
+
+/** The tasks that an ARC model knows, and its table of their rows. */
+function arcOf({ name, arc }) {
+  if (!arcData.has(name)) {
+    const read = async () => {
+      const [{ tasks }, bytes] = await Promise.all([json(arc.tasks), file(arc.rows)]);
+      return { known: new KnownTasks(tasks), rows: new Float32Array(bytes) };
+    };
+    const data = read();
+    arcData.set(name, data);
+    // The next request tries again.
+    data.catch(() => arcData.delete(name));
+  }
+  return arcData.get(name);
+}
+
 /** The model that the request names, else that of the smallest boards which the puzzle fits into, of several the first. */
 function modelFor(models, puzzle, name) {
   const known = models.filter((model) => model.task.startsWith(puzzle.task));
@@ -121,6 +192,7 @@ function modelFor(models, puzzle, name) {
 async function prepare(task) {
   const { models } = await described;
   const model = models.find((model) => model.task.startsWith(task));
+  if (model?.arc) await arcOf(model);
   if (model) await loaded(model);
 }
 
@@ -147,7 +219,8 @@ async function load(graph) {
   // The browser compiles the kernels when they are first called: better now, on a small board, than in the first step.
   const known = (await described).models.filter((model) => model.graph === graph);
   const smallest = known.reduce((least, model) => (model.board_size < least.board_size ? model : least));
-  await compute(session, smallest, Array(smallest.board_size ** 2).fill(WARM_UP_TOKEN), null, null);
+  const row = smallest.arc && new Float32Array(smallest.arc.row_size);
+  await compute(session, smallest, Array(smallest.board_size ** 2).fill(WARM_UP_TOKEN), null, null, row);
   return session;
 }
 
@@ -157,19 +230,8 @@ async function start() {
   ort.env.wasm.wasmBinary = await file(BINARY);
 }
 
-/** A file of the site; a packed one is unpacked, unless the host has done so. */
-async function file(path) {
-  const response = await fetch(new URL(path, ROOT));
-  if (!response.ok) throw new Error(`${path}: the host of this page answered ${response.status}; load the page again`);
-  const bytes = await response.arrayBuffer();
-  const [first, second] = new Uint8Array(bytes, 0, 2);
-  if (first !== 0x1f || second !== 0x8b) return bytes;
-  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(unpacked).arrayBuffer();
-}
-
-/** One supervision step of one chain. */
-async function compute(session, model, tokens, state, noise) {
+/** One supervision step of one chain; `row` is the puzzle's embedding, of models that have any. */
+async function compute(session, model, tokens, state, noise, row = null) {
   // Between two steps, so that the page can say that it wants no more of them.
   await new Promise((resolve) => setTimeout(resolve));
   const { states, state_shape: shape } = model;
@@ -183,6 +245,7 @@ async function compute(session, model, tokens, state, noise) {
     inputs: new ort.Tensor("int64", BigInt64Array.from(tokens, BigInt), [1, tokens.length]),
     reset: new ort.Tensor("bool", Uint8Array.of(state ? 0 : 1), [1]),
   };
+  if (row) inputs.puzzle_embeddings = new ort.Tensor("float32", row, [1, row.length / shape[1], shape[1]]);
   states.forEach((name, index) => (inputs[`state.${name}`] = new ort.Tensor("float32", values[index], [1, ...shape])));
   const outputs = await session.run(inputs);
   return {

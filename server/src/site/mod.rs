@@ -2,6 +2,7 @@
 //! samples, and ONNX Runtime for browsers. Owns what lies where; leaves solving to the scripts of `server/site`, and
 //! fetching the runtime to `cargo xtask site`.
 
+mod arc;
 mod samples;
 
 use std::fs;
@@ -10,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use datasets::DatasetError;
+use datasets::arc::ARC_DATA_FOLDER;
 use engine::LoadError;
+use engine::arc::TaskIndex;
 use engine::default_policy::{DefaultPolicy, PolicyOverrides};
 use engine::model::{ModelCard, checkpoints_in, shipped_directory};
 use engine::task::{self, Task};
@@ -21,6 +24,7 @@ use flate2::write::GzEncoder;
 use models::{Checkpoint, Manifest, Mixer, ModelError};
 use serde::Serialize;
 
+use self::arc::ArcFiles;
 use crate::http::page_files;
 
 /// Writes the page as a folder of files that any file host serves: puzzles are solved in the visitor's browser.
@@ -68,19 +72,31 @@ pub enum SiteError {
     /// No graph could be made of a checkpoint.
     #[error(transparent)]
     Export(#[from] ExportError),
-    /// No samples could be drawn.
+    /// No samples could be drawn, or the tasks of an ARC model are damaged.
     #[error(transparent)]
-    Samples(#[from] DatasetError),
+    Dataset(#[from] DatasetError),
     /// The model solves something that the site's scripts do not.
     #[error(
-        "{}: a site holds models for Sudoku and mazes without puzzle-embedding table, found one for {task}; leave it out, or \
-         serve it with `server`", checkpoint.display()
+        "{}: a site holds models for Sudoku and mazes without puzzle-embedding table, and for ARC with their tasks in the \
+         folder {ARC_DATA_FOLDER} (`trainer publish --arc-data`), found one for {task}; leave it out, or serve it with \
+         `server`", checkpoint.display()
     )]
     Task {
         /// Folder of the checkpoint.
         checkpoint: PathBuf,
         /// What it solves.
         task: String,
+    },
+    /// A visitor would wait for it too long.
+    #[error(
+        "{}: its puzzle table has {bytes} bytes, a site carries up to {}; serve it with `server`",
+        checkpoint.display(), arc::MAX_TABLE_BYTES
+    )]
+    Table {
+        /// Folder of the checkpoint.
+        checkpoint: PathBuf,
+        /// Size of the table.
+        bytes: usize,
     },
     /// Two models would have the same files.
     #[error("two checkpoints are called {name:?}: rename one of their folders")]
@@ -126,8 +142,17 @@ macro_rules! scripts {
     };
 }
 
-const SCRIPTS: &[(&str, &[u8])] =
-    scripts!["client.js", "copies.js", "puzzles.js", "random.js", "reading.js", "search.js", "worker.js",];
+const SCRIPTS: &[(&str, &[u8])] = scripts![
+    "arc.js",
+    "client.js",
+    "copies.js",
+    "files.js",
+    "puzzles.js",
+    "random.js",
+    "reading.js",
+    "search.js",
+    "worker.js",
+];
 
 /// The document's beginning, and the same with the module that answers in place of a server.
 const PLAIN_DOCUMENT: &str = "<html lang=\"en\">";
@@ -167,6 +192,9 @@ struct SiteModel {
     state_shape: [usize; 2],
     /// Whether symmetric copies say nothing new to it, so that further chains see guesses.
     is_equivariant: bool,
+    /// Of ARC's models: the tasks that they know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arc: Option<ArcFiles>,
     /// How a puzzle is thought about that comes without options.
     policy: Policy,
     limits: PolicyLimits,
@@ -202,7 +230,7 @@ fn checkpoints(args: &SiteArgs) -> Result<Vec<PathBuf>, SiteError> {
     let mut found = Vec::new();
     for checkpoint in checkpoints_in(&shipped_directory(args.models_dir.as_deref())?)? {
         let manifest = Manifest::read(&checkpoint.join(models::checkpoint::MANIFEST_FILE))?;
-        if manifest.dims.sizes.is_some() && is_solved(&manifest) {
+        if manifest.dims.sizes.is_some() && is_solved(&checkpoint, &manifest) {
             found.push((!manifest.task.starts_with("sudoku"), checkpoint));
         }
     }
@@ -210,10 +238,12 @@ fn checkpoints(args: &SiteArgs) -> Result<Vec<PathBuf>, SiteError> {
     Ok(found.into_iter().map(|(_, checkpoint)| checkpoint).collect())
 }
 
-/// Whether the scripts of the site solve what a model solves.
-fn is_solved(manifest: &Manifest) -> bool {
-    let is_board = task::tasks_of(manifest).iter().any(|task| matches!(task, Task::Sudoku(_) | Task::Maze(_)));
-    is_board && manifest.dims.num_puzzle_identifiers <= 1
+/// Whether the scripts of the site solve what the model in `checkpoint` solves.
+fn is_solved(checkpoint: &Path, manifest: &Manifest) -> bool {
+    let tasks = task::tasks_of(manifest);
+    let is_board = tasks.iter().any(|task| matches!(task, Task::Sudoku(_) | Task::Maze(_)));
+    let is_arc = tasks.contains(&Task::Arc) && TaskIndex::folder_in(checkpoint).is_some();
+    is_arc || (is_board && manifest.dims.num_puzzle_identifiers <= 1)
 }
 
 fn write_page(folder: &mut Folder) -> Result<(), SiteError> {
@@ -251,7 +281,7 @@ fn write_models(folder: &mut Folder, checkpoints: &[PathBuf]) -> Result<Vec<(Tas
     for directory in checkpoints {
         let checkpoint = Checkpoint::open(directory)?;
         let manifest = &checkpoint.manifest;
-        if !is_solved(manifest) {
+        if !is_solved(directory, manifest) {
             return Err(SiteError::Task { checkpoint: directory.clone(), task: manifest.task.clone() });
         }
         let card = ModelCard::of(&checkpoint, Precision::Float32)?;
@@ -270,12 +300,18 @@ fn write_models(folder: &mut Folder, checkpoints: &[PathBuf]) -> Result<Vec<(Tas
         let tasks = task::tasks_of(manifest).into_iter();
         // Larger mazes than it was trained on take a browser long.
         let tasks = tasks.filter(|&task| !matches!(task, Task::Maze(_)) || task::side(task) <= trained);
-        models.extend(tasks.map(|task| (task, site_model(card.clone(), task, graph.clone()))));
+        let arc = match TaskIndex::folder_in(directory) {
+            Some(data) if card.dims.num_puzzle_identifiers > 1 => {
+                Some(arc::write(folder, &card, &TaskIndex::open(&data)?, checkpoint)?)
+            }
+            _ => None,
+        };
+        models.extend(tasks.map(|task| (task, site_model(card.clone(), task, graph.clone(), arc.clone()))));
     }
     Ok(models)
 }
 
-fn site_model(card: ModelCard, task: Task, graph: String) -> SiteModel {
+fn site_model(card: ModelCard, task: Task, graph: String, arc: Option<ArcFiles>) -> SiteModel {
     let card = card.for_task(task);
     let arch = &card.arch;
     let default = DefaultPolicy::of(task, arch.halt_max_steps(), card.inference.as_ref(), &PolicyOverrides::NONE);
@@ -290,6 +326,7 @@ fn site_model(card: ModelCard, task: Task, graph: String) -> SiteModel {
         states: arch.state_names(),
         state_shape: [arch.state_tokens(card.dims.seq_len), arch.hidden_size()],
         is_equivariant: arch.mixer() == Mixer::Units,
+        arc,
         policy,
         limits,
         card,

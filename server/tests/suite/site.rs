@@ -2,9 +2,11 @@
 //! engine's steps, one by one, and to the server's reading of text.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::StatusCode;
+use engine::arc::TaskIndex;
 use engine::default_policy::PolicyOverrides;
 use engine::model;
 use engine::registry::{EngineLimits, ServedModel};
@@ -25,13 +27,16 @@ const SMALL_MAZE: [&str; 6] = ["#S...#", "#.##.#", "#.#...", "#...#.", "##.##.",
 /// The server's routes over the engine, with the models of the site and a server's own defaults.
 fn engine() -> Served {
     let session = SessionOptions { spinning: false, ..session_options(1, None) };
-    let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..EngineLimits::plain(8, 8, 1024) };
-    let models = ["sudoku", "maze"].into_iter().flat_map(|name| {
-        let loaded = model::load(&Path::new(SHIPPED).join(name), &session).unwrap();
+    let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..EngineLimits::plain(8, 64, 1024) };
+    let models = ["sudoku", "maze", "arc"].into_iter().flat_map(|name| {
+        let folder = Path::new(SHIPPED).join(name);
+        let loaded = model::load(&folder, &session).unwrap();
+        let arc_tasks = TaskIndex::folder_in(&folder).map(|data| Arc::new(TaskIndex::open(&data).unwrap()));
         loaded
             .for_every_task()
             .into_iter()
             .map(|loaded| ServedModel::start(loaded.card, loaded.task, loaded.step_model, limits).unwrap())
+            .map(move |model| ServedModel { arc_tasks: arc_tasks.clone(), ..model })
     });
     Served::new(models.collect())
 }
@@ -57,11 +62,15 @@ const MOST_Q: f64 = 2e-3;
 
 /// That both took the same steps to the same end; what an answer has besides (times, uniqueness) is not compared.
 fn assert_same(found: &Value, expected: &Value, what: &str) {
+    assert_same_with(found, expected, what, STEP_FIELDS, ANSWER_FIELDS);
+}
+
+fn assert_same_with(found: &Value, expected: &Value, what: &str, of_steps: &[&str], of_answer: &[&str]) {
     let (found_events, expected_events) = (found["events"].as_array().unwrap(), expected["events"].as_array().unwrap());
     assert_eq!(found["problem"], expected["problem"], "{what}");
     assert_eq!(found_events.len(), expected_events.len(), "{what}: events");
     for (at, (found, expected)) in found_events.iter().zip(expected_events).enumerate() {
-        let fields = if at + 1 < expected_events.len() { STEP_FIELDS } else { ANSWER_FIELDS };
+        let fields = if at + 1 < expected_events.len() { of_steps } else { of_answer };
         for field in fields {
             assert_eq!(found[field], expected[field], "{what}: {field} of event {at}");
         }
@@ -71,6 +80,9 @@ fn assert_same(found: &Value, expected: &Value, what: &str) {
 }
 
 const STEP_FIELDS: &[&str] = &["puzzle", "chain", "step", "answer", "changed"];
+const ARC_STEP_FIELDS: &[&str] = &["puzzle", "test", "augmentation", "step", "answer", "changed"];
+const ARC_ANSWER_FIELDS: &[&str] =
+    &["task_id", "solved", "verified", "steps", "total_steps", "augmentations", "cut_short", "model"];
 const ANSWER_FIELDS: &[&str] = &[
     "solution",
     "attempt",
@@ -143,6 +155,7 @@ async fn the_scripts_of_the_site_do_what_engine_and_server_do() {
     let Some(programs) = needs() else { return };
     let (visit, server) = (Visit::begin(&programs, Screen::Desktop(1200, 900)).await, engine());
     check_steps(&visit, &server).await;
+    check_arc(&visit, &server).await;
     check_reading(&visit, &server).await;
 }
 
@@ -170,6 +183,61 @@ async fn check_steps(visit: &Visit, server: &Served) {
         let found = visit.solve(task, &puzzle, &options).await;
         assert!(expected["problem"]["name"].is_string(), "{expected}");
         assert_same(&found, &expected, &format!("{task} {puzzle} {options}"));
+    }
+}
+
+/// Every step of every copy of a task, and the votes, are the engine's.
+async fn check_arc(visit: &Visit, server: &Served) {
+    let names = server.get("/samples/arc").await.ok()["task_ids"].as_array().unwrap().clone();
+    let (first, last) = (names[0].as_str().unwrap(), names[names.len() - 1].as_str().unwrap());
+    let sent = server.get(&format!("/samples/arc/{last}")).await.ok();
+    let augmented = format!("{first}|||t3|||0198765432");
+    let cases = [
+        (json!({ "task_id": first }), json!({})),
+        (json!({ "task": sent["task"] }), json!({ "augmentations": 3, "max_steps": 6 })),
+        (json!({ "task_id": augmented }), json!({ "augmentations": 2, "halting": "fixed" })),
+        (json!({ "task_id": last, "task": sent["task"] }), json!({ "augmentations": 1, "max_steps": 1 })),
+    ];
+    for (puzzle, options) in cases {
+        let what = format!("{puzzle} {options}");
+        let (mut found, mut expected) =
+            (visit.solve("arc", &puzzle, &options).await, answered(server, "arc", &puzzle, &options).await);
+        assert_eq!((&found["problem"], &expected["problem"]), (&Value::Null, &Value::Null), "{what}");
+        for side in [&mut found, &mut expected] {
+            // Copies think side by side in the engine, one after the other in the browser.
+            let place = |event: &Value| ["augmentation", "test", "step"].map(|field| event[field].as_u64());
+            let events = side["events"].as_array_mut().unwrap();
+            let end = events.len() - 1;
+            events[..end].sort_by_key(place);
+        }
+        assert_same_with(&found, &expected, &what, ARC_STEP_FIELDS, ARC_ANSWER_FIELDS);
+        let tests =
+            |side: &Value| side["events"].as_array().unwrap().last().unwrap()["tests"].as_array().unwrap().clone();
+        for (found, expected) in tests(&found).iter().zip(&tests(&expected)) {
+            assert_eq!(found["correct"], expected["correct"], "{what}");
+            let attempts = |test: &Value| -> Vec<(Value, Value)> {
+                let attempts = test["attempts"].as_array().unwrap().iter();
+                attempts.map(|attempt| (attempt["grid"].clone(), attempt["votes"].clone())).collect()
+            };
+            assert_eq!(attempts(found), attempts(expected), "{what}");
+        }
+    }
+    let refused = [
+        (json!({ "task_id": "nothing" }), json!({}), "unknown-task"),
+        (
+            json!({ "task": { "train": [{ "input": [[1]], "output": [[2]] }], "test": [{ "input": [[1]] }] } }),
+            json!({}),
+            "unknown-task",
+        ),
+        (json!({ "task_id": first, "task": sent["task"] }), json!({}), "malformed-request"),
+        (json!({ "task_id": format!("{first}|||t9|||0123456789") }), json!({}), "malformed-request"),
+        (json!({ "task_id": first }), json!({ "augmentations": 0 }), "invalid-option"),
+        (json!({ "task_id": first }), json!({ "max_steps": 5000 }), "invalid-option"),
+    ];
+    for (puzzle, options, name) in refused {
+        for side in [visit.solve("arc", &puzzle, &options).await, answered(server, "arc", &puzzle, &options).await] {
+            assert_eq!(side["problem"]["name"], name, "{puzzle} {options}: {side}");
+        }
     }
 }
 
@@ -247,7 +315,7 @@ async fn a_visitor_solves_puzzles_without_a_server() {
     // All that a visitor's browser has loaded until the first answer.
     let sent = files.sent();
     assert!(sent < 6_000_000, "{sent} bytes were sent for a Sudoku");
-    // What is about servers is not there, and neither is a model for ARC.
+    // What is about servers is not there.
     assert_eq!(
         browser
             .evaluate("[...document.querySelectorAll('.of-server')].every((one) => one.offsetParent === null)")
@@ -255,7 +323,10 @@ async fn a_visitor_solves_puzzles_without_a_server() {
         true
     );
     browser.click("#tab-arc").await;
-    assert!(browser.text("#tab-reason").await.contains("no model for ARC"));
+    browser.wait_until("document.querySelectorAll('#arc-task canvas').length >= 4").await;
+    browser.click("#solve").await;
+    browser.wait_until("document.querySelectorAll('#arc-boards figure').length >= 2").await;
+    browser.wait_until("['verified', 'unverified'].includes(document.getElementById('mind').dataset.state)").await;
     let width = browser.evaluate("document.documentElement.scrollWidth").await;
     assert!(width.as_u64().unwrap() <= 390, "the page is {width} pixels wide");
 

@@ -65,7 +65,7 @@ pub(super) struct SamplesQuery {
     limit: usize,
 }
 
-/// Tasks that can be asked for by name alone.
+/// Tasks that can be asked for by name alone: those whose test pairs were held out of training, where there are any.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ArcSamples {
     /// Their names.
@@ -173,8 +173,11 @@ async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json
     let registry = state.models.current();
     let knowing = registry.find(|model| model.arc_tasks.is_some());
     let tasks = knowing.or_else(|| registry.find(|model| model.task == Task::Arc)).ok_or_else(no_model)?;
-    let tasks = tasks.arc_tasks.iter().flat_map(|index| index.tasks());
-    let names = tasks.filter(|known| known.task.is_some()).map(|known| known.name.clone());
+    let tasks = tasks.arc_tasks.as_ref().map_or(&[][..], |index| index.tasks());
+    let known = || tasks.iter().filter(|known| known.task.is_some());
+    // What a model has learned by heart shows nothing.
+    let are_held_out = known().any(|known| known.held_out);
+    let names = known().filter(|known| known.held_out || !are_held_out).map(|known| known.name.clone());
     Ok(Json(ArcSamples { task_ids: names.take(limit).collect() }))
 }
 
