@@ -120,7 +120,7 @@ impl EvaluationLog {
         elapsed: Duration,
     ) -> Result<(), EvaluationError> {
         let mut text: String = records.iter().map(line_of).collect();
-        let sha256 = hex(&Sha256::digest(text.as_bytes()));
+        let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
         let elapsed_us = elapsed.as_micros() as u64;
         text.push_str(&line_of(&Seal { block, lines: records.len(), elapsed_us, sha256 }));
         self.write(&text)?;
@@ -309,7 +309,7 @@ fn classify(line: Vec<u8>, pending: &[String]) -> Result<Line, String> {
     for text in pending {
         hash.update(text.as_bytes());
     }
-    if seal.lines == pending.len() && seal.sha256 == hex(&hash.finalize()) {
+    if seal.lines == pending.len() && seal.sha256 == hex::encode(hash.finalize()) {
         return Ok(Line::Seal(seal));
     }
     Err(format!("the {} records of block {} are not those that were written", seal.lines, seal.block))
@@ -320,14 +320,6 @@ fn line_of<T: Serialize>(value: &T) -> String {
     let mut line = serde_json::to_string(value).expect("records hold only strings, finite numbers and lists");
     line.push('\n');
     line
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes whatever is written to it");
-        text
-    })
 }
 
 fn log_problem(path: &Path, problem: String) -> EvaluationError {

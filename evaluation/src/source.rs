@@ -14,7 +14,6 @@ use datasets::sudoku::{self, Board, GeneratorOptions, Hardness, SudokuShape, sol
 use engine::task::{Task, tokens_of};
 use sha2::{Digest, Sha256};
 
-use super::log::hex;
 use super::puzzle_lines::{PuzzleLines, PuzzleText, read_maze, read_sudoku};
 use super::{Entry, EvaluationError, Skipped};
 
@@ -99,7 +98,7 @@ impl PuzzleSource {
             }
             Task::Arc => return Err(EvaluationError::NoGenerator),
         };
-        let digest = hex(&Sha256::digest(format!("{task}: {description}")));
+        let digest = hex::encode(Sha256::digest(format!("{task}: {description}")));
         Ok(Self { task, origin, limit: count, description, digest })
     }
 
@@ -320,7 +319,7 @@ fn examples_of(batch: &datasets::Batch) -> Vec<Result<Content, EvaluationError>>
 fn digest_of_file(path: &Path) -> Result<String, EvaluationError> {
     let mut hash = Sha256::new();
     hash_file(path, &mut hash)?;
-    Ok(hex(&hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// Hex sha256 of the names and contents of a folder's own files; folders within it do not count.
@@ -336,7 +335,7 @@ pub fn digest_of_folder(directory: &Path) -> Result<String, EvaluationError> {
         hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
         hash_file(&path, &mut hash)?;
     }
-    Ok(hex(&hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }
 
 fn hash_file(path: &Path, hash: &mut Sha256) -> Result<(), EvaluationError> {

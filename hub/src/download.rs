@@ -161,7 +161,7 @@ impl Transfer {
                 count => digest.update(&piece[..count]),
             }
         }
-        let found = digest.finalize().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let found = hex::encode(digest.finalize());
         Ok((found != *expected).then(|| FetchError::WrongHash { expected: expected.clone(), found }))
     }
 }

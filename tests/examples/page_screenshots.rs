@@ -32,6 +32,7 @@ async fn main() {
     photographer.contradiction().await;
     photographer.restarts().await;
     photographer.maze().await;
+    photographer.arc().await;
     photographer.phone().await;
 }
 
@@ -93,6 +94,15 @@ impl Photographer {
         browser.wait_until("document.getElementById('facts').childElementCount").await;
         browser.wait_until(AT_REST).await;
         self.take(&browser, "restarts.png").await;
+    }
+
+    async fn arc(&self) {
+        let browser = self.visit(DESKTOP, "").await;
+        browser.click("#tab-arc").await;
+        browser.wait_until("document.querySelectorAll('#arc-task canvas').length >= 4").await;
+        browser.click("#solve").await;
+        browser.wait_until("['verified', 'unverified'].includes(document.getElementById('mind').dataset.state)").await;
+        self.take(&browser, "arc.png").await;
     }
 
     async fn maze(&self) {

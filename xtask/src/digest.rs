@@ -24,8 +24,6 @@ pub(crate) fn sha256_of(path: &Path) -> Result<String> {
 
 /// The digest `D` of a file's bytes, in lower-case hexadecimal.
 pub(crate) fn digest_of<D: Digest>(path: &Path) -> Result<String> {
-    use std::fmt::Write as _;
-
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut hasher = D::new();
     let mut buffer = vec![0; 1 << 20];
@@ -36,10 +34,7 @@ pub(crate) fn digest_of<D: Digest>(path: &Path) -> Result<String> {
         }
         hasher.update(&buffer[..count]);
     }
-    Ok(hasher.finalize().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(hex::encode(hasher.finalize()))
 }
 
 #[cfg(test)]

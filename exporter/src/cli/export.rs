@@ -165,7 +165,7 @@ fn report(written: &Path, exported: &ExportedGraph) -> String {
     let summary = &exported.summary;
     let mut lines = vec![
         format!("wrote {}, which ran in ONNX Runtime", written.display()),
-        format!("  sha256   {}", hex(&Sha256::digest(&exported.bytes))),
+        format!("  sha256   {}", hex::encode(Sha256::digest(&exported.bytes))),
         format!("  bytes    {}", summary.bytes),
         format!("  nodes    {}, {} initializers, opset {}", summary.nodes, summary.initializers, summary.opset),
     ];
@@ -174,8 +174,4 @@ fn report(written: &Path, exported: &ExportedGraph) -> String {
     let kernels: Vec<String> = summary.kernels.iter().map(|(name, count)| format!("{count} {name}")).collect();
     lines.push(format!("  kernels  {}", kernels.join(", ")));
     lines.join("\n") + "\n"
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -217,20 +216,13 @@ impl WeightFile {
     ///
     /// # Errors
     /// When the disk fails.
-    ///
-    /// # Panics
-    /// Never: writing to a string cannot fail.
     pub fn sha256(&self) -> Result<String, ModelError> {
         let mut digest = Sha256::new();
         self.read(0..self.bytes.len(), PIECE_BYTES, |bytes| {
             digest.update(bytes);
             Ok(())
         })?;
-        let mut hex = String::with_capacity(64);
-        for byte in digest.finalize() {
-            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-        }
-        Ok(hex)
+        Ok(hex::encode(digest.finalize()))
     }
 
     /// Compares the file with the checksums that it holds; safetensors has none. It is read in pieces.

@@ -61,8 +61,7 @@ const ASSETS: &[Asset] = assets![
 
 /// The quoted hash of each asset, in the order of [`ASSETS`].
 static ETAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let hex = |digest: &[u8]| digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    ASSETS.iter().map(|asset| format!("\"{}\"", hex(&Sha256::digest(asset.content)))).collect()
+    ASSETS.iter().map(|asset| format!("\"{}\"", hex::encode(Sha256::digest(asset.content)))).collect()
 });
 
 /// What every answer of the page says besides its type and version. Browsers ask again each time, so that a new server is

@@ -392,6 +392,16 @@ async fn site_measured() {
         if round < 3 {
             continue;
         }
+        let names = server.get("/samples/arc").await.ok()["task_ids"].clone();
+        let began = (Instant::now(), visit.files.sent());
+        for name in names.as_array().unwrap().iter().take(5) {
+            let events = visit.solve("arc", &json!({ "task_id": name }), &json!({})).await;
+            let answer = events["events"].as_array().unwrap().last().unwrap().clone();
+            let (tests, ms) = (answer["tests"].as_array().unwrap().len(), &answer["timings"]["compute_ms"]);
+            let (steps, copies) = (&answer["total_steps"], &answer["augmentations"]);
+            println!("ARC {name}: {tests} tests, {copies} copies, {steps} steps in {ms} ms");
+        }
+        println!("ARC: 5 tasks after {:?}, {} bytes more", began.0.elapsed(), visit.files.sent() - began.1);
         for (task, puzzle, options, _) in cases(&server).await.into_iter().take(5) {
             let mut fixed = options;
             fixed["halting"] = json!("fixed");

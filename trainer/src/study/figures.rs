@@ -77,7 +77,8 @@ fn recursions(results: &[ExperimentResult]) -> Option<LineChart> {
         .zip(COLOURS.into_iter().cycle())
         .map(|((layers, mut points), colour)| {
             points.sort_by(|left, right| left.0.total_cmp(&right.0));
-            ChartLine { label: format!("{layers} layers"), colour, points }
+            let unit = if layers == 1 { "layer" } else { "layers" };
+            ChartLine { label: format!("{layers} {unit}"), colour, points }
         })
         .collect();
     (!lines.is_empty()).then(|| LineChart {
