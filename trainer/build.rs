@@ -80,7 +80,7 @@ fn when_changed(out: &Path, name: &str, digest: &str, compile: impl FnOnce()) {
 /// Of the files of `folders` and of this script that `matters`, by name, and of how they are compiled.
 fn digest(libtorch: &Path, folders: &[&str], matters: impl Fn(&str) -> bool) -> String {
     let entries = |folder: &&str| {
-        let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         entries.unwrap_or_else(|error| panic!("cannot list trainer/{folder}: {error}"))
     };
     let mut files: Vec<PathBuf> = folders

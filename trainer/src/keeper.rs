@@ -7,12 +7,12 @@ use models::Manifest;
 
 use crate::TrainError;
 use crate::config::PretrainConfig;
+use crate::learner::Learner;
 use crate::logger::Logger;
 use crate::probe_files::RunProbes;
 use crate::run_directory::RunDirectory;
 use crate::run_evaluation::Found;
 use crate::state::{self, Standing};
-use crate::learner::Learner;
 
 /// The files of a run.
 pub(crate) struct Keeper {
@@ -51,12 +51,7 @@ impl Keeper {
     ///
     /// # Errors
     /// When the disk refuses; the last checkpoint is then as it was.
-    pub(crate) fn save(
-        &mut self,
-        learner: &Learner,
-        standing: Standing,
-        others: &[Vec<u8>],
-    ) -> Result<(), TrainError> {
+    pub(crate) fn save(&mut self, learner: &Learner, standing: Standing, others: &[Vec<u8>]) -> Result<(), TrainError> {
         self.logger.sync()?;
         state::save_with(&self.checkpoint(learner.step, standing), learner, self.manifest.clone(), standing, others)
     }

@@ -35,9 +35,9 @@ use serde_json::Value;
 use trainer::aggregate::aggregate;
 use trainer::bench::BenchArguments;
 use trainer::config::{Override, PretrainConfig};
+use trainer::distributed::{Environment, Peers};
 use trainer::export_metrics::export_wide;
 use trainer::forward::{ForwardInputs, ForwardOptions, Precision, forward};
-use trainer::distributed::{Environment, Peers};
 use trainer::pretrain::{Observer, Outcome, Start, pretrain_with, set_threads};
 use trainer::progress::{Progress, Silent};
 use trainer::stopping::{INTERRUPTED, end_after_grace, on_end_of_input, on_signals};
@@ -236,7 +236,9 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
         Some(index) => match overrides.remove(index).value {
             Value::String(size) if size == "any" && resume.is_some() => true,
             Value::String(size) if size == "any" => bail!("resume_world_size is set without resume; name the run"),
-            other => bail!("resume_world_size={other}: any is the only value; without it a run keeps its number of ranks"),
+            other => {
+                bail!("resume_world_size={other}: any is the only value; without it a run keeps its number of ranks")
+            }
         },
         None => false,
     };
@@ -257,7 +259,8 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
         Some(environment) => {
             let rank = environment.rank;
             let peers = Peers::join(environment, Duration::from_secs(config.collective_timeout));
-            let trained = peers.map_err(anyhow::Error::from).and_then(|peers| train(config, resume, reshards, Some(&peers)));
+            let trained =
+                peers.map_err(anyhow::Error::from).and_then(|peers| train(config, resume, reshards, Some(&peers)));
             trained.map_err(|error| anyhow::anyhow!("on rank {rank}: {error:#}"))
         }
     }

@@ -112,7 +112,8 @@ impl StepMetrics {
 
     /// What [`to_numbers`](Self::to_numbers) was given.
     pub(crate) fn from_numbers(numbers: &[f64; METRIC_NUMBERS]) -> Self {
-        let [count, accuracy, exact_accuracy, q_halt_accuracy, steps, lm_loss, q_halt_loss, rows, losses @ ..] = *numbers;
+        let [count, accuracy, exact_accuracy, q_halt_accuracy, steps, lm_loss, q_halt_loss, rows, losses @ ..] =
+            *numbers;
         let [has_continue, q_continue_loss, has_moves, move_loss] = losses;
         Self {
             count,

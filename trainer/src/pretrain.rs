@@ -258,7 +258,10 @@ impl Run {
         let norms = norms.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let seconds = interval.since.elapsed().as_secs_f64();
         let others = [("lr", lr), ("samples_per_second", speed), ("seconds", seconds)];
-        let share = self.ranks.take_time().map(|time| ("collectives_share", time.as_secs_f64() / seconds.max(f64::MIN_POSITIVE)));
+        let share = self
+            .ranks
+            .take_time()
+            .map(|time| ("collectives_share", time.as_secs_f64() / seconds.max(f64::MIN_POSITIVE)));
         let all: Vec<(&str, f64)> = means.iter().copied().chain(norms).chain(others).chain(share).collect();
         if let Some(keeper) = &mut self.keeper {
             keeper.logger.write(step, TRAIN_PHASE, &all)?;

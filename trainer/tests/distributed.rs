@@ -195,7 +195,10 @@ fn ranks_train_what_one_process_trains() {
             for (rank, found) in ranks.iter().enumerate() {
                 let rows = rank * ROWS / size..(rank + 1) * ROWS / size;
                 assert_eq!(found.steps, whole.steps[rows], "{name}, rank {rank} of {size}: steps of its rows");
-                assert_eq!(found.weights, ranks[0].weights, "{name}: rank {rank} of {size} has other weights than rank 0");
+                assert_eq!(
+                    found.weights, ranks[0].weights,
+                    "{name}: rank {rank} of {size} has other weights than rank 0"
+                );
                 assert_eq!(found.table, ranks[0].table, "{name}: rank {rank} of {size} has another table than rank 0");
                 assert_eq!(found.losses, ranks[0].losses, "{name}: every rank knows the sums over all");
             }
@@ -205,7 +208,10 @@ fn ranks_train_what_one_process_trains() {
             println!("{name}, {size} ranks: {difference:.1e}, pieces of one process: {order:.1e}");
             // Two summands have one order.
             if size == 2 {
-                assert!(found.weights == pieces.weights, "{name}: two ranks are not two pieces: {difference:e}, {order:e}");
+                assert!(
+                    found.weights == pieces.weights,
+                    "{name}: two ranks are not two pieces: {difference:e}, {order:e}"
+                );
                 assert_eq!(found.table, pieces.table, "{name}: the tables of two ranks and two pieces");
             }
             assert!(difference <= MOST_TIMES_THE_ORDER * order.max(LEAST_ORDER), "{name}: {difference:e}, {order:e}");
@@ -273,7 +279,10 @@ fn ranks_that_were_started_otherwise_are_named_on_every_rank() {
         message
     });
     for message in settings {
-        assert!(message.contains("rank 2 was started otherwise than rank 0: lr is 0.5, and 0.1 on rank 0"), "{message}");
+        assert!(
+            message.contains("rank 2 was started otherwise than rank 0: lr is 0.5, and 0.1 on rank 0"),
+            "{message}"
+        );
     }
     let sizes = on_ranks(2, |environment| {
         let world_size = 2 + environment.rank;
@@ -282,7 +291,8 @@ fn ranks_that_were_started_otherwise_are_named_on_every_rank() {
             peers.check_settings(&json!({})).unwrap_err()
         })
     });
-    let messages: Vec<String> = sizes.into_iter().map(|found| found.unwrap_or_else(|error| error).to_string()).collect();
+    let messages: Vec<String> =
+        sizes.into_iter().map(|found| found.unwrap_or_else(|error| error).to_string()).collect();
     assert!(messages.iter().all(|message| message.contains("WORLD_SIZE is")), "{messages:?}");
 }
 

@@ -20,7 +20,8 @@ fn launch(ranks: usize, options: &str, command: &[String]) -> Vec<String> {
 }
 
 fn fresh(steps: u64) -> Vec<String> {
-    let settings = words("eval_interval_steps=1000 checkpoint_interval=2 log_interval=1 checkpoint_path=run eval_count=8");
+    let settings =
+        words("eval_interval_steps=1000 checkpoint_interval=2 log_interval=1 checkpoint_path=run eval_count=8");
     [words("pretrain"), tiny(steps), settings].concat()
 }
 
@@ -35,7 +36,9 @@ fn start(folder: &Path, arguments: &[String]) -> Child {
 
 /// Process of `rank` among the children of a launcher, once the run has a checkpoint past its first.
 fn rank_of(launcher: &Child, rank: usize, folder: &Path) -> Pid {
-    while !folder.join("run/last").exists() || fs::read_link(folder.join("run/last")).is_ok_and(|last| last == Path::new("step_0")) {
+    while !folder.join("run/last").exists()
+        || fs::read_link(folder.join("run/last")).is_ok_and(|last| last == Path::new("step_0"))
+    {
         thread::sleep(Duration::from_millis(5));
     }
     let id = launcher.id();
@@ -108,7 +111,8 @@ fn a_signal_to_the_launcher_stops_all_ranks_with_a_checkpoint() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", message(&output));
     assert!(said.contains(&format!("rows of 2 ranks are shared out to 1 at step {step}")), "{said}");
-    let said = succeed(folder.path(), &launch(4, "", &resume(&format!("resume_world_size=any max_steps={}", step + 4))));
+    let said =
+        succeed(folder.path(), &launch(4, "", &resume(&format!("resume_world_size=any max_steps={}", step + 4))));
     assert!(said.contains("rows of 1 ranks are shared out to 4"), "{said}");
     assert!(folder.path().join("run/last/training_state.rank3.safetensors").is_file());
 }

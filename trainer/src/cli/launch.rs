@@ -24,7 +24,10 @@ pub(crate) struct LaunchArguments {
 /// Runs the ranks to their end.
 pub(crate) fn run(arguments: &LaunchArguments) -> anyhow::Result<ExitCode> {
     if arguments.command.first().is_none_or(|command| command != "pretrain") {
-        bail!("`{}` does not run on several ranks; write: trainer launch --nproc 2 -- pretrain …", arguments.command[0]);
+        bail!(
+            "`{}` does not run on several ranks; write: trainer launch --nproc 2 -- pretrain …",
+            arguments.command[0]
+        );
     }
     let launch = Launch {
         nproc: usize::from(arguments.nproc),

@@ -91,13 +91,17 @@ impl Environment {
 }
 
 fn number<T: FromStr>(variable: &'static str, value: Option<String>) -> Result<Option<T>, DistributedError> {
-    let parsed = |value: String| value.parse().map_err(|_| problem(variable, format!("is `{value}`, expected a number")));
+    let parsed =
+        |value: String| value.parse().map_err(|_| problem(variable, format!("is `{value}`, expected a number")));
     value.map(parsed).transpose()
 }
 
 fn needed<T>(variable: &'static str, value: Option<T>) -> Result<T, DistributedError> {
     value.ok_or_else(|| {
-        problem(variable, "is not set, but WORLD_SIZE is above 1; start with torchrun or trainer launch, or unset WORLD_SIZE")
+        problem(
+            variable,
+            "is not set, but WORLD_SIZE is above 1; start with torchrun or trainer launch, or unset WORLD_SIZE",
+        )
     })
 }
 
@@ -111,7 +115,10 @@ mod tests {
 
     fn read(line: &str) -> Result<Option<Environment>, String> {
         let find = |name: &str| {
-            line.split_whitespace().filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name).map(|pair| pair.1.to_owned())
+            line.split_whitespace()
+                .filter_map(|pair| pair.split_once('='))
+                .find(|pair| pair.0 == name)
+                .map(|pair| pair.1.to_owned())
         };
         Environment::read(find).map_err(|error| error.to_string())
     }

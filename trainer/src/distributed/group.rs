@@ -150,12 +150,7 @@ impl ProcessGroup {
 }
 
 /// Says who is to blame for a failed operation.
-fn blame(
-    store: &Store,
-    (rank, size): (usize, usize),
-    operation: &'static str,
-    reason: String,
-) -> DistributedError {
+fn blame(store: &Store, (rank, size): (usize, usize), operation: &'static str, reason: String) -> DistributedError {
     match store.blame(size, GRACE) {
         Blame::Failed(message) => DistributedError::Failed { message },
         Blame::Silent(ranks) if ranks.is_empty() || ranks == [rank] => {

@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn differences_are_named_by_their_keys_and_threads_are_each_ranks_own() {
-        let flat = |lr: f64, threads: u32| flattened(&json!({"config": {"lr": lr, "threads": threads, "arch": {"a": 1}}}));
+        let flat =
+            |lr: f64, threads: u32| flattened(&json!({"config": {"lr": lr, "threads": threads, "arch": {"a": 1}}}));
         assert_eq!(differences(&flat(0.1, 1), &flat(0.1, 2)), "");
         assert_eq!(differences(&flat(0.1, 1), &flat(0.2, 1)), "lr is 0.2, and 0.1 on rank 0");
         let missing = flattened(&json!({"config": {"lr": 0.1}}));

@@ -110,8 +110,11 @@ impl Ranks {
         let length = Tensor::from_slice(&[bytes.len() as i64]);
         group.broadcast(&length, 0)?;
         let count = length.int64_value(&[0]).max(0);
-        let tensor =
-            if group.rank() == 0 { Tensor::from_slice(&bytes) } else { Tensor::zeros([count], (Kind::Uint8, Device::Cpu)) };
+        let tensor = if group.rank() == 0 {
+            Tensor::from_slice(&bytes)
+        } else {
+            Tensor::zeros([count], (Kind::Uint8, Device::Cpu))
+        };
         group.broadcast(&tensor, 0)?;
         let mut bytes = vec![0; count as usize];
         tensor.copy_data(&mut bytes, count as usize);

@@ -35,7 +35,8 @@ impl Store {
     /// When the system has no port to listen at.
     pub fn host(run_id: &str, timeout: Duration) -> Result<(Self, u16), DistributedError> {
         let address = "127.0.0.1".to_owned();
-        let refused = |reason| DistributedError::Store { rank: 0, address: address.clone(), host: "the launcher", reason };
+        let refused =
+            |reason| DistributedError::Store { rank: 0, address: address.clone(), host: "the launcher", reason };
         let (handle, port) = StoreHandle::open(&address, 0, true, milliseconds(timeout)).map_err(refused)?;
         let store = Self {
             handle: Arc::new(handle),

@@ -47,8 +47,10 @@ impl Run {
         let initial = config.load_checkpoint.as_ref().filter(|_| start.resume.is_none() && is_first);
         let parameters = match initial {
             // A resumed run has its own weights; those it began with may be gone by now. Other ranks get rank 0's.
-            Some(name) => InitialWeights::open(name)?
-                .parameters(&config.arch, &dims, device, config.seed, |warning| observer.warned(warning))?,
+            Some(name) => {
+                InitialWeights::open(name)?
+                    .parameters(&config.arch, &dims, device, config.seed, |warning| observer.warned(warning))?
+            }
             None => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
         };
         let evaluation = RunEvaluation::of(config, is_first)?;
@@ -57,7 +59,8 @@ impl Run {
         let mut learner = Learner::taking_turns(settings, parameters, &turns, PhaseClock::default())?;
         let mut earlier = Earlier::default();
         let keeper = if is_first {
-            let opening = Opening { config, start, dims, device, size: place.1, data: &mut data, evaluation: &evaluation };
+            let opening =
+                Opening { config, start, dims, device, size: place.1, data: &mut data, evaluation: &evaluation };
             Some(opening.open(&mut learner, &mut earlier, observer)?)
         } else {
             None
@@ -67,7 +70,8 @@ impl Run {
             Some(peers) => earlier.join(peers, device, &mut learner, &mut data)?,
         };
         learner.ranks = ranks.clone();
-        let folder = keeper.as_ref().map_or_else(|| config.run_directory(), |keeper| keeper.directory.path().to_owned());
+        let folder =
+            keeper.as_ref().map_or_else(|| config.run_directory(), |keeper| keeper.directory.path().to_owned());
         let Earlier { standing, saved, .. } = earlier;
         let config = config.clone();
         let run = Self { config, ranks, folder, data, evaluation, learner, keeper, standing, saved };

@@ -156,7 +156,12 @@ impl RankState {
         for ((turn, rows), carry) in self.turns.iter().enumerate().zip(learner.carries_mut()) {
             let prefix = prefix(turn);
             for ((name, state), tensor) in names.iter().zip(&rows.states).zip(&carry.state) {
-                super::copy_bytes(path, &format!("{prefix}.{name}"), (state.dtype, &state.shape, &state.bytes), tensor)?;
+                super::copy_bytes(
+                    path,
+                    &format!("{prefix}.{name}"),
+                    (state.dtype, &state.shape, &state.bytes),
+                    tensor,
+                )?;
             }
             let (count, seq_len) = (carry.halted.len(), carry.current.seq_len);
             for (name, found, expected) in [
@@ -223,7 +228,12 @@ impl RankState {
     ///
     /// # Errors
     /// When rows cannot be shared evenly.
-    pub(crate) fn reshard(states: &[Self], size: usize, generated: &[bool], path: &Path) -> Result<Vec<Self>, TrainError> {
+    pub(crate) fn reshard(
+        states: &[Self],
+        size: usize,
+        generated: &[bool],
+        path: &Path,
+    ) -> Result<Vec<Self>, TrainError> {
         let Some(first) = states.first() else { return Ok(Vec::new()) };
         let mut shared = vec![Self { turns: Vec::new(), positions: Vec::new() }; size];
         for turn in 0..first.turns.len() {
