@@ -1,4 +1,4 @@
-//! Compiles the fused operators of `csrc/`, records the commit that is being built, and tells the linker where
+//! Compiles the fused operators of `csrc/` and the collectives of `c10d/`, records the commit that is being built, and tells the linker where
 //! libtorch lies, so that the trainer's programs and tests start without `LD_LIBRARY_PATH`: the rpath that `torch-sys`
 //! emits does not reach the packages that use it.
 
@@ -31,9 +31,14 @@ const SOURCES: [&str; 8] = [
     "dispatch",
 ];
 
+/// The C interface of libtorch's c10d, and stand-ins for headers that its wheel lacks.
+const C10D_FOLDERS: [&str; 5] =
+    ["c10d", "c10d/gloo", "c10d/gloo/common", "c10d/gloo/rendezvous", "c10d/gloo/transport"];
+
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=csrc");
+    println!("cargo:rerun-if-changed=c10d");
     println!("cargo:rerun-if-changed=build.rs");
     let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
         panic!("LIBTORCH is not set: it names the folder of libtorch's `include` and `lib`; run `cargo xtask setup`")
@@ -44,16 +49,20 @@ fn main() {
     // This script also runs after every commit: only what has changed is compiled. A file against libtorch takes most of
     // a minute.
     let is_operator = |file: &str| file.strip_suffix(".cpp").is_some_and(|name| SOURCES.contains(&name));
-    when_changed(&out, "kernels", &digest(&libtorch, |file| !is_operator(file)), || compile_kernels(x86_64));
+    when_changed(&out, "kernels", &digest(&libtorch, &["csrc"], |file| !is_operator(file)), || compile_kernels(x86_64));
     std::thread::scope(|threads| {
         for name in SOURCES {
             let (out, libtorch) = (&out, &libtorch);
             threads.spawn(move || {
                 let own = format!("{name}.cpp");
-                let digest = digest(libtorch, |file| file == own || file.strip_suffix(".cpp").is_none());
+                let digest = digest(libtorch, &["csrc"], |file| file == own || file.strip_suffix(".cpp").is_none());
                 when_changed(out, name, &digest, || compile_operators(libtorch, name));
             });
         }
+        threads.spawn(|| {
+            let digest = digest(&libtorch, &C10D_FOLDERS, |_| true);
+            when_changed(&out, "process_group", &digest, || compile_process_group(&libtorch));
+        });
     });
     link(&libtorch, &out, x86_64);
     record_commit();
@@ -68,18 +77,24 @@ fn when_changed(out: &Path, name: &str, digest: &str, compile: impl FnOnce()) {
     }
 }
 
-/// Of the files of `csrc` and of this script that `matters`, by name, and of how they are compiled.
-fn digest(libtorch: &Path, matters: impl Fn(&str) -> bool) -> String {
-    let mut files: Vec<PathBuf> = std::fs::read_dir("csrc")
-        .unwrap_or_else(|error| panic!("cannot list trainer/csrc: {error}"))
-        .map(|entry| entry.unwrap_or_else(|error| panic!("cannot list trainer/csrc: {error}")).path())
+/// Of the files of `folders` and of this script that `matters`, by name, and of how they are compiled.
+fn digest(libtorch: &Path, folders: &[&str], matters: impl Fn(&str) -> bool) -> String {
+    let entries = |folder: &&str| {
+        let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        entries.unwrap_or_else(|error| panic!("cannot list trainer/{folder}: {error}"))
+    };
+    let mut files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(entries)
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
         .chain(["build.rs".into()])
         .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&matters))
         .collect();
     files.sort();
     let mut hasher = DefaultHasher::new();
     libtorch.hash(&mut hasher);
-    for variable in ["CXX", "CXXFLAGS", "TARGET"] {
+    for variable in ["CXX", "CXXFLAGS", "TARGET", "CARGO_FEATURE_CUDA"] {
         std::env::var(variable).ok().hash(&mut hasher);
     }
     for file in &files {
@@ -121,17 +136,31 @@ fn compile_kernels(x86_64: bool) {
 }
 
 fn compile_operators(libtorch: &Path, name: &str) {
-    cpp()
-        .flag("-fopenmp")
-        .flag("-isystem")
-        .flag(libtorch.join("include"))
-        .flag("-isystem")
-        .flag(libtorch.join("include/torch/csrc/api/include"))
+    libtorch_cpp(libtorch).flag("-fopenmp").file(format!("csrc/{name}.cpp")).compile(&format!("trainer_{name}"));
+}
+
+fn compile_process_group(libtorch: &Path) {
+    let mut build = libtorch_cpp(libtorch);
+    build.include("c10d").define("USE_C10D_GLOO", None);
+    // The compiler must not look through virtual functions at classes of gloo that it knows by name only.
+    build.flag("-fno-devirtualize").flag("-fno-devirtualize-speculatively");
+    if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
+        build.define("USE_C10D_NCCL", None).define("TRAINER_NCCL", None);
+    }
+    build.file("c10d/process_group.cpp").compile("trainer_process_group");
+}
+
+/// For what includes libtorch's headers.
+fn libtorch_cpp(libtorch: &Path) -> cc::Build {
+    let mut build = cpp();
+    for include in ["include", "include/torch/csrc/api/include"] {
+        build.flag("-isystem").flag(libtorch.join(include));
+    }
+    build
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         // A third of libtorch's headers, and of the time to compile them.
-        .define("AT_PER_OPERATOR_HEADERS", None)
-        .file(format!("csrc/{name}.cpp"))
-        .compile(&format!("trainer_{name}"));
+        .define("AT_PER_OPERATOR_HEADERS", None);
+    build
 }
 
 /// Optimised whatever the profile: these are the loops that training spends its time in.
@@ -162,7 +191,9 @@ fn link(libtorch: &Path, out: &Path, x86_64: bool) {
         println!("cargo:rustc-link-lib=static={library}");
     }
     println!("cargo:rustc-link-search=native={}", libtorch.join("lib").display());
-    for library in ["torch_cpu", "c10", "gomp", "stdc++"] {
+    println!("cargo:rustc-link-lib=static=trainer_process_group");
+    let cuda = std::env::var_os("CARGO_FEATURE_CUDA").map(|_| "torch_cuda");
+    for library in cuda.into_iter().chain(["torch_cpu", "c10", "gomp", "stdc++"]) {
         println!("cargo:rustc-link-lib={library}");
     }
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}/lib", libtorch.display());

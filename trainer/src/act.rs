@@ -20,11 +20,9 @@ pub enum Halting {
     Explore {
         /// Seed of the run.
         seed: u64,
-        /// Optimizer step; with the seed and the rank it determines the draw.
+        /// Optimizer step; with the seed it determines the draws.
         step: u64,
-        /// Rank of this process.
-        rank: u64,
-        /// Number in the batch of the first row of a micro-batch, whose rows draw what they would in the whole batch.
+        /// Number in the batch over all ranks of the first row, whose rows draw what they would in the whole batch.
         first_row: usize,
     },
     /// Evaluation: none, every row takes all steps.
@@ -235,12 +233,12 @@ struct Exploration {
 
 impl Exploration {
     fn new(arch: &ArchitectureConfig, halting: Halting) -> Option<Self> {
-        let Halting::Explore { seed, step, rank, first_row } = halting else { return None };
+        let Halting::Explore { seed, step, first_row } = halting else { return None };
         let limit = arch.halt_max_steps() as u32;
         if limit <= 1 {
             return None;
         }
-        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ EXPLORATION_DOMAIN.wrapping_add(rank));
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ EXPLORATION_DOMAIN);
         rng.set_stream(step);
         let mut exploration = Self { rng, probability: arch.halt_exploration_prob() };
         (0..first_row).for_each(|_| _ = exploration.min_halt_steps(limit));

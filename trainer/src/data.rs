@@ -23,6 +23,10 @@ pub struct TrainingData {
     pub sources: Vec<Box<dyn TrainingSource>>,
     /// Carried batches of each source, in units of `carried_batches`.
     pub weights: Vec<usize>,
+    /// Whether each source draws its examples, each rank others.
+    pub generated: Vec<bool>,
+    /// Processes that share every batch.
+    pub world_size: usize,
     /// Optimizer steps of the run.
     pub total_steps: u64,
     /// Optimizer steps between evaluations.
@@ -42,6 +46,13 @@ impl TrainingData {
     /// When a folder cannot be read or a setting does not fit it.
     pub fn open(config: &PretrainConfig, rank: usize, world_size: usize) -> Result<Self, TrainError> {
         let (mut sources, mut weights, mut described) = (Vec::<Box<dyn TrainingSource>>::new(), Vec::new(), Vec::new());
+        if !config.global_batch_size.is_multiple_of(world_size) {
+            let problem = format!(
+                "is {}, which {world_size} ranks cannot share evenly; set a multiple of {world_size}",
+                config.global_batch_size
+            );
+            return Err(TrainError::setting("global_batch_size", problem));
+        }
         // The reference evaluates whole intervals of epochs and draws each interval's order at once.
         let epochs_per_iter = config.eval_interval.unwrap_or(config.epochs).min(config.epochs);
         let mut steps_of: Box<dyn Fn(u64) -> u64> = Box::new(|_| 1);
@@ -54,7 +65,7 @@ impl TrainingData {
                 ..LoaderOptions::new(config.global_batch_size)
             };
             let mut source = FolderSource::open(&paths, options.clone())?;
-            let rows = config.rows_at(source.metadata().seq_len)?;
+            let rows = evenly(config.rows_at(source.metadata().seq_len)?, world_size);
             if rows != config.global_batch_size {
                 source = FolderSource::open(&paths, LoaderOptions { global_batch_size: rows, ..options })?;
             }
@@ -72,6 +83,7 @@ impl TrainingData {
             described.push(generator.description());
             weights.push(weight);
         }
+        let generated = (0..sources.len()).map(|number| number >= config.folder_groups().len()).collect();
         let total_steps = config.max_steps.unwrap_or_else(|| steps_of(config.epochs));
         let by_epochs = if config.generator.is_some() { total_steps } else { steps_of(epochs_per_iter) };
         // A pass over the first folder.
@@ -83,6 +95,8 @@ impl TrainingData {
         Ok(Self {
             sources,
             weights,
+            generated,
+            world_size,
             total_steps,
             epoch_steps: examples
                 .map_or(eval_interval_steps as f64, |examples| examples / config.global_batch_size as f64),
@@ -128,7 +142,8 @@ impl TrainingData {
         let mut turns = Vec::new();
         for (number, (source, weight)) in self.sources.iter().zip(&self.weights).enumerate() {
             let seq_len = source.metadata().seq_len;
-            let turn = Turn { source: number, seq_len, rows: config.rows_at(seq_len)? };
+            let rows = evenly(config.rows_at(seq_len)?, self.world_size) / self.world_size;
+            let turn = Turn { source: number, seq_len, rows };
             let count = config.carried_batches * weight;
             turns.extend((0..count).map(|index| ((2 * index + 1) as f64 / (2 * count) as f64, turn)));
         }
@@ -265,23 +280,40 @@ impl EvaluationData {
     /// # Errors
     /// When a folder cannot be read.
     pub fn batches(&self) -> Result<Box<dyn Iterator<Item = Result<Batch, TrainError>> + '_>, TrainError> {
+        self.batches_of(0, 1)
+    }
+
+    /// The rows of one rank in every batch, as many batches for each rank; one of them may have no row.
+    ///
+    /// # Errors
+    /// When a folder cannot be read, or ranks cannot share a batch evenly.
+    pub fn batches_of(
+        &self,
+        rank: usize,
+        world_size: usize,
+    ) -> Result<Box<dyn Iterator<Item = Result<Batch, TrainError>> + '_>, TrainError> {
         match self {
             Self::Folders { paths, batch_size, limit } => {
                 let mut left = *limit;
-                let batches = TestBatches::open(paths, Split::Test, LoaderOptions::new(*batch_size))?;
+                let options = LoaderOptions { rank, world_size, ..LoaderOptions::new(*batch_size) };
+                let batches = TestBatches::open(paths, Split::Test, options)?;
                 Ok(Box::new(batches.map_while(move |batch| {
                     if left == 0 {
                         return None;
                     }
                     Some(batch.map_err(TrainError::from).map(|test| {
                         let mut batch = test.batch;
-                        truncate(&mut batch, left);
-                        left -= batch.real_rows;
+                        let before = rank * batch.rows();
+                        truncate(&mut batch, left.saturating_sub(before));
+                        left -= test.global_rows.min(left);
                         batch
                     }))
                 })))
             }
-            Self::Memory(batches) => Ok(Box::new(batches.iter().cloned().map(Ok))),
+            Self::Memory(batches) if world_size == 1 => Ok(Box::new(batches.iter().cloned().map(Ok))),
+            Self::Memory(batches) => {
+                Ok(Box::new(batches.iter().map(move |batch| Ok(rows_of_rank(batch, rank, world_size)))))
+            }
         }
     }
 }
@@ -296,6 +328,25 @@ fn held_out_batches(generator: &Generator, count: usize, batch_size: usize) -> R
         real_rows: chunk.len(),
     });
     Ok(batches.collect())
+}
+
+/// The largest number of rows up to `rows` that `world_size` ranks share evenly, at least one each.
+fn evenly(rows: usize, world_size: usize) -> usize {
+    (rows - rows % world_size).max(world_size)
+}
+
+/// The part of `batch` that falls to `rank`: the ranks' parts follow each other, and the last may be empty.
+fn rows_of_rank(batch: &Batch, rank: usize, world_size: usize) -> Batch {
+    let share = batch.rows().div_ceil(world_size);
+    let rows = (rank * share).min(batch.rows())..((rank + 1) * share).min(batch.rows());
+    let cells = rows.start * batch.seq_len..rows.end * batch.seq_len;
+    Batch {
+        seq_len: batch.seq_len,
+        inputs: batch.inputs[cells.clone()].to_vec(),
+        labels: batch.labels[cells].to_vec(),
+        puzzle_identifiers: batch.puzzle_identifiers[rows.clone()].to_vec(),
+        real_rows: rows.len(),
+    }
 }
 
 /// Turns rows past `limit` into padding.

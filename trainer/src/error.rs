@@ -14,6 +14,9 @@ pub enum TrainError {
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// Processes that train together.
+    #[error(transparent)]
+    Distributed(#[from] crate::distributed::DistributedError),
     /// A setting that is unknown, malformed or impossible.
     #[error("{key}: {problem}")]
     Setting {
@@ -41,13 +44,15 @@ pub enum TrainError {
     },
     /// The loss left the numbers.
     #[error(
-        "loss is {loss} at step {step}; lower lr, or train with arch.forward_dtype=float32. The last checkpoint is intact"
+        "loss is {loss} at step {step}{place}; lower lr, or train with arch.forward_dtype=float32. The last checkpoint is intact"
     )]
     NotFinite {
         /// Optimizer step.
         step: u64,
         /// The loss found.
         loss: f64,
+        /// ` on rank 1` where several processes train; empty otherwise.
+        place: String,
     },
     /// The weights left the numbers.
     #[error(

@@ -12,6 +12,7 @@ use tch::{Kind, Tensor};
 use crate::TrainError;
 use crate::act::{Halting, Reasoner};
 use crate::carry::Carry;
+use crate::distributed::Ranks;
 use crate::metrics::StepMetrics;
 use crate::parameters::Parameters;
 
@@ -79,6 +80,42 @@ pub fn evaluate_until(
         take(&batch, &answer)?;
     }
     Ok(Some(Evaluation::of(&sums)))
+}
+
+/// As [`evaluate_until`], shared by `ranks`: `batches` are this rank's rows, as many batches on each rank, and the result
+/// is that of all rows, on every rank. Ranks stop together, between two batches.
+///
+/// # Errors
+/// When a batch cannot be read, `take` fails, or a rank is gone.
+pub(crate) fn evaluate_on_ranks(
+    stop: &AtomicBool,
+    ranks: &Ranks,
+    reasoner: &Reasoner,
+    arch: &models::ArchitectureConfig,
+    parameters: &Parameters,
+    batches: impl Iterator<Item = Result<Batch, TrainError>>,
+    mut take: impl FnMut(&Batch, &BatchAnswer) -> Result<(), TrainError>,
+) -> Result<Option<Evaluation>, TrainError> {
+    let mut sums = StepMetrics::default();
+    for batch in batches {
+        let batch = batch?;
+        if ranks.any(stop.load(Ordering::Relaxed))? {
+            return Ok(None);
+        }
+        let answer = if batch.rows() > 0 {
+            answer(reasoner, arch, parameters, &batch)
+        } else {
+            let preds = Tensor::zeros([0, batch.seq_len as i64], (Kind::Int64, parameters.device()));
+            BatchAnswer { metrics: StepMetrics::default(), preds, q_halt: Vec::new() }
+        };
+        sums.merge(&answer.metrics);
+        take(&batch, &answer)?;
+    }
+    let mut all = StepMetrics::default();
+    for numbers in ranks.gather_numbers(&sums.to_numbers())? {
+        all.merge(&numbers.first_chunk().map_or_else(StepMetrics::default, StepMetrics::from_numbers));
+    }
+    Ok(Some(Evaluation::of(&all)))
 }
 
 /// What the model says to a batch, each row at the step that counts.

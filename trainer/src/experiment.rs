@@ -101,6 +101,8 @@ pub struct RunFacts<'a> {
     pub total_steps: u64,
     /// Where it computes.
     pub device: Device,
+    /// Processes that train together.
+    pub world_size: usize,
 }
 
 /// The machine's name.
@@ -134,7 +136,7 @@ impl Experiment {
                 _ => "cpu".to_owned(),
             },
             num_gpus: tch::Cuda::device_count(),
-            world_size: 1,
+            world_size: facts.world_size,
             model_type: model.to_owned(),
             num_parameters: facts.num_parameters,
             model_dim: config.arch.hidden_size(),

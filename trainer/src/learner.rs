@@ -11,8 +11,9 @@ use crate::TrainError;
 use crate::act::{Halting, Reasoner};
 use crate::backend::TchBackend;
 use crate::carry::Carry;
+use crate::distributed::{Flags, Ranks};
 use crate::losses::{LossType, LossWeights};
-use crate::metrics::StepMetrics;
+use crate::metrics::{METRIC_NUMBERS, StepMetrics};
 use crate::optimizer::{FlatOptimizer, FlatOptimizerConfig, LearningRateSchedule, sign_sgd, update_ema};
 use crate::parameters::Parameters;
 use crate::phases::{Phase, PhaseClock};
@@ -44,7 +45,7 @@ pub struct LearnerConfig {
     pub freeze_weights: bool,
     /// Greatest norm of the weights' gradient.
     pub grad_clip: Option<f64>,
-    /// Rows that are computed at a time; the whole batch where not set.
+    /// Rows of this rank that are computed at a time; all where not set.
     pub micro_batch_size: Option<usize>,
     /// Rows over all ranks: what the summed loss is divided by.
     pub global_batch_size: usize,
@@ -91,6 +92,8 @@ pub struct Learner {
     /// Norm of the weights' gradient in the last step, before it was clipped; `None` before the first step and where
     /// weights are not trained.
     pub gradient_norm: Option<f64>,
+    /// The processes that share every batch.
+    pub ranks: Ranks,
     reasoner: Reasoner,
     clock: PhaseClock,
 }
@@ -155,6 +158,7 @@ impl Learner {
             step: 0,
             positions,
             gradient_norm,
+            ranks: Ranks::alone(),
             reasoner,
             clock,
         })
@@ -170,14 +174,62 @@ impl Learner {
     /// # Errors
     /// [`TrainError::NotFinite`] when the loss is not a number; the weights are untouched then.
     pub fn train_step(&mut self, batch: &Batch) -> Result<StepMetrics, TrainError> {
+        Ok(self.train_step_with(batch, Flags::default)?.0)
+    }
+
+    /// As [`train_step`](Self::train_step), on all ranks at once: gives the sums over all of them, and the flags that any
+    /// rank raised. `flags` is asked once the gradients are there.
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`] on every rank when the loss of one is not a number; [`TrainError::Distributed`] when one
+    /// is gone.
+    pub fn train_step_with(
+        &mut self,
+        batch: &Batch,
+        flags: impl FnOnce() -> Flags,
+    ) -> Result<(StepMetrics, Flags), TrainError> {
         let step = self.step + 1;
         self.clock.enter(Phase::Data);
         self.carry.admit(batch);
-        let (metrics, puzzle_gradient) = self.gradients(step)?;
+        let local = self.gradients(step);
+        let (metrics, puzzle_gradient, flags) = if self.ranks.size() == 1 {
+            let (metrics, puzzle_gradient) = local?;
+            (metrics, puzzle_gradient, flags())
+        } else {
+            self.agree(step, local, flags())?
+        };
         self.step = step;
-        self.update(puzzle_gradient.as_ref());
+        self.update(puzzle_gradient.as_ref())?;
         self.take_turns();
-        Ok(metrics)
+        Ok((metrics, flags))
+    }
+
+    /// The sums over all ranks, and what any of them asks for. A rank whose loss is not a number says so here, so that
+    /// none is left waiting for it.
+    fn agree(
+        &self,
+        step: u64,
+        local: Result<(StepMetrics, Option<Tensor>), TrainError>,
+        flags: Flags,
+    ) -> Result<(StepMetrics, Option<Tensor>, Flags), TrainError> {
+        let (metrics, puzzle_gradient, loss) = match local {
+            Ok((metrics, puzzle_gradient)) => (metrics, puzzle_gradient, 0.0),
+            Err(TrainError::NotFinite { loss, .. }) => (StepMetrics::default(), None, loss),
+            Err(other) => return Err(other),
+        };
+        let [stop, slow] = [flags.stop, flags.slow].map(|flag| f64::from(u8::from(flag)));
+        let mut numbers = metrics.to_numbers().to_vec();
+        numbers.extend([loss, stop, slow]);
+        let (mut sums, mut flags) = (StepMetrics::default(), Flags::default());
+        for (rank, numbers) in self.ranks.gather_numbers(&numbers)?.iter().enumerate() {
+            let Some((metrics, &[loss, stop, slow])) = numbers.split_first_chunk::<METRIC_NUMBERS>() else { continue };
+            if !loss.is_finite() {
+                return Err(TrainError::NotFinite { step, loss, place: format!(" on rank {rank}") });
+            }
+            sums.merge(&StepMetrics::from_numbers(metrics));
+            flags = Flags { stop: flags.stop || stop > 0.0, slow: flags.slow || slow > 0.0 };
+        }
+        Ok((sums, puzzle_gradient, flags))
     }
 
     /// Gradients of the carried rows, a micro-batch at a time; gives the sums over all rows, and the gradient of their rows
@@ -186,15 +238,16 @@ impl Learner {
         let rows = self.carry.halted.len();
         let global_rows = self.global_rows() as f64;
         let (mut sums, mut parts, mut puzzle_gradients) = (StepMetrics::default(), Vec::new(), Vec::new());
+        let rows_before = self.config.rank as usize * rows;
         for first_row in (0..rows).step_by(self.config.micro_batch_size.unwrap_or(rows)) {
             let last_row = rows.min(first_row + self.config.micro_batch_size.unwrap_or(rows));
             let mut part = self.carry.rows(first_row..last_row);
             self.clock.enter(Phase::Forward);
-            let halting = Halting::Explore { seed: self.config.seed, step, rank: self.config.rank, first_row };
+            let halting = Halting::Explore { seed: self.config.seed, step, first_row: rows_before + first_row };
             let act = self.reasoner.step(&mut part, &self.parameters, halting);
             let loss = act.metrics.loss(self.config.loss_weights);
             if !loss.is_finite() {
-                return Err(TrainError::NotFinite { step, loss });
+                return Err(TrainError::NotFinite { step, loss, place: String::new() });
             }
             self.clock.enter(Phase::Backward);
             (act.loss / global_rows).backward();
@@ -255,16 +308,17 @@ impl Learner {
         norm(self.parameters.flat())
     }
 
-    fn update(&mut self, puzzle_gradient: Option<&Tensor>) {
+    fn update(&mut self, puzzle_gradient: Option<&Tensor>) -> Result<(), TrainError> {
         self.clock.enter(Phase::Optimizer);
         let (lr, puzzle_emb_lr) = self.learning_rates(self.step);
         if let (Some(gradient), Some(table)) = (puzzle_gradient, self.parameters.puzzle_table()) {
-            let identifiers = &self.carry.current.puzzle_identifiers;
             let decay = self.config.puzzle_emb_weight_decay;
-            sign_sgd(&mut table.shallow_clone(), gradient, identifiers, puzzle_emb_lr, decay);
+            let (gradient, identifiers) = self.puzzle_rows_of_all_ranks(gradient)?;
+            sign_sgd(&mut table.shallow_clone(), &gradient, &identifiers, puzzle_emb_lr, decay);
         }
         if !self.config.freeze_weights {
             let mut gradient = self.parameters.flat_gradient();
+            self.ranks.sum(&gradient)?;
             let norm = norm(&gradient);
             self.gradient_norm = Some(norm);
             if let Some(most) = self.config.grad_clip.filter(|&most| norm > most) {
@@ -278,6 +332,18 @@ impl Learner {
             update_ema(ema, self.parameters.flat(), rate);
         }
         self.clock.enter(Phase::Data);
+        Ok(())
+    }
+
+    /// The gradients of all ranks' rows of the puzzle table with the rows' numbers, in the order of ranks: as one process
+    /// with the whole batch has them.
+    fn puzzle_rows_of_all_ranks(&self, gradient: &Tensor) -> Result<(Tensor, Vec<i32>), TrainError> {
+        let own = &self.carry.current.puzzle_identifiers;
+        if self.ranks.size() == 1 {
+            return Ok((gradient.shallow_clone(), own.clone()));
+        }
+        let identifiers = self.ranks.gather_rows(&Tensor::from_slice(own))?;
+        Ok((self.ranks.gather_rows(gradient)?, Vec::try_from(identifiers)?))
     }
 }
 

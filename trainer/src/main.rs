@@ -6,6 +6,7 @@
 //! trainer pretrain arch=hrm generator.size=4 max_steps=1000 arch.hidden_size=64 arch.num_heads=2 run_name=hrm
 //! trainer pretrain generator.task=maze generator.size=10 max_steps=1000 arch.hidden_size=64 arch.num_heads=2
 //! trainer pretrain resume=checkpoints/first
+//! trainer launch --nproc 2 -- pretrain generator.size=4 max_steps=1000 arch.hidden_size=64 run_name=on-two-ranks
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
 //! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors
 //! trainer study studies/quick.toml
@@ -20,11 +21,13 @@ mod cli;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use cli::eval::{self, EvalArguments};
 use cli::hpo::{self, HpoArguments};
+use cli::launch::{self, LaunchArguments};
 use cli::parse_precision;
 use cli::study::{self, StudyArguments};
 use models::{Checkpoint, ForwardDtype};
@@ -32,10 +35,11 @@ use serde_json::Value;
 use trainer::aggregate::aggregate;
 use trainer::bench::BenchArguments;
 use trainer::config::{Override, PretrainConfig};
+use trainer::distributed::{Environment, Peers};
 use trainer::export_metrics::export_wide;
 use trainer::forward::{ForwardInputs, ForwardOptions, Precision, forward};
-use trainer::pretrain::{Outcome, pretrain, set_threads};
-use trainer::progress::Progress;
+use trainer::pretrain::{Observer, Outcome, Start, pretrain_with, set_threads};
+use trainer::progress::{Progress, Silent};
 use trainer::stopping::{INTERRUPTED, end_after_grace, on_end_of_input, on_signals};
 use trainer::study::FOLLOWS_STUDY;
 
@@ -56,9 +60,11 @@ enum Command {
         /// Print the resolved settings and stop
         #[arg(long)]
         show_config: bool,
-        /// key=value, +key=value; resume=RUN continues an earlier run
+        /// key=value, +key=value; resume=RUN continues an earlier run, resume_world_size=any on any number of ranks
         overrides: Vec<Override>,
     },
+    /// Train on several processes of this machine, as torchrun would start them
+    Launch(LaunchArguments),
     /// Train a list of experiments, for each of some seeds, and compare them; an interrupted study goes on where it was
     Study(StudyArguments),
     /// Search for hyper-parameters; an interrupted search goes on where it was, and Optuna opens its journal
@@ -163,6 +169,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pretrain { configs, show_config, overrides } => run_pretrain(&configs, show_config, overrides),
+        Command::Launch(arguments) => launch::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Hpo(arguments) => hpo::run(&arguments),
         Command::Aggregate { runs, group_by, out } => {
@@ -237,7 +244,17 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
         },
         None => None,
     };
-    let mut config = match &resume {
+    let reshards = match overrides.iter().position(|change| change.key == "resume_world_size") {
+        Some(index) => match overrides.remove(index).value {
+            Value::String(size) if size == "any" && resume.is_some() => true,
+            Value::String(size) if size == "any" => bail!("resume_world_size is set without resume; name the run"),
+            other => {
+                bail!("resume_world_size={other}: any is the only value; without it a run keeps its number of ranks")
+            }
+        },
+        None => false,
+    };
+    let config = match &resume {
         Some(_) if !configs.is_empty() => bail!("--config and resume exclude each other: a run keeps its settings"),
         Some(run) => {
             let directory = trainer::run_directory::RunDirectory::open(run)?;
@@ -249,25 +266,73 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
         println!("{}", serde_json::to_string_pretty(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
+    match Environment::from_env()? {
+        None => train(config, resume, reshards, None),
+        Some(environment) => {
+            let rank = environment.rank;
+            let peers = Peers::join(environment, Duration::from_secs(config.collective_timeout));
+            let trained =
+                peers.map_err(anyhow::Error::from).and_then(|peers| train(config, resume, reshards, Some(&peers)));
+            trained.map_err(|error| anyhow::anyhow!("on rank {rank}: {error:#}"))
+        }
+    }
+}
+
+/// Trains to the end or to a signal, alone or with others.
+fn train(
+    mut config: PretrainConfig,
+    mut resume: Option<PathBuf>,
+    reshards: bool,
+    peers: Option<&Peers>,
+) -> anyhow::Result<ExitCode> {
+    let stop = on_signals().context("cannot listen for signals")?;
     if resume.is_none() {
-        config.name_run();
+        match peers {
+            None => config.name_run(),
+            Some(peers) => name_together(&mut config, peers)?,
+        }
+        // A launcher that starts the ranks anew says so, and means the run that they had begun.
+        let folder = config.run_directory();
+        let goes_on = peers.is_some_and(|peers| peers.environment.restart_count > 0);
+        resume = (goes_on && trainer::run_directory::RunDirectory::open(&folder).is_ok()).then_some(folder);
     }
     let folder = resume.clone().unwrap_or_else(|| config.run_directory());
-    let stop = on_signals().context("cannot listen for signals")?;
     end_after_grace(&stop, folder);
     if std::env::var_os(FOLLOWS_STUDY).is_some() {
         on_end_of_input(&stop);
     }
-    match pretrain(&config, resume.as_deref(), &stop, &mut Progress::new())? {
+    let is_first = peers.is_none_or(|peers| peers.environment.is_first());
+    let (mut progress, mut silent) = (Progress::new(), Silent);
+    let observer: &mut dyn Observer = if is_first { &mut progress } else { &mut silent };
+    match pretrain_with(&config, &Start { resume: resume.as_deref(), reshards, peers }, &stop, observer)? {
         Outcome::Finished { checkpoint } => {
-            println!("finished: {}", checkpoint.display());
+            if is_first {
+                println!("finished: {}", checkpoint.display());
+            }
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { run, step } => {
-            println!("stopped at step {step}; go on with: trainer pretrain resume={}", run.display());
+            if is_first {
+                println!("stopped at step {step}; go on with: trainer pretrain resume={}", run.display());
+            }
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
+}
+
+/// Names a run that has no name as rank 0 does.
+fn name_together(config: &mut PretrainConfig, peers: &Peers) -> anyhow::Result<()> {
+    let has_no_name = config.checkpoint_path.is_none() && config.run_name.is_none();
+    if !has_no_name && !peers.environment.is_first() {
+        return Ok(());
+    }
+    let mut named = config.clone();
+    let name = peers.chosen("name", || {
+        named.name_run();
+        serde_json::to_string(&(&named.project_name, &named.run_name)).unwrap_or_default()
+    })?;
+    (config.project_name, config.run_name) = serde_json::from_str(&name).context("rank 0 chose no name")?;
+    Ok(())
 }
 
 fn parse_dtype(text: &str) -> Result<ForwardDtype, String> {

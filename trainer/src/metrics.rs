@@ -5,6 +5,9 @@ use crate::act::RowScores;
 use crate::carry::Carry;
 use crate::losses::LossWeights;
 
+/// Numbers that sums are handed to another process as.
+pub(crate) const METRIC_NUMBERS: usize = 12;
+
 /// Sums over the rows of one or many batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StepMetrics {
@@ -85,6 +88,45 @@ impl StepMetrics {
             *self.move_loss.get_or_insert(0.0) += loss;
         }
         self.rows += other.rows;
+    }
+
+    /// All sums as numbers, for another process.
+    pub(crate) fn to_numbers(self) -> [f64; METRIC_NUMBERS] {
+        let of = |loss: Option<f64>| [f64::from(u8::from(loss.is_some())), loss.unwrap_or(0.0)];
+        let ([has_continue, q_continue_loss], [has_moves, move_loss]) = (of(self.q_continue_loss), of(self.move_loss));
+        [
+            self.count,
+            self.accuracy,
+            self.exact_accuracy,
+            self.q_halt_accuracy,
+            self.steps,
+            self.lm_loss,
+            self.q_halt_loss,
+            self.rows,
+            has_continue,
+            q_continue_loss,
+            has_moves,
+            move_loss,
+        ]
+    }
+
+    /// What [`to_numbers`](Self::to_numbers) was given.
+    pub(crate) fn from_numbers(numbers: &[f64; METRIC_NUMBERS]) -> Self {
+        let [count, accuracy, exact_accuracy, q_halt_accuracy, steps, lm_loss, q_halt_loss, rows, losses @ ..] =
+            *numbers;
+        let [has_continue, q_continue_loss, has_moves, move_loss] = losses;
+        Self {
+            count,
+            accuracy,
+            exact_accuracy,
+            q_halt_accuracy,
+            steps,
+            lm_loss,
+            q_halt_loss,
+            rows,
+            q_continue_loss: (has_continue > 0.0).then_some(q_continue_loss),
+            move_loss: (has_moves > 0.0).then_some(move_loss),
+        }
     }
 
     /// Names and means, as logged: accuracies and steps per counted row, losses per row.

@@ -5,28 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use models::{ArchitectureConfig, Checkpoint, Manifest};
 use tch::Device;
 
 use crate::TrainError;
 use crate::config::{DeviceKind, PretrainConfig};
 use crate::data::TrainingData;
+use crate::distributed::{Flags, Peers, Ranks};
 use crate::evaluate::Evaluation;
-use crate::experiment::{Experiment, RunFacts};
-use crate::initial_weights::InitialWeights;
+use crate::keeper::Keeper;
 use crate::learner::Learner;
-use crate::logger::{EVAL_PHASE, Logger, TRAIN_PHASE};
+use crate::logger::{EVAL_PHASE, TRAIN_PHASE};
 use crate::metrics::StepMetrics;
-use crate::parameters::Parameters;
-use crate::phases::PhaseClock;
-use crate::probe_files::RunProbes;
-use crate::run_directory::RunDirectory;
+use crate::run_directory::step_name;
 use crate::run_evaluation::RunEvaluation;
-use crate::state::{self, Best, Standing};
-use crate::wandb::{self, Description, WandbRun};
+use crate::state::{Best, RankState, Standing, weights_crc32};
 
-/// Task of data that is none of the known ones, as imported checkpoints have it.
-const UNKNOWN_TASK: &str = "unknown";
+mod prepare;
+
 /// A step that takes longer is followed by a checkpoint: whoever ends the process amid the next one, which cannot be
 /// interrupted, loses nothing else.
 const SLOW_STEP: Duration = Duration::from_secs(4);
@@ -79,27 +74,62 @@ pub fn pretrain(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
-    refuse_several_processes(std::env::var("WORLD_SIZE").ok().as_deref())?;
-    set_threads(config.threads);
-    let mut run = Run::prepare(config, resume, observer)?;
-    let count = run.learner.parameters.flat().numel();
-    observer.started(run.directory.path(), run.learner.step, run.data.total_steps, count);
-    let outcome = run.go(stop, observer)?;
-    run.logger.end(matches!(outcome, Outcome::Finished { .. }))?;
-    Ok(outcome)
+    pretrain_with(config, &Start { resume, ..Start::default() }, stop, observer)
 }
 
-/// Several processes of `torchrun` would each train a model of their own.
-fn refuse_several_processes(world_size: Option<&str>) -> Result<(), TrainError> {
-    match world_size.map(str::trim) {
-        None | Some("" | "1") => Ok(()),
-        Some(size) => {
-            let problem = format!(
-                "is {size} in the environment: training on several processes is not supported, and each would train a model of its own; start one process without it"
-            );
-            Err(TrainError::setting("WORLD_SIZE", problem))
-        }
+/// How a run begins, besides its settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Start<'a> {
+    /// Folder of an earlier run to continue.
+    pub resume: Option<&'a Path>,
+    /// Whether a run that other than as many ranks trained may be resumed: its rows are then shared out anew.
+    pub reshards: bool,
+    /// The processes to train with; none: alone.
+    pub peers: Option<&'a Peers>,
+}
+
+/// As [`pretrain`], on one or more processes, each of which calls it alike.
+///
+/// # Errors
+/// As [`pretrain`], and naming the rank when another process fails, hangs or ends.
+pub fn pretrain_with(
+    config: &PretrainConfig,
+    start: &Start,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    let outcome = train(config, start, stop, observer);
+    if let (Err(error), Some(peers)) = (&outcome, start.peers)
+        && !matches!(error, TrainError::Distributed(error) if error.is_of_others())
+    {
+        peers.post_failure(&error.to_string());
     }
+    outcome
+}
+
+fn train(
+    config: &PretrainConfig,
+    start: &Start,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match (config.threads, start.peers) {
+        (0, Some(peers)) => set_threads(peers.environment.share_of(cores)),
+        (threads, _) => set_threads(threads),
+    }
+    let mut run = Run::prepare(config, start, observer)?;
+    let count = run.learner.parameters.flat().numel();
+    observer.started(&run.folder, run.learner.step, run.data.total_steps, count);
+    let outcome = run.go(stop, observer)?;
+    if let Some(keeper) = &mut run.keeper {
+        keeper.logger.end(matches!(outcome, Outcome::Finished { .. }))?;
+    }
+    if let Some(group) = run.ranks.group() {
+        // Rank 0 may hold the store that others still use.
+        group.barrier()?;
+    }
+    Ok(outcome)
 }
 
 /// Threads for libtorch's operators; 0 means all cores.
@@ -116,12 +146,28 @@ pub fn set_threads(threads: usize) {
 /// # Errors
 /// When CUDA is asked for and not there: never falls back silently.
 pub fn device(kind: DeviceKind) -> Result<Device, TrainError> {
+    device_of_rank(kind, 0)
+}
+
+/// The device behind a setting for the process `local_rank` of its machine: each has a GPU of its own.
+///
+/// # Errors
+/// When CUDA is asked for and not there, or there are fewer GPUs than processes.
+pub fn device_of_rank(kind: DeviceKind, local_rank: usize) -> Result<Device, TrainError> {
+    let count = tch::Cuda::device_count().max(0) as usize;
+    let available = tch::Cuda::is_available();
     match kind {
         DeviceKind::Cpu => Ok(Device::Cpu),
-        DeviceKind::Auto if !tch::Cuda::is_available() => Ok(Device::Cpu),
-        DeviceKind::Auto => Ok(Device::Cuda(0)),
-        DeviceKind::Cuda if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
-        DeviceKind::Cuda => Err(TrainError::setting(
+        DeviceKind::Auto if !available => Ok(Device::Cpu),
+        DeviceKind::Auto | DeviceKind::Cuda if available && local_rank < count => Ok(Device::Cuda(local_rank)),
+        DeviceKind::Auto | DeviceKind::Cuda if available => {
+            let problem = format!(
+                "needs a GPU for each process of this machine: LOCAL_RANK is {local_rank}, and there are {count}; start \
+                 fewer processes"
+            );
+            Err(TrainError::setting("device", problem))
+        }
+        DeviceKind::Auto | DeviceKind::Cuda => Err(TrainError::setting(
             "device",
             "is cuda, but libtorch sees no CUDA device; set LIBTORCH to a CUDA build, or device=cpu",
         )),
@@ -130,105 +176,19 @@ pub fn device(kind: DeviceKind) -> Result<Device, TrainError> {
 
 struct Run {
     config: PretrainConfig,
-    directory: RunDirectory,
+    ranks: Ranks,
+    folder: PathBuf,
     data: TrainingData,
     evaluation: Option<RunEvaluation>,
     learner: Learner,
-    manifest: Manifest,
-    logger: Logger,
-    probes: Option<RunProbes>,
+    /// Folder and log, which rank 0 has.
+    keeper: Option<Keeper>,
     standing: Standing,
     /// Step of the checkpoint that `last` leads to, and whether its evaluation was due then.
     saved: Option<(u64, bool)>,
 }
 
 impl Run {
-    fn prepare(
-        config: &PretrainConfig,
-        resume: Option<&Path>,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, TrainError> {
-        let wandb = if config.use_wandb { wandb::Settings::from_env()? } else { None };
-        let mut data = TrainingData::open(config, 0, 1)?;
-        let task = data.task().map_or_else(|| UNKNOWN_TASK.to_owned(), |task| task.to_string());
-        let dims = data.dims(&config.arch)?;
-        config.arch.validate(&dims)?;
-        let device = device(config.device)?;
-        let parameters = match &config.load_checkpoint {
-            // A resumed run has its own weights; those it began with may be gone by now.
-            Some(name) if resume.is_none() => {
-                InitialWeights::open(name)?
-                    .parameters(&config.arch, &dims, device, config.seed, |warning| observer.warned(warning))?
-            }
-            _ => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
-        };
-        let mut manifest = Manifest::new(config.arch.clone(), dims, task);
-        manifest.dataset.clone_from(&data.description);
-        manifest.git_commit = option_env!("TRAINER_GIT_COMMIT").map(str::to_owned);
-        let evaluation = RunEvaluation::of(config)?;
-        let turns = data.turns(config)?;
-        let clock = PhaseClock::default();
-        let mut learner = Learner::taking_turns(config.learner(dims, data.total_steps), parameters, &turns, clock)?;
-        let mut earlier = Earlier::default();
-        let directory = match resume {
-            Some(path) => {
-                let directory = RunDirectory::open(path)?;
-                directory.claim()?;
-                if let Some(last) = directory.last()? {
-                    earlier = Earlier::restore(&last, &mut learner, &mut manifest)?;
-                    for (source, position) in data.sources.iter_mut().zip(&learner.positions) {
-                        source.seek(position)?;
-                    }
-                }
-                directory
-            }
-            None => RunDirectory::create(config.run_directory())?,
-        };
-        // From here on the folder changes: whatever does not fit it has been refused.
-        directory.write_config(config)?;
-        let facts = RunFacts {
-            dataset: data.sources.first().map(|source| source.metadata()).filter(|_| !config.data_paths.is_empty()),
-            test_size: evaluation.as_ref().map(RunEvaluation::rows).transpose()?,
-            num_parameters: learner.parameters.flat().numel(),
-            total_steps: data.total_steps,
-            device,
-        };
-        Experiment::new(config, facts).write_once(directory.path())?;
-        let Earlier { standing, saved } = earlier;
-        let mut logger = Logger::open(directory.path(), learner.step, standing.evaluation_due)?;
-        if let Some(settings) = wandb {
-            let description = Description {
-                run_directory: directory.path(),
-                project: config.project(),
-                name: config.run_name.clone().unwrap_or_else(|| config.arch.name().to_owned()),
-                config: &config.to_tree(),
-                num_params: learner.parameters.flat().numel(),
-            };
-            let run = WandbRun::begin(&settings, &description)?;
-            observer.noted(&format!(
-                "Weights & Biases: writes {0}; upload it with: wandb sync {0}",
-                run.folder().display()
-            ));
-            logger = logger.with_wandb(run);
-        }
-        let probes = match &evaluation {
-            Some(evaluation) if RunProbes::asked_for(config) => {
-                let position = (learner.step, standing.evaluation_due);
-                let evaluations = (data.eval_interval_steps, data.total_steps);
-                let first = evaluation.first_batch()?;
-                Some(RunProbes::open(config, directory.path(), &first, data.epoch_steps, position, evaluations)?)
-            }
-            _ => None,
-        };
-        let config = config.clone();
-        let mut run = Self { config, directory, data, evaluation, learner, manifest, logger, probes, standing, saved };
-        if run.saved.is_some() {
-            // A kill right after a checkpoint leaves its links behind it.
-            run.link_and_prune()?;
-        }
-        Ok(run)
-    }
-
     fn go(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         if self.learner.step == 0 {
             // Tells a disk that is full or too small before an interval's work is lost.
@@ -237,43 +197,50 @@ impl Run {
         if self.standing.evaluation_due && !self.evaluate(stop, observer)? {
             return self.interrupted();
         }
-        let mut interval = Interval::begin();
+        let mut interval = Interval::begin(&self.ranks);
+        let alone = self.ranks.size() == 1;
+        let mut asked_to_stop = false;
         while self.learner.step < self.data.total_steps {
-            if stop.load(Ordering::Relaxed) {
+            // Several ranks stop at the step at which all of them have heard of it.
+            if asked_to_stop || (alone && stop.load(Ordering::Relaxed)) {
                 return self.interrupted();
             }
             let begin = Instant::now();
             let number = self.learner.carry.source;
             let source = &mut self.data.sources[number];
             let batch = source.next_batch(&self.learner.carry.halted)?;
-            interval.metrics.merge(&self.learner.train_step(&batch)?);
+            let flags = || Flags { stop: stop.load(Ordering::Relaxed), slow: begin.elapsed() > SLOW_STEP };
+            let (metrics, flags) = self.learner.train_step_with(&batch, flags)?;
+            interval.metrics.merge(&metrics);
+            asked_to_stop = flags.stop;
             self.learner.positions[number] = source.position();
             let step = self.learner.step;
             observer.stepped(step);
             if step.is_multiple_of(self.config.log_interval) {
                 self.log(&interval, observer)?;
-                interval = Interval::begin();
+                interval = Interval::begin(&self.ranks);
             }
             self.standing.evaluation_due = self.evaluates_at(step);
             let evaluates = self.standing.evaluation_due;
             // An evaluation ends with a checkpoint of its own.
-            if begin.elapsed() > SLOW_STEP || (!evaluates && step.is_multiple_of(self.config.checkpoint_interval)) {
+            let slow = if alone { begin.elapsed() > SLOW_STEP } else { flags.slow };
+            if slow || (!evaluates && step.is_multiple_of(self.config.checkpoint_interval)) {
                 self.save()?;
             }
             if evaluates {
                 if !self.evaluate(stop, observer)? {
                     return self.interrupted();
                 }
-                interval = Interval::begin();
+                interval = Interval::begin(&self.ranks);
             }
         }
         self.save()?;
-        Ok(Outcome::Finished { checkpoint: self.directory.checkpoint(self.learner.step) })
+        Ok(Outcome::Finished { checkpoint: self.folder.join(step_name(self.learner.step)) })
     }
 
     fn interrupted(&mut self) -> Result<Outcome, TrainError> {
         self.save()?;
-        Ok(Outcome::Interrupted { run: self.directory.path().to_owned(), step: self.learner.step })
+        Ok(Outcome::Interrupted { run: self.folder.clone(), step: self.learner.step })
     }
 
     fn evaluates_at(&self, step: u64) -> bool {
@@ -289,9 +256,16 @@ impl Run {
         let norms =
             [("gradient_norm", self.learner.gradient_norm), ("parameter_norm", Some(self.learner.parameter_norm()))];
         let norms = norms.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let others = [("lr", lr), ("samples_per_second", speed), ("seconds", interval.since.elapsed().as_secs_f64())];
-        let all: Vec<(&str, f64)> = means.iter().copied().chain(norms).chain(others).collect();
-        self.logger.write(step, TRAIN_PHASE, &all)?;
+        let seconds = interval.since.elapsed().as_secs_f64();
+        let others = [("lr", lr), ("samples_per_second", speed), ("seconds", seconds)];
+        let share = self
+            .ranks
+            .take_time()
+            .map(|time| ("collectives_share", time.as_secs_f64() / seconds.max(f64::MIN_POSITIVE)));
+        let all: Vec<(&str, f64)> = means.iter().copied().chain(norms).chain(others).chain(share).collect();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.logger.write(step, TRAIN_PHASE, &all)?;
+        }
         observer.logged(step, &means, speed);
         Ok(())
     }
@@ -302,12 +276,11 @@ impl Run {
             self.standing.evaluation_due = false;
             return Ok(true);
         };
-        let found = evaluation.run(stop, &self.learner, self.directory.path())?;
+        let found = evaluation.run(stop, &self.learner, &self.folder)?;
         let Some(all) = found else { return Ok(false) };
         let step = self.learner.step;
-        self.logger.write(step, EVAL_PHASE, &all.entries().collect::<Vec<_>>())?;
-        if let Some(probes) = &self.probes {
-            probes.run(&self.learner)?;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.evaluated(EVAL_PHASE, &all, &self.learner)?;
         }
         let found = &all.evaluation;
         let best = self.standing.best;
@@ -317,7 +290,6 @@ impl Run {
             self.standing.best = Some(Best { step, exact_accuracy: found.exact_accuracy, accuracy: found.accuracy });
         }
         self.standing.evaluation_due = false;
-        self.manifest.metrics = all.entries().map(|(name, value)| (name.to_owned(), value)).collect();
         self.save()?;
         observer.evaluated(step, found, is_best);
         Ok(true)
@@ -333,61 +305,26 @@ impl Run {
         if !self.learner.is_finite() {
             return Err(TrainError::WeightsNotFinite { step });
         }
-        self.logger.sync()?;
-        state::save(&self.current_checkpoint(), &self.learner, self.manifest.clone(), self.standing)?;
+        let own = if self.keeper.is_some() { Vec::new() } else { self.own_state()? };
+        let others = self.ranks.bytes_to_first(|| own)?;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.save(&self.learner, self.standing, &others)?;
+        }
         self.saved = state;
         self.link_and_prune()
     }
 
-    /// Where the checkpoint of this step lies.
-    fn current_checkpoint(&self) -> PathBuf {
-        if self.standing.evaluation_due {
-            self.directory.checkpoint_before_evaluation(self.learner.step)
-        } else {
-            self.directory.checkpoint(self.learner.step)
-        }
+    /// What rank 0 needs of this one for a checkpoint.
+    fn own_state(&self) -> Result<Vec<u8>, TrainError> {
+        let checksum = weights_crc32(self.learner.parameters.flat())?;
+        RankState::of(&self.learner)?.to_bytes(self.learner.config.arch.state_names(), checksum)
     }
 
-    fn link_and_prune(&mut self) -> Result<(), TrainError> {
-        let checkpoint = self.current_checkpoint();
-        self.directory.mark_last(&checkpoint)?;
-        if self.standing.best.is_some_and(|best| best.step == self.learner.step) {
-            self.directory.mark_best(&checkpoint)?;
-        }
+    fn link_and_prune(&self) -> Result<(), TrainError> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
         let keep_evaluated = self.config.checkpoint_every_eval;
-        self.directory.prune(|old| keep_evaluated && self.evaluates_at(old))
+        keeper.link_and_prune(self.learner.step, self.standing, |old| keep_evaluated && self.evaluates_at(old))
     }
-}
-
-/// What a run knows from before it was resumed.
-#[derive(Default)]
-struct Earlier {
-    standing: Standing,
-    saved: Option<(u64, bool)>,
-}
-
-impl Earlier {
-    /// Puts `learner` where the checkpoint `last` stands, and that checkpoint's metrics into `manifest`.
-    fn restore(last: &Path, learner: &mut Learner, manifest: &mut Manifest) -> Result<Self, TrainError> {
-        let saved = Checkpoint::open(last)?.manifest;
-        if saved.arch != manifest.arch {
-            return Err(TrainError::setting("arch", differences(&saved.arch, &manifest.arch)));
-        }
-        let standing = state::restore(last, learner)?;
-        manifest.metrics = saved.metrics;
-        Ok(Self { standing, saved: Some((learner.step, standing.evaluation_due)) })
-    }
-}
-
-/// Which fields a resumed run would change.
-fn differences(saved: &ArchitectureConfig, asked: &ArchitectureConfig) -> String {
-    let [saved, asked] = [saved, asked].map(|arch| serde_json::to_value(arch).unwrap_or_default());
-    let fields = saved.as_object().into_iter().flatten().filter(|(name, value)| asked.get(name) != Some(value));
-    let fields: Vec<String> = fields.map(|(name, value)| format!("{name} is {value} in the run")).collect();
-    format!(
-        "cannot change when a run is resumed ({}); start a new run, with load_checkpoint if it shall begin with these weights",
-        fields.join(", ")
-    )
 }
 
 /// Sums since the last row of the log.
@@ -397,7 +334,9 @@ struct Interval {
 }
 
 impl Interval {
-    fn begin() -> Self {
+    fn begin(ranks: &Ranks) -> Self {
+        // Time in collectives before the interval is none of its.
+        let _ = ranks.take_time();
         Self { metrics: StepMetrics::default(), since: Instant::now() }
     }
 

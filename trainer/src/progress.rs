@@ -78,6 +78,20 @@ impl Observer for Progress {
     }
 }
 
+/// Says nothing: of several ranks the first alone reports.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn started(&mut self, _: &Path, _: u64, _: u64, _: usize) {}
+
+    fn logged(&mut self, _: u64, _: &[(&'static str, f64)], _: f64) {}
+
+    fn stepped(&mut self, _: u64) {}
+
+    fn evaluated(&mut self, _: u64, _: &Evaluation, _: bool) {}
+}
+
 /// An evaluation in one line.
 pub fn summary(evaluation: &Evaluation) -> String {
     let (low, high) = evaluation.exact_accuracy_interval;

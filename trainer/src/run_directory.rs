@@ -195,6 +195,7 @@ fn step_of(name: &str) -> Option<(u64, bool)> {
     Some((before_evaluation.unwrap_or(step).parse().ok()?, before_evaluation.is_none()))
 }
 
-fn step_name(step: u64) -> String {
+/// Name of the folder of a checkpoint.
+pub(crate) fn step_name(step: u64) -> String {
     format!("step_{step}")
 }

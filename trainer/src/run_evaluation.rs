@@ -13,7 +13,7 @@ use crate::act::Reasoner;
 use crate::answers::tokens_of;
 use crate::config::{EvaluatorConfig, PretrainConfig};
 use crate::data::EvaluationData;
-use crate::evaluate::{BatchAnswer, Evaluation, evaluate_until};
+use crate::evaluate::{BatchAnswer, Evaluation, evaluate_on_ranks, evaluate_until};
 use crate::learner::Learner;
 
 /// Folder of saved outputs in a run.
@@ -27,12 +27,47 @@ pub(crate) struct RunEvaluation {
     data: EvaluationData,
     outputs: Vec<PredictionArray>,
     voting: Option<Voting>,
+    /// Whether answers are written or vote, so that rank 0 needs those of all ranks.
+    collects: bool,
 }
 
 #[derive(Debug)]
 struct Voting {
     scorer: ArcScorer,
     config: EvaluatorConfig,
+}
+
+/// A batch with the model's answers, in a form that travels from rank to rank.
+struct AnsweredRows {
+    batch: Batch,
+    /// `[rows, seq_len]`
+    preds: Vec<i32>,
+    /// `[rows]`
+    q_halt: Vec<f32>,
+}
+
+impl AnsweredRows {
+    /// Little-endian numbers of four bytes: real rows, rows, tokens of a row, and the arrays one after the other.
+    fn to_bytes(&self) -> Vec<u8> {
+        let batch = &self.batch;
+        let header = [batch.real_rows, batch.rows(), batch.seq_len].map(|count| count as i32);
+        let logits: Vec<i32> = self.q_halt.iter().map(|value| value.to_bits().cast_signed()).collect();
+        let arrays = [&batch.inputs, &batch.labels, &batch.puzzle_identifiers, &self.preds, &logits];
+        header.iter().chain(arrays.into_iter().flatten()).flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) was given.
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let mut numbers = bytes.as_chunks().0.iter().map(|&chunk| i32::from_le_bytes(chunk));
+        let mut take = |count: usize| numbers.by_ref().take(count).collect::<Vec<i32>>();
+        let header: Vec<usize> = take(3).into_iter().map(|count| count as usize).collect();
+        let [real_rows, rows, seq_len] = header.try_into().unwrap_or_default();
+        let cells = rows * seq_len;
+        let (inputs, labels, puzzle_identifiers) = (take(cells), take(cells), take(rows));
+        let preds = take(cells);
+        let q_halt = take(rows).into_iter().map(|bits| f32::from_bits(bits.cast_unsigned())).collect();
+        Self { batch: Batch { seq_len, inputs, labels, puzzle_identifiers, real_rows }, preds, q_halt }
+    }
 }
 
 /// What an evaluation found.
@@ -53,11 +88,11 @@ impl Found {
 }
 
 impl RunEvaluation {
-    /// Those that `config` asks for; `None` where there is nothing to evaluate on.
+    /// Those that `config` asks for, whose files and votes are rank 0's (`is_first`); `None` where there is nothing to evaluate on.
     ///
     /// # Errors
     /// When held-out puzzles cannot be drawn, or evaluators or saved outputs do not fit the data.
-    pub(crate) fn of(config: &PretrainConfig) -> Result<Option<Self>, TrainError> {
+    pub(crate) fn of(config: &PretrainConfig, is_first: bool) -> Result<Option<Self>, TrainError> {
         let Some(data) = EvaluationData::of_run(config)? else {
             for (key, asked) in [
                 ("evaluators", !config.evaluators.is_empty()),
@@ -75,8 +110,11 @@ impl RunEvaluation {
         if !config.eval_save_outputs.is_empty() {
             data.check_that_rows_fit_a_file(MOST_TOKENS)?;
         }
-        let voting = config.evaluators.first().map(|evaluator| Voting::new(evaluator, &data)).transpose()?;
-        Ok(Some(Self { data, outputs: config.eval_save_outputs.clone(), voting }))
+        let evaluator = config.evaluators.first().filter(|_| is_first);
+        let voting = evaluator.map(|evaluator| Voting::new(evaluator, &data)).transpose()?;
+        let collects = !config.evaluators.is_empty() || !config.eval_save_outputs.is_empty();
+        let outputs = if is_first { config.eval_save_outputs.clone() } else { Vec::new() };
+        Ok(Some(Self { data, outputs, voting, collects }))
     }
 
     /// The first batch of an evaluation.
@@ -118,17 +156,35 @@ impl RunEvaluation {
             voting.scorer.begin_pass();
         }
         let voting = &mut self.voting;
-        let take = |batch: &Batch, answer: &BatchAnswer| {
-            if writer.is_none() && voting.is_none() {
-                return Ok(());
-            }
-            let rows = PredictionRows::of_batch(batch, &tokens_of(&answer.preds)?, &answer.q_halt);
+        let mut take = |answers: &AnsweredRows| -> Result<(), TrainError> {
+            let AnsweredRows { batch, preds, q_halt } = answers;
+            let rows = PredictionRows::of_batch(batch, preds, q_halt);
             if let Some(writer) = &mut writer {
                 writer.append_with_labels(&rows, &batch.labels[..rows.inputs.len()])?;
             }
             Ok(voting.as_mut().map_or(Ok(()), |voting| voting.scorer.add(&rows, &source))?)
         };
-        let found = evaluate_until(stop, &reasoner, &config.arch, &parameters, self.data.batches()?, take)?;
+        let (ranks, collects) = (&learner.ranks, self.collects);
+        let take = |batch: &Batch, answer: &BatchAnswer| {
+            if !collects {
+                return Ok(());
+            }
+            let preds = tokens_of(&answer.preds)?;
+            let own = AnsweredRows { batch: batch.clone(), preds, q_halt: answer.q_halt.clone() };
+            let others = ranks.bytes_to_first(|| own.to_bytes())?;
+            if ranks.rank() > 0 {
+                return Ok(());
+            }
+            take(&own)?;
+            others.iter().try_for_each(|bytes| take(&AnsweredRows::from_bytes(bytes)))
+        };
+        let arch = &config.arch;
+        let found = if ranks.size() == 1 {
+            evaluate_until(stop, &reasoner, arch, &parameters, self.data.batches()?, take)?
+        } else {
+            let batches = self.data.batches_of(ranks.rank(), ranks.size())?;
+            evaluate_on_ranks(stop, ranks, &reasoner, arch, &parameters, batches, take)?
+        };
         let Some(evaluation) = found else { return Ok(None) };
         if let Some(writer) = writer {
             writer.finish()?;

@@ -86,7 +86,7 @@ fn halt_at_once(arch: &ArchitectureConfig, q: [f32; 2]) -> bool {
     let reasoner = Reasoner::new(arch, &DIMS, &parameters, LossType::default()).unwrap();
     let mut carry = Carry::empty(arch, ROWS, DIMS.seq_len, Device::Cpu);
     carry.admit(&batch());
-    reasoner.step(&mut carry, &parameters, Halting::Explore { seed: 0, step: 1, rank: 0, first_row: 0 });
+    reasoner.step(&mut carry, &parameters, Halting::Explore { seed: 0, step: 1, first_row: 0 });
     assert!(carry.halted.iter().all(|halted| *halted == carry.halted[0]), "{:?}", carry.halted);
     carry.halted[0]
 }

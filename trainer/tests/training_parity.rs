@@ -191,7 +191,7 @@ fn gradients(
     let reasoner = Reasoner::on_backend(backend, &config.arch, &config.dims, parameters, config.loss_type).unwrap();
     let mut carry = Carry::empty(&config.arch, first.rows(), config.dims.seq_len, Device::Cpu);
     carry.admit(first);
-    let act = reasoner.step(&mut carry, parameters, Halting::Explore { seed: 0, step: 1, rank: 0, first_row: 0 });
+    let act = reasoner.step(&mut carry, parameters, Halting::Explore { seed: 0, step: 1, first_row: 0 });
     (act.loss / first.rows() as f64).backward();
     let trained = parameters.specs().iter().filter(|spec| spec.kind == ParameterKind::Weight);
     let mut found: BTreeMap<String, Tensor> =

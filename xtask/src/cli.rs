@@ -11,11 +11,12 @@ use crate::native::Library;
 pub(crate) const HELP: &str = "\
 The project's own commands.
 
-  cargo xtask setup [--onnxruntime | --onnxruntime-gpu | --torch | --all]
+  cargo xtask setup [--onnxruntime | --onnxruntime-gpu | --torch | --torch-cuda | --all]
       Fetch the native libraries, verify them and lay them out in .native: ONNX Runtime (24 MB, for inference),
       libtorch (540 MB, for training), or these two (--all, the default); or ONNX Runtime for NVIDIA GPUs (256 MB, needs
-      CUDA 13 and cuDNN 9), which ORT_DYLIB_PATH then must name. What is there already is not fetched again.
-  cargo xtask doctor [--onnxruntime | --onnxruntime-gpu | --torch | --all]
+      CUDA 13 and cuDNN 9), which ORT_DYLIB_PATH then must name; or libtorch with CUDA 13 (2.5 GB), which LIBTORCH then
+      must name. What is there already is not fetched again.
+  cargo xtask doctor [--onnxruntime | --onnxruntime-gpu | --torch | --torch-cuda | --all]
       Print what is used: tools, libraries and what they really compute on, processor, memory, disk, GPU. Fails if
       something needed is missing.
   cargo xtask data arc
@@ -105,6 +106,7 @@ fn libraries(parser: &mut lexopt::Parser) -> Result<Vec<Library>> {
             Long("onnxruntime") => &[Library::OnnxRuntime],
             Long("onnxruntime-gpu") => &[Library::OnnxRuntimeGpu],
             Long("torch") => &[Library::Libtorch],
+            Long("torch-cuda") => &[Library::LibtorchCuda],
             Long("all") => &ALL,
             other => return Err(other.unexpected().into()),
         };
@@ -127,7 +129,8 @@ fn library(name: &str) -> Result<Library> {
         "onnxruntime" => Ok(Library::OnnxRuntime),
         "onnxruntime-gpu" => Ok(Library::OnnxRuntimeGpu),
         "torch" => Ok(Library::Libtorch),
-        _ => bail!("unknown library `{name}`: expected onnxruntime, onnxruntime-gpu or torch"),
+        "torch-cuda" => Ok(Library::LibtorchCuda),
+        _ => bail!("unknown library `{name}`: expected onnxruntime, onnxruntime-gpu, torch or torch-cuda"),
     }
 }
 
@@ -145,6 +148,7 @@ mod tests {
         assert_eq!(parsed("setup --onnxruntime").unwrap(), Command::Setup(vec![Library::OnnxRuntime]));
         assert_eq!(parsed("setup --onnxruntime-gpu").unwrap(), Command::Setup(vec![Library::OnnxRuntimeGpu]));
         assert_eq!(parsed("setup --torch").unwrap(), Command::Setup(vec![Library::Libtorch]));
+        assert_eq!(parsed("setup --torch-cuda").unwrap(), Command::Setup(vec![Library::LibtorchCuda]));
         assert_eq!(
             parsed("doctor --torch --all").unwrap(),
             Command::Doctor(vec![Library::Libtorch, Library::OnnxRuntime])

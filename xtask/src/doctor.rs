@@ -36,7 +36,8 @@ impl Report {
 pub(crate) fn examine(project: &Project, libraries: &[Library]) -> ExitCode {
     let mut report = Report::default();
     let training = libraries.contains(&Library::Libtorch);
-    tools(&mut report, project, training);
+    let training_on_gpus = libraries.contains(&Library::LibtorchCuda);
+    tools(&mut report, project, training || training_on_gpus);
     if libraries.contains(&Library::OnnxRuntime) {
         report.needed("ONNX Runtime", examine_onnxruntime(project, Library::OnnxRuntime, "onnxruntime"));
     }
@@ -44,7 +45,10 @@ pub(crate) fn examine(project: &Project, libraries: &[Library]) -> ExitCode {
         report.needed("ONNX Runtime (GPU)", examine_onnxruntime(project, Library::OnnxRuntimeGpu, "onnxruntime-gpu"));
     }
     if training {
-        report.needed("libtorch", examine_libtorch(project));
+        report.needed("libtorch", examine_libtorch(project, Library::Libtorch, "torch"));
+    }
+    if training_on_gpus {
+        report.needed("libtorch (GPU)", examine_libtorch(project, Library::LibtorchCuda, "torch-cuda"));
     }
     hardware(project);
     if report.missing.is_empty() {
@@ -79,7 +83,7 @@ pub(crate) fn probe(library: Library, path: &Path) -> Result<()> {
                 found.computes_on
             );
         }
-        Library::Libtorch => probe::loads(path)?,
+        Library::Libtorch | Library::LibtorchCuda => probe::loads(path)?,
     }
     Ok(())
 }
@@ -113,11 +117,12 @@ fn examine_onnxruntime(project: &Project, library: Library, name: &str) -> Resul
     Ok(format!("{}{}", said.trim_end(), whose(&place)))
 }
 
-fn examine_libtorch(project: &Project) -> Result<String> {
-    let place = project.place(Library::Libtorch);
-    exists(&place, Library::Libtorch, "--torch")?;
+fn examine_libtorch(project: &Project, library: Library, name: &str) -> Result<String> {
+    let place = project.place(library);
+    let flag = format!("--{name}");
+    exists(&place, library, &flag)?;
     let library = shared_object(&place.path);
-    ensure!(library.exists(), "{} lacks {}: {}", place.path.display(), library.display(), advice("--torch"));
+    ensure!(library.exists(), "{} lacks {}: {}", place.path.display(), library.display(), advice(&flag));
     let version = fs::read_to_string(place.path.join("build-version")).unwrap_or_default();
     let version = version.trim().split('+').next().unwrap_or_default().to_owned();
     ensure!(
@@ -125,7 +130,7 @@ fn examine_libtorch(project: &Project) -> Result<String> {
         "{} is version {version}, and tch needs {LIBTORCH_VERSION}",
         place.path.display()
     );
-    probe_apart("torch", &library).map_err(|error| advised(error, &place, "--torch"))?;
+    probe_apart(name, &library).map_err(|error| advised(error, &place, &flag))?;
     let version = if version.is_empty() { "unknown version".to_owned() } else { version };
     let device = if place.path.join("lib/libtorch_cuda.so").exists() { "CUDA" } else { "CPU" };
     Ok(format!("{version} ({device}), {}, loads{}", place.path.display(), whose(&place)))
@@ -163,7 +168,7 @@ fn exists(place: &Place, library: Library, flag: &str) -> Result<()> {
     let there = match library {
         Library::OnnxRuntime | Library::OnnxRuntimeGpu => place.path.exists(),
         // The folder alone may hold no more than the advice for torch-sys.
-        Library::Libtorch => place.path.join("lib").exists(),
+        Library::Libtorch | Library::LibtorchCuda => place.path.join("lib").exists(),
     };
     if there {
         return Ok(());

@@ -17,6 +17,7 @@ mod onnxruntime_web;
 mod pip;
 mod probe;
 mod recipe;
+mod recipe_cuda;
 mod screenshots;
 mod site;
 mod speedrun;

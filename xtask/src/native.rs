@@ -11,6 +11,7 @@ use anyhow::{Result, ensure};
 use crate::fetch::Store;
 use crate::install;
 use crate::recipe::{self, Platform};
+use crate::recipe_cuda;
 
 /// The folder of this project and what `.cargo/config.toml` promises below it.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub(crate) enum Library {
     OnnxRuntimeGpu,
     /// Needed for training, and for the tests that compare with it.
     Libtorch,
+    /// The same with CUDA, in place of the other.
+    LibtorchCuda,
 }
 
 /// Where a library is, and whose it is.
@@ -74,7 +77,8 @@ impl Project {
             );
             return Ok(());
         }
-        if library == Library::Libtorch && env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
+        if matches!(library, Library::Libtorch | Library::LibtorchCuda) && env::var_os("LIBTORCH_USE_PYTORCH").is_some()
+        {
             return Ok(());
         }
         let platform = Platform::current()?;
@@ -82,6 +86,7 @@ impl Project {
             Library::OnnxRuntime => recipe::onnxruntime(platform),
             Library::OnnxRuntimeGpu => recipe::onnxruntime_gpu(platform)?,
             Library::Libtorch => recipe::libtorch(platform)?,
+            Library::LibtorchCuda => recipe_cuda::libtorch_cuda(platform)?,
         };
         let native = self.native();
         install::ensure_installed(&recipe, &native, &Store::from_environment(&native))?;
@@ -113,15 +118,20 @@ impl Library {
     pub(crate) fn variable(self) -> &'static str {
         match self {
             Self::OnnxRuntime | Self::OnnxRuntimeGpu => "ORT_DYLIB_PATH",
-            Self::Libtorch => "LIBTORCH",
+            Self::Libtorch | Self::LibtorchCuda => "LIBTORCH",
         }
     }
 
     fn place(self, root: &Path, variable: Option<OsString>) -> Place {
         let own = root.join(self.folder());
         // `.cargo/config.toml` names the one for processors: then it was not the user who chose it over the one for GPUs.
-        let by_config = root.join(Self::OnnxRuntime.folder());
-        let is_chosen = |path: &PathBuf| *path != own && (self != Self::OnnxRuntimeGpu || *path != by_config);
+        let by_config = match self {
+            Self::OnnxRuntimeGpu => Some(Self::OnnxRuntime),
+            Self::LibtorchCuda => Some(Self::Libtorch),
+            Self::OnnxRuntime | Self::Libtorch => None,
+        };
+        let by_config = by_config.map(|library| root.join(library.folder()));
+        let is_chosen = |path: &PathBuf| *path != own && Some(path) != by_config.as_ref();
         match variable.filter(|value| !value.is_empty()).map(PathBuf::from) {
             Some(path) if is_chosen(&path) => Place { path, users_own: true },
             _ => Place { path: own, users_own: false },
@@ -134,6 +144,7 @@ impl Library {
             Self::OnnxRuntime => ".native/onnxruntime/lib/libonnxruntime.so",
             Self::OnnxRuntimeGpu => ".native/onnxruntime-gpu/lib/libonnxruntime.so",
             Self::Libtorch => ".native/libtorch",
+            Self::LibtorchCuda => ".native/libtorch-cuda",
         }
     }
 }
@@ -156,6 +167,9 @@ mod tests {
         let cpu = OsString::from("/somewhere/project/.native/onnxruntime/lib/libonnxruntime.so");
         assert_eq!(Library::OnnxRuntimeGpu.place(root, Some(cpu)), Place { path: gpu.clone(), users_own: false });
         assert_eq!(Library::OnnxRuntime.place(root, Some(gpu.clone().into())), Place { path: gpu, users_own: true });
+        let cuda = PathBuf::from("/somewhere/project/.native/libtorch-cuda");
+        let by_config = OsString::from("/somewhere/project/.native/libtorch");
+        assert_eq!(Library::LibtorchCuda.place(root, Some(by_config)), Place { path: cuda, users_own: false });
         let theirs = Place { path: "/opt/libtorch".into(), users_own: true };
         assert_eq!(Library::Libtorch.place(root, Some("/opt/libtorch".into())), theirs);
     }

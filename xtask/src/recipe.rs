@@ -331,6 +331,7 @@ mod tests {
             [Platform::LinuxX86_64, Platform::LinuxAarch64, Platform::MacosArm64].map(onnxruntime).into();
         all.push(libtorch(Platform::LinuxX86_64).unwrap());
         all.push(onnxruntime_gpu(Platform::LinuxX86_64).unwrap());
+        all.push(crate::recipe_cuda::libtorch_cuda(Platform::LinuxX86_64).unwrap());
         all.push(ARC_TASKS);
         all
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod eval;
 pub(crate) mod hpo;
+pub(crate) mod launch;
 pub(crate) mod study;
 
 use trainer::forward::Precision;

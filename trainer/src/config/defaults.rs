@@ -54,6 +54,7 @@ pub(super) fn defaults(arch: &ArchitectureConfig) -> Value {
         "load_checkpoint": null,
         "device": "cpu",
         "threads": 0,
+        "collective_timeout": 600,
     });
     let table = defaults.as_object_mut().expect("the defaults are a table");
     table.extend(evaluation_defaults());

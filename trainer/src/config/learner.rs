@@ -8,8 +8,13 @@ use crate::losses::LossWeights;
 use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule};
 
 impl PretrainConfig {
-    /// What a learner on data of `dims` needs to know for a run of `total_steps`.
-    pub(crate) fn learner(&self, dims: ModelDims, total_steps: u64) -> LearnerConfig {
+    /// What the learner of `rank` among `world_size` needs to know on data of `dims`, for a run of `total_steps`.
+    pub(crate) fn learner(
+        &self,
+        dims: ModelDims,
+        total_steps: u64,
+        (rank, world_size): (usize, usize),
+    ) -> LearnerConfig {
         LearnerConfig {
             arch: self.arch.clone(),
             dims,
@@ -34,9 +39,9 @@ impl PretrainConfig {
             grad_clip: self.grad_clip,
             micro_batch_size: self.micro_batch_size,
             global_batch_size: self.global_batch_size,
-            local_batch_size: self.global_batch_size,
+            local_batch_size: self.global_batch_size / world_size,
             carried_batches: self.carried_batches,
-            rank: 0,
+            rank: rank as u64,
             seed: self.seed,
         }
     }

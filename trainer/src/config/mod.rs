@@ -38,7 +38,7 @@ const CHECKPOINTS: &str = "checkpoints";
 pub enum DeviceKind {
     /// All cores, or `threads` of them.
     Cpu,
-    /// The first CUDA device; libtorch must have been built with CUDA.
+    /// The first CUDA device, or that of LOCAL_RANK; libtorch must have been built with CUDA.
     Cuda,
     /// The first CUDA device where there is one, else the CPU.
     Auto,
@@ -95,8 +95,8 @@ pub struct PretrainConfig {
     /// Rows of a batch over all ranks; with boards of several sizes, of the largest. Smaller ones get more rows, so that
     /// steps cost about the same.
     pub global_batch_size: usize,
-    /// Rows that are computed at a time, their gradients summed: a batch then needs the memory of so many rows. The whole
-    /// batch where it is not set.
+    /// Rows that a process computes at a time, their gradients summed: a batch then needs the memory of so many rows. All
+    /// where it is not set.
     #[serde(default)]
     pub micro_batch_size: Option<usize>,
     /// Batches whose rows are being worked on at a time and take turns, a step each: 1 in the reference. With more, a
@@ -188,8 +188,11 @@ pub struct PretrainConfig {
     pub load_checkpoint: Option<PathBuf>,
     /// Where to compute.
     pub device: DeviceKind,
-    /// Threads; 0 takes all cores.
+    /// Threads; 0 takes all cores, which the processes of a machine share evenly.
     pub threads: usize,
+    /// Seconds that a rank waits for the others, at most: in a collective, and for rank 0 to evaluate or save.
+    #[serde(default = "ten_minutes")]
+    pub collective_timeout: u64,
 }
 
 impl PretrainConfig {
@@ -358,6 +361,10 @@ fn default_probe_depth() -> usize {
 
 fn default_probe_rows() -> usize {
     64
+}
+
+fn ten_minutes() -> u64 {
+    600
 }
 
 /// Runs from before there was a choice.

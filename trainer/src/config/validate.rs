@@ -17,6 +17,7 @@ impl PretrainConfig {
             ("max_steps", self.max_steps.unwrap_or(1)),
             ("probe_depth", self.probe_depth as u64),
             ("probe_rows", self.probe_rows as u64),
+            ("collective_timeout", self.collective_timeout),
             ("micro_batch_size", self.micro_batch_size.unwrap_or(1) as u64),
         ];
         for (key, value) in positive {

@@ -42,7 +42,10 @@ pub(crate) fn run(project: &Project, arguments: Vec<OsString>) -> Result<()> {
         RecipeChoice::Laptop | RecipeChoice::Auto => Kind::Laptop,
     };
     if kind == Kind::Gpu && gpus.len() > 1 {
-        println!("{} GPUs are here and one is used: training with several processes is not supported yet.", gpus.len());
+        println!(
+            "{} GPUs are here and one is used; docs/training/distributed.md says how to train on all of them.",
+            gpus.len()
+        );
     }
     for &task in &asked.tasks {
         let kind = match kind {
