@@ -6,6 +6,7 @@
 //! trainer pretrain arch=hrm generator.size=4 max_steps=1000 arch.hidden_size=64 arch.num_heads=2 run_name=hrm
 //! trainer pretrain generator.task=maze generator.size=10 max_steps=1000 arch.hidden_size=64 arch.num_heads=2
 //! trainer pretrain resume=checkpoints/first
+//! trainer adapt --checkpoint checkpoints/arc --tasks my-tasks --output checkpoints/my-tasks --minutes 10
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
 //! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors
 //! trainer study studies/quick.toml
@@ -29,6 +30,7 @@ use cli::parse_precision;
 use cli::study::{self, StudyArguments};
 use models::{Checkpoint, ForwardDtype};
 use serde_json::Value;
+use trainer::adapt::{self, AdaptArguments};
 use trainer::aggregate::aggregate;
 use trainer::bench::BenchArguments;
 use trainer::config::{Override, PretrainConfig};
@@ -59,6 +61,8 @@ enum Command {
         /// key=value, +key=value; resume=RUN continues an earlier run
         overrides: Vec<Override>,
     },
+    /// Teach an ARC model new tasks from their demonstrations; an interrupted adaptation goes on with the same command
+    Adapt(AdaptArguments),
     /// Train a list of experiments, for each of some seeds, and compare them; an interrupted study goes on where it was
     Study(StudyArguments),
     /// Search for hyper-parameters; an interrupted search goes on where it was, and Optuna opens its journal
@@ -159,6 +163,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pretrain { configs, show_config, overrides } => run_pretrain(&configs, show_config, overrides),
+        Command::Adapt(arguments) => adapt::run(arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Hpo(arguments) => hpo::run(&arguments),
         Command::Aggregate { runs, group_by, out } => {

@@ -156,10 +156,9 @@ impl Run {
         let device = device(config.device)?;
         let parameters = match &config.load_checkpoint {
             // A resumed run has its own weights; those it began with may be gone by now.
-            Some(name) if resume.is_none() => {
-                InitialWeights::open(name)?
-                    .parameters(&config.arch, &dims, device, config.seed, |warning| observer.warned(warning))?
-            }
+            Some(name) if resume.is_none() => InitialWeights::open(name)?
+                .with_mean_puzzle_table(config.mean_puzzle_emb)
+                .parameters(&config.arch, &dims, device, config.seed, |warning| observer.warned(warning))?,
             _ => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
         };
         let mut manifest = Manifest::new(config.arch.clone(), dims, task);
@@ -169,6 +168,7 @@ impl Run {
         let turns = data.turns(config)?;
         let clock = PhaseClock::default();
         let mut learner = Learner::taking_turns(config.learner(dims, data.total_steps), parameters, &turns, clock)?;
+        learner.frozen_steps = config.freeze_weights_steps;
         let mut earlier = Earlier::default();
         let directory = match resume {
             Some(path) => {
