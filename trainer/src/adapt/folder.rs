@@ -76,7 +76,9 @@ impl Record {
         if names.is_empty() {
             return Err(TrainError::state(path, "holds no task"));
         }
-        let changes = request.overrides.iter().map(|change| (change.key.clone(), change.value.to_string()));
+        // How many threads compute is the machine's affair.
+        let changes = request.overrides.iter().filter(|change| change.key != "threads");
+        let changes = changes.map(|change| (change.key.clone(), change.value.to_string()));
         Ok(Self {
             checkpoint: base.identity().map(|(directory, _)| directory.to_owned()),
             sha256: base.identity().map(|(_, sha256)| sha256.to_owned()),

@@ -16,7 +16,7 @@ mod tasks;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use arguments::{AdaptArguments, run};
 use base::Base;
@@ -90,7 +90,7 @@ pub fn adapt(
     stop: &Arc<AtomicBool>,
     say: &mut dyn FnMut(&str),
 ) -> Result<AdaptOutcome, TrainError> {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let base = Base::open(request.checkpoint.as_deref())?;
     let tasks = request.tasks.read()?;
     tasks.check(base.takes_same_size_only(request.checkpoint.is_none()))?;

@@ -17,15 +17,15 @@ use crate::evaluate::Evaluation;
 use crate::pretrain::Observer;
 
 /// Steps before the speed is known.
-const MEASURED_STEPS: u64 = 8;
+const MEASURED_STEPS: u64 = 12;
 /// Share of the time between two looks at the plan.
 const LOOKS: u32 = 20;
 /// A plan that would end this much too late is shortened.
-const TOO_LONG: f64 = 1.02;
+const TOO_LONG: f64 = 1.05;
 /// A plan that leaves so much of the time is prolonged.
-const TOO_SHORT: f64 = 0.9;
-/// What is kept for saving the result, of the whole time.
-const RESERVE: f64 = 0.02;
+const TOO_SHORT: f64 = 0.8;
+/// What is kept for saving the result: a share of the whole time, at least a second.
+const RESERVE: f64 = 0.03;
 /// Between two writings of `progress.json`.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -50,7 +50,8 @@ impl Clock {
 
     /// Time for further steps; `None` without a limit.
     fn left(&self) -> Option<Duration> {
-        self.limit.map(|limit| limit.mul_f64(1.0 - RESERVE).saturating_sub(self.spent()))
+        let reserve = |limit: Duration| limit.mul_f64(RESERVE).max(Duration::from_secs(1)).min(limit / 2);
+        self.limit.map(|limit| (limit - reserve(limit)).saturating_sub(self.spent()))
     }
 }
 
@@ -184,16 +185,12 @@ impl Observer for Watcher<'_> {
     }
 
     fn logged(&mut self, step: u64, means: &[(&'static str, f64)], samples_per_second: f64) {
-        let value = |wanted: &str| means.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
-        let metrics: Vec<String> = ["lm_loss", "accuracy", "exact_accuracy"]
-            .into_iter()
-            .filter_map(|name| Some(format!("{name} {:.4}", value(name)?)))
-            .collect();
+        // Accuracies are those of the rows that have halted in the interval, often of none.
+        let loss = means.iter().find(|(name, _)| *name == "lm_loss").map_or(f64::NAN, |(_, loss)| *loss);
         let eta = self.eta(step).map_or("not known yet".to_owned(), clock_of);
         (self.say)(&format!(
-            "step {step}/{}  {}  {samples_per_second:.0} rows/s  {} so far, to go: {eta}",
+            "step {step}/{}  lm_loss {loss:.4}  {samples_per_second:.0} rows/s  {} so far, to go: {eta}",
             self.plan.steps,
-            metrics.join("  "),
             clock_of(self.clock.spent().as_secs_f64())
         ));
     }
