@@ -35,9 +35,10 @@ export function sample(task, query = {}) {
  * @param {object} options max_steps, halting, …
  * @param {(step: object) => void} onStep
  * @param {AbortSignal} signal
+ * @param {(job: object) => void} [onProgress] for tasks that the server must learn first
  * @returns {Promise<object>} the response
  */
-export async function solve(task, puzzle, options, onStep, signal) {
+export async function solve(task, puzzle, options, onStep, signal, onProgress) {
   const isPicture = puzzle instanceof Blob;
   const query = isPicture ? `?${new URLSearchParams({ ...options, stream: "true" })}` : "";
   const response = await request(`solve/${task}${query}`, {
@@ -46,10 +47,14 @@ export async function solve(task, puzzle, options, onStep, signal) {
     headers: { Accept: "text/event-stream", "Content-Type": isPicture ? puzzle.type : "application/json" },
     body: isPicture ? puzzle : JSON.stringify({ ...puzzle, ...options, stream: true }),
   });
-  for await (const { event, data } of events(response.body)) {
+  // A task that no model knows: a job learns it, and ends in the answer.
+  const learns = response.status === 202;
+  const { body } = learns ? await follow((await response.json()).id, signal) : response;
+  for await (const { event, data } of events(body)) {
     const content = JSON.parse(data);
     if (event === "step") onStep(content);
-    if (event === "answer") return content;
+    if (event === "progress") onProgress?.(content);
+    if (event === "answer") return learns ? content.answer : content;
     if (event === "problem") throw new Problem(content, content.status);
   }
   throw new Problem({ title: "Cut off", detail: "The stream ended before the answer; try again." }, 0);
@@ -58,6 +63,11 @@ export async function solve(task, puzzle, options, onStep, signal) {
 /** Sends this key with every request until the window is closed. */
 export function useKey(key) {
   sessionStorage.setItem(KEY, key);
+}
+
+/** The events of a job. */
+function follow(id, signal) {
+  return request(`jobs/${id}/events`, { signal, headers: { Accept: "text/event-stream" } });
 }
 
 async function json(path) {

@@ -213,7 +213,10 @@ async function solve() {
     const onStep = (event) => {
       if (thinking === own) player.arrived(own.add(event));
     };
-    const response = await api.solve(task.name, puzzle, chosen, onStep, controller.signal);
+    const onProgress = (job) => {
+      if (thinking === own) say("thinking", "Learning", learning(job));
+    };
+    const response = await api.solve(task.name, puzzle, chosen, onStep, controller.signal, onProgress);
     if (thinking !== own) return;
     own.response = response;
     player.answered();
@@ -251,6 +254,13 @@ function show({ frame, chain, index, count }) {
     const where = thinking.chains.size > 1 ? `${chain.label}, step ${frame.step}` : `Step ${frame.step}`;
     say("thinking", "Thinking", `${where}: ${task.describe(frame)}.`);
   }
+}
+
+/** How far the server is with a task that it must learn first. */
+function learning({ state, ahead, step, steps, eta_seconds: eta }) {
+  if (state === "queued") return ahead ? `No model knows this task; ${ahead} others are learned first.` : "No model knows this task; it is learned next.";
+  const rest = eta === null ? "" : `, about ${Math.max(1, Math.round(eta / 60))} min to go`;
+  return steps ? `No model knows this task. Step ${step} of ${steps}${rest}.` : "No model knows this task. Learning begins.";
 }
 
 function chart({ chain, index }) {

@@ -1,6 +1,7 @@
 //! What the operator may say to `server`, and what it means. The doc comments are the operator's manual.
 //! Flags about running the server stand in `operations`.
 
+mod adapt;
 mod operations;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -19,7 +20,10 @@ use evaluation::cli::EvalArgs;
 use exporter::runtime::SessionOptions;
 use exporter::{Precision, Quantization};
 
+pub use adapt::AdaptArgs;
+
 use crate::http::{HttpLimits, HttpOptions, KeySource, is_prefix};
+use crate::jobs::JobOptions;
 use crate::serving::{ConnectionLimits, DrainOptions};
 use crate::site::SiteArgs;
 use crate::telemetry::TelemetryOptions;
@@ -131,6 +135,10 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_MAX_PUZZLES", default_value_t = 256, value_name = "COUNT")]
     pub max_puzzles: usize,
 
+    /// How ARC tasks that no model knows are learned.
+    #[command(flatten)]
+    pub adapt: AdaptArgs,
+
     /// Bounds on connections.
     #[command(flatten)]
     pub connections: ConnectionArgs,
@@ -208,6 +216,8 @@ pub struct ServerConfig {
     pub engine: EngineLimits,
     /// Limits and manners of the HTTP side.
     pub http: HttpOptions,
+    /// How ARC tasks that no model knows are learned; `None`: they are refused.
+    pub adapt: Option<JobOptions>,
     /// Where API keys come from.
     pub keys: KeySource,
     /// Bounds on connections.
@@ -277,6 +287,7 @@ impl ServerArgs {
                 cors: self.access.origins(),
                 base_path: self.base_path,
             },
+            adapt: self.adapt.options(self.threads),
             keys: self.access.keys(),
             connections: self.connections.limits(),
             drain: self.shutdown.options(),

@@ -5,6 +5,7 @@
 pub mod config;
 mod guarded_body;
 pub mod http;
+pub mod jobs;
 pub mod lifecycle;
 pub mod reload;
 pub mod serving;

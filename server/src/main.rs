@@ -3,6 +3,7 @@
 
 mod signals;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -13,9 +14,10 @@ use engine::registry::{Models, Registry, ServedModel, attach_arc_data};
 use engine::{LoadError, RuntimeFacts};
 use evaluation::bench;
 use evaluation::cli;
-use exporter::runtime;
+use exporter::{Precision, runtime};
 use server::config::{ServerArgs, ServerCommand, ServerConfig};
 use server::http::{Access, ServerParts, routes};
+use server::jobs::Jobs;
 use server::lifecycle::{Lifecycle, Phase};
 use server::reload::Reloader;
 use server::serving::{self, Drained, ReservedAddress};
@@ -111,11 +113,13 @@ async fn serve(config: &ServerConfig, models: Arc<Models>, access: Arc<Access>, 
     }
     let lifecycle = Arc::new(Lifecycle::new(Phase::Ready));
     let reloader = Arc::new(Reloader::new(models.clone(), access.clone(), Box::new(load)));
+    let jobs = open_jobs(config)?;
     let router = routes(ServerParts {
         models: models.clone(),
         lifecycle: lifecycle.clone(),
         access,
         reloader: Some(reloader.clone()),
+        jobs,
         runtime: facts,
         options: config.http.clone(),
     });
@@ -146,6 +150,25 @@ async fn serve(config: &ServerConfig, models: Arc<Models>, access: Arc<Access>, 
         }
     }
     Ok(())
+}
+
+/// What learns tasks, where the operator wants it; its results are loaded as the models are, in float32.
+fn open_jobs(config: &ServerConfig) -> Result<Option<Arc<Jobs>>> {
+    let Some(options) = config.adapt.clone() else { return Ok(None) };
+    let folder = options.folder.display().to_string();
+    let held_to = match options.cores.processors.as_slice() {
+        [] => "any processor, after everything else".to_owned(),
+        processors => format!("the processors {processors:?}"),
+    };
+    let (session, limits) = (config.session, config.engine);
+    let load = move |checkpoint: &Path, data: &Path| {
+        let mut models = ServedModel::load_warm(checkpoint, Precision::Float32, &session, limits)?;
+        attach_arc_data(&mut models, &[data.to_owned()])?;
+        Registry::new(models)
+    };
+    let jobs = Jobs::open(options, Box::new(load)).context("cannot learn tasks (--adapt)")?;
+    info!("ARC tasks that no model knows are learned in {folder}, on {held_to}");
+    Ok(Some(Arc::new(jobs)))
 }
 
 fn load_models(config: &ServerConfig) -> Result<Registry, LoadError> {

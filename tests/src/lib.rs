@@ -20,6 +20,6 @@ pub use graph::{Graph, StepOutputs};
 pub use learned::{libtorch_steps, train};
 pub use not_run::not_run;
 pub use served::{
-    arc_routes, engine_limits, exact_share, guarded_routes, listen, one_thread, post_puzzles, routes, routes_of,
-    routes_with_restarts,
+    adapting_routes, arc_routes, engine_limits, exact_share, guarded_routes, listen, one_thread, post_puzzles, routes,
+    routes_of, routes_with_restarts,
 };

@@ -19,6 +19,7 @@ use exporter::Precision;
 use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
 use server::http::{self, Access, HttpLimits, KeySource, ServerParts};
+use server::jobs::Jobs;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
@@ -51,6 +52,14 @@ pub fn routes_with_restarts(checkpoint: &Path) -> Router {
 /// The server's routes over the ARC model in `checkpoint`, which was trained on the data set in `data`.
 pub fn arc_routes(checkpoint: &Path, data: &Path) -> Router {
     http::routes(parts(&[checkpoint], &[data.to_owned()], engine_limits()))
+}
+
+/// The same with jobs that learn what the model does not know.
+pub fn adapting_routes(checkpoint: &Path, data: &Path, jobs: Jobs) -> Router {
+    http::routes(ServerParts {
+        jobs: Some(Arc::new(jobs)),
+        ..parts(&[checkpoint], &[data.to_owned()], engine_limits())
+    })
 }
 
 /// The server's routes over the model in `checkpoint`, for whoever has `key`.

@@ -176,11 +176,14 @@ pub enum EvaluationData {
 }
 
 impl EvaluationData {
-    /// The evaluation data of a run; `None` where the folders have no test split.
+    /// The evaluation data of a run; `None` where the folders have no test split, or nothing shall be evaluated.
     ///
     /// # Errors
     /// When held-out puzzles cannot be drawn.
     pub fn of_run(config: &PretrainConfig) -> Result<Option<Self>, TrainError> {
+        if config.eval_count == Some(0) {
+            return Ok(None);
+        }
         if config.data_paths.is_empty() && config.generator.is_some() {
             let count = config.eval_count.unwrap_or(DEFAULT_EVAL_COUNT);
             let generators = config.generators();

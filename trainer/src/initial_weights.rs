@@ -23,6 +23,8 @@ const SHOWN_NAMES: usize = 5;
 pub struct InitialWeights {
     weights: Weights,
     name: String,
+    /// Whether the puzzle table becomes the mean of its rows even where it would fit.
+    mean_table: bool,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,13 @@ impl InitialWeights {
         } else {
             Weights::File(WeightFile::open(&from_hub(name)?)?)
         };
-        Ok(Self { weights, name: name.display().to_string() })
+        Ok(Self { weights, name: name.display().to_string(), mean_table: false })
+    }
+
+    /// The same, with the mean of the old rows in each row of the puzzle table, also where there are as many.
+    #[must_use]
+    pub fn with_mean_puzzle_table(self, mean_table: bool) -> Self {
+        Self { mean_table, ..self }
     }
 
     /// The tensors of `arch` for data of `dims`. As in the reference, a puzzle table for another number of puzzles begins
@@ -109,9 +117,12 @@ impl InitialWeights {
     }
 
     fn resize(&self, table: &ParameterSpec, dims: &ModelDims) -> Result<Option<TableResize>, ModelError> {
+        let rows = dims.num_puzzle_identifiers;
         match &self.weights {
-            Weights::Checkpoint(checkpoint) => checkpoint.resize_puzzle_table(dims.num_puzzle_identifiers),
-            Weights::File(file) => file.resize_puzzle_table(&table.name, dims.num_puzzle_identifiers),
+            Weights::Checkpoint(checkpoint) if !self.mean_table => checkpoint.resize_puzzle_table(rows),
+            Weights::File(file) if !self.mean_table => file.resize_puzzle_table(&table.name, rows),
+            Weights::Checkpoint(checkpoint) => checkpoint.mean_puzzle_table(rows),
+            Weights::File(file) => file.mean_puzzle_table(&table.name, rows).map(Some),
         }
     }
 

@@ -87,6 +87,8 @@ pub struct Learner {
     waiting: VecDeque<Carry>,
     /// Optimizer steps done.
     pub step: u64,
+    /// Steps from the first in which only the puzzle table is trained.
+    pub frozen_steps: u64,
     /// Where each data source stood after its last step.
     pub positions: Vec<SourcePosition>,
     /// Norm of the weights' gradient in the last step, before it was clipped; `None` before the first step and where
@@ -156,6 +158,7 @@ impl Learner {
             carry,
             waiting,
             step: 0,
+            frozen_steps: 0,
             positions,
             gradient_norm,
             ranks: Ranks::alone(),
@@ -316,7 +319,8 @@ impl Learner {
             let (gradient, identifiers) = self.puzzle_rows_of_all_ranks(gradient)?;
             sign_sgd(&mut table.shallow_clone(), &gradient, &identifiers, puzzle_emb_lr, decay);
         }
-        if !self.config.freeze_weights {
+        let trains_weights = !self.config.freeze_weights && self.step > self.frozen_steps;
+        if trains_weights {
             let mut gradient = self.parameters.flat_gradient();
             self.ranks.sum(&gradient)?;
             let norm = norm(&gradient);
@@ -328,7 +332,8 @@ impl Learner {
         }
         self.parameters.weights_changed();
         self.clock.enter(Phase::Ema);
-        if let (Some(ema), Some(rate)) = (&mut self.ema, self.config.ema_rate) {
+        // The average of weights that stand still is what it was; its rounding would not be.
+        if let (true, Some(ema), Some(rate)) = (trains_weights, &mut self.ema, self.config.ema_rate) {
             update_ema(ema, self.parameters.flat(), rate);
         }
         self.clock.enter(Phase::Data);

@@ -4,6 +4,7 @@
 //! to `models`, and everything about puzzles and files of examples to `datasets`.
 
 pub mod act;
+pub mod adapt;
 pub mod aggregate;
 pub mod answers;
 pub mod backend;

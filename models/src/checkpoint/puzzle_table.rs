@@ -71,6 +71,9 @@ impl TableResize {
 /// The warning that belongs to it.
 impl fmt::Display for TableResize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.found == self.expected {
+            return write!(f, "each of the {} rows of the puzzle table becomes the mean of all", self.found);
+        }
         write!(
             f,
             "the puzzle table has {} rows, {} are needed: every row becomes the mean of the old ones, what was learned about single puzzles is dropped",
@@ -102,6 +105,16 @@ impl Checkpoint {
         let Some(table) = self.puzzle_table() else { return Ok(None) };
         self.weights.resize_puzzle_table(&table.name, num_puzzle_identifiers)
     }
+
+    /// The puzzle table for `num_puzzle_identifiers` puzzles that are new, also where it has as many rows; `None` where
+    /// the model has none.
+    ///
+    /// # Errors
+    /// As [`resize_puzzle_table`](Self::resize_puzzle_table).
+    pub fn mean_puzzle_table(&self, num_puzzle_identifiers: usize) -> Result<Option<TableResize>, ModelError> {
+        let Some(table) = self.puzzle_table() else { return Ok(None) };
+        self.weights.mean_puzzle_table(&table.name, num_puzzle_identifiers).map(Some)
+    }
 }
 
 impl WeightFile {
@@ -114,13 +127,20 @@ impl WeightFile {
         name: &str,
         num_puzzle_identifiers: usize,
     ) -> Result<Option<TableResize>, ModelError> {
-        let &[found, width] = self.layout(name)?.shape.as_slice() else {
-            return Err(ModelError::format(self.path(), format!("holds no matrix `{name}`")));
-        };
-        let expected = num_puzzle_identifiers;
-        if expected == found {
+        let (found, _) = self.matrix_shape(name)?;
+        if found == num_puzzle_identifiers {
             return Ok(None);
         }
+        self.mean_puzzle_table(name, num_puzzle_identifiers).map(Some)
+    }
+
+    /// The matrix `name`, a puzzle table, for `num_puzzle_identifiers` puzzles that are new.
+    ///
+    /// # Errors
+    /// As [`resize_puzzle_table`](Self::resize_puzzle_table).
+    pub fn mean_puzzle_table(&self, name: &str, num_puzzle_identifiers: usize) -> Result<TableResize, ModelError> {
+        let (found, width) = self.matrix_shape(name)?;
+        let expected = num_puzzle_identifiers;
         if expected == 0 {
             return Err(ModelError::config("num_puzzle_identifiers", "is 0, a puzzle table has at least one row"));
         }
@@ -132,6 +152,14 @@ impl WeightFile {
             Ok(())
         })?;
         let mean = sums.iter().map(|sum| (sum / found as f64) as f32).collect();
-        Ok(Some(TableResize { found, expected, mean }))
+        Ok(TableResize { found, expected, mean })
+    }
+
+    /// Rows and columns.
+    fn matrix_shape(&self, name: &str) -> Result<(usize, usize), ModelError> {
+        let &[rows, columns] = self.layout(name)?.shape.as_slice() else {
+            return Err(ModelError::format(self.path(), format!("holds no matrix `{name}`")));
+        };
+        Ok((rows, columns))
     }
 }

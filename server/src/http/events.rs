@@ -35,6 +35,8 @@ pub(super) enum Moment<S, A> {
 pub(super) enum EventKind {
     /// A reasoning step.
     Step,
+    /// A job is further than it was.
+    Progress,
     /// A puzzle's answer.
     Answer,
     /// Why a puzzle has no answer.
@@ -69,6 +71,7 @@ pub(super) fn moments<S: Send, A: Send>(
 pub(super) fn event(kind: EventKind, data: &impl Serialize) -> Event {
     let name = match kind {
         EventKind::Step => "step",
+        EventKind::Progress => "progress",
         EventKind::Answer => "answer",
         EventKind::Problem => "problem",
     };

@@ -66,10 +66,10 @@ impl CorsOrigins {
             Self::Listed(origins) => AllowOrigin::list(origins.iter().cloned()),
         };
         let read = ["x-request-id", "x-trm-solved", "x-trm-verified", "x-trm-steps", "x-trm-q"];
-        let read = read.map(HeaderName::from_static).into_iter().chain([header::RETRY_AFTER]);
+        let read = read.map(HeaderName::from_static).into_iter().chain([header::RETRY_AFTER, header::LOCATION]);
         let layer = CorsLayer::new()
             .allow_origin(origins)
-            .allow_methods([Method::GET, Method::POST])
+            .allow_methods([Method::GET, Method::POST, Method::DELETE])
             .allow_headers([
                 header::CONTENT_TYPE,
                 header::ACCEPT,

@@ -9,6 +9,7 @@ pub mod body;
 mod drawing;
 mod events;
 mod info;
+mod jobs;
 mod limits;
 mod metrics;
 mod observe;
@@ -37,6 +38,8 @@ use prometheus_client::registry::Registry as MetricsPage;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub(crate) use arc::{ArcResponse, answer_alone};
+
 pub use access::{Access, ApiKeys, KeyError, KeySource};
 pub use limits::{CorsOrigins, HttpLimits, HttpOptions};
 pub(crate) use observe::Tally;
@@ -46,6 +49,7 @@ pub use prefix::is_prefix;
 pub use problem::Problem;
 pub use problem_kind::ProblemKind;
 
+use crate::jobs::Jobs;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::reload::Reloader;
 use engine::RuntimeFacts;
@@ -63,6 +67,8 @@ pub struct ServerParts {
     pub access: Arc<Access>,
     /// What exchanges the models; `None`: nothing can.
     pub reloader: Option<Arc<Reloader>>,
+    /// What learns ARC tasks that no model knows; `None`: nothing does.
+    pub jobs: Option<Arc<Jobs>>,
     /// What computes.
     pub runtime: RuntimeFacts,
     /// Limits and manners.
@@ -76,6 +82,7 @@ pub(crate) struct ServerState {
     lifecycle: Arc<Lifecycle>,
     access: Arc<Access>,
     reloader: Option<Arc<Reloader>>,
+    jobs: Option<Arc<Jobs>>,
     limits: HttpLimits,
     max_in_flight: usize,
     /// One permit for each request that may be in flight.
@@ -96,6 +103,7 @@ impl ServerParts {
             lifecycle: Arc::new(Lifecycle::new(Phase::Ready)),
             access: Arc::default(),
             reloader: None,
+            jobs: None,
             runtime,
             options: HttpOptions { limits, ..HttpOptions::default() },
         }
@@ -104,7 +112,7 @@ impl ServerParts {
 
 impl ServerState {
     fn new(parts: ServerParts) -> Self {
-        let ServerParts { models, lifecycle, access, reloader, runtime, options } = parts;
+        let ServerParts { models, lifecycle, access, reloader, jobs, runtime, options } = parts;
         let traffic = Arc::new(Traffic::new());
         let max_in_flight = options.max_in_flight;
         let places = Arc::new(Semaphore::new(max_in_flight));
@@ -121,6 +129,7 @@ impl ServerState {
             lifecycle,
             access,
             reloader,
+            jobs,
             limits,
             max_in_flight,
             places,
@@ -155,6 +164,7 @@ pub fn routes(parts: ServerParts) -> Router {
     let mut guarded = Router::new()
         .merge(solve_routes().layer(from_fn_with_state(state.clone(), admission::take_place)))
         .merge(admin_routes().layer(from_fn_with_state(state.clone(), access::refuse_without_keys)))
+        .merge(jobs::routes())
         .route("/info", get(info::info).fallback(only_get));
     let metrics = get(metrics::metrics).fallback(only_get);
     if protect_metrics {

@@ -92,16 +92,38 @@ pub(super) trait Solvable: Sized + Send + 'static {
     fn draw(answered: &Self::Answered, output: Output) -> Result<Vec<u8>, Problem>;
 }
 
+/// A request that was read.
+pub(super) struct Asked<P> {
+    pub(super) request: SolveRequest<P>,
+    headers: HeaderMap,
+}
+
 /// Reads the puzzles, has their models solve them, and answers in the form that was asked for.
 pub(super) async fn solve<P: Solvable>(
     State(state): State<Arc<ServerState>>,
     Extension(tally): Extension<Tally>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let asked = read::<P>(&state, request).await?;
+    answer(&state, tally, asked, &state.models.current()).await
+}
+
+/// Reads the puzzles.
+pub(super) async fn read<P: Solvable>(state: &ServerState, request: Request) -> Result<Asked<P>, Problem> {
     let headers = request.headers().clone();
     let query = SolveOptions::from_query(request.uri())?;
     let bytes = body::read(request, &state.limits).await?;
-    let SolveRequest { puzzles, is_batch, options } = parse::<P>(bytes, query, state.limits.max_puzzles).await?;
+    Ok(Asked { request: parse::<P>(bytes, query, state.limits.max_puzzles).await?, headers })
+}
+
+/// Has the models of `registry` solve the puzzles, and answers in the form that was asked for.
+pub(super) async fn answer<P: Solvable>(
+    state: &ServerState,
+    tally: Tally,
+    asked: Asked<P>,
+    registry: &Registry,
+) -> Result<Response, Problem> {
+    let Asked { request: SolveRequest { puzzles, is_batch, options }, headers } = asked;
     tally.add_puzzles(puzzles.len());
     let output = match options.stream {
         Some(true) => Output::Stream,
@@ -110,7 +132,7 @@ pub(super) async fn solve<P: Solvable>(
     };
     let timeout = state.limits.request_timeout;
     let wanted = Wanted { options: options.within(timeout), output, is_batch, tally };
-    let tickets = P::submit(&state.models.current(), puzzles, &wanted)?;
+    let tickets = P::submit(registry, puzzles, &wanted)?;
     if output == Output::Stream {
         let give_up_at = Instant::now() + timeout;
         let each = tickets.into_iter().map(|ticket| Box::pin(P::events(ticket, wanted.clone(), give_up_at)));

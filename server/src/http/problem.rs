@@ -154,6 +154,14 @@ pub enum Problem {
     /// No such route.
     #[error("no such route; GET /openapi.json lists them all, GET /docs shows them")]
     NotFound,
+    /// No such job.
+    #[error(
+        "no job of that name is there; POST /solve/arc makes one for a task that no model knows, on a server with --adapt"
+    )]
+    UnknownJob,
+    /// The job was cancelled.
+    #[error("the job was cancelled")]
+    JobCancelled,
     /// The route exists for another method.
     #[error("this route takes {0}")]
     MethodNotAllowed(&'static str),
@@ -187,6 +195,8 @@ impl Problem {
         match self {
             Self::InvalidOption(_) => ProblemKind::InvalidOption,
             Self::NotFound => ProblemKind::NotFound,
+            Self::UnknownJob => ProblemKind::UnknownJob,
+            Self::JobCancelled => ProblemKind::JobCancelled,
             Self::MethodNotAllowed(_) => ProblemKind::MethodNotAllowed,
             Self::NotAcceptable { .. } => ProblemKind::NotAcceptable,
             Self::SlowBody(_) => ProblemKind::SlowBody,

@@ -55,6 +55,8 @@ kinds! {
         "The route is closed: it needs API keys, and the server has none.",
     NotFound = NOT_FOUND "not-found":
         "No such route.",
+    UnknownJob = NOT_FOUND "unknown-job":
+        "No job of that name is there: it was never made, was cancelled and forgotten, or the server does not adapt models.",
     MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed":
         "The route exists for other methods, which `Allow` names.",
     NotAcceptable = NOT_ACCEPTABLE "not-acceptable":
@@ -63,6 +65,8 @@ kinds! {
         "The body did not arrive in time.",
     ReloadRunning = CONFLICT "reload-running":
         "Models are being loaded already.",
+    JobCancelled = CONFLICT "job-cancelled":
+        "The job was cancelled while its events were watched.",
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large":
         "The body has more bytes than the server reads.",
     TooManyPuzzles = PAYLOAD_TOO_LARGE "too-many-puzzles":
@@ -82,7 +86,7 @@ kinds! {
     NoModelForTask = UNPROCESSABLE_ENTITY "no-model-for-task":
         "No model for this kind of puzzle is loaded.",
     UnknownTask = UNPROCESSABLE_ENTITY "unknown-task":
-        "No loaded ARC model was trained on the task; `commands` adapt it.",
+        "No loaded ARC model was trained on the task; `commands` adapt one.",
     Contradictory = UNPROCESSABLE_ENTITY "contradictory-givens":
         "Two givens of a Sudoku exclude each other; `conflict` names both cells.",
     MazeEndMissing = UNPROCESSABLE_ENTITY "maze-end-missing":

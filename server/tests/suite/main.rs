@@ -26,6 +26,7 @@ mod gpu_wanted;
 mod hostile_requests;
 mod http;
 mod http_maze;
+mod jobs;
 #[allow(unreachable_pub, reason = "shared with a package of helpers")]
 #[path = "../../../tests/src/not_run.rs"]
 mod not_run;

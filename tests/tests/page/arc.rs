@@ -51,7 +51,7 @@ async fn an_arc_task_is_named_opened_or_pasted_and_answered_with_attempts_and_vo
     page.click("#solve").await;
     page.wait_for_state("error").await;
     let detail = page.text("#verdict-detail").await;
-    assert!(detail.contains("None of the 2 tasks") && detail.contains("trainer pretrain"), "{detail}");
+    assert!(detail.contains("None of the 2 tasks") && detail.contains("trainer adapt"), "{detail}");
     let overflow = page.evaluate("document.documentElement.scrollWidth <= innerWidth").await;
     assert_eq!(overflow, true, "long commands must not widen the page");
 

@@ -46,6 +46,8 @@ pub(super) fn defaults(arch: &ArchitectureConfig) -> Value {
         "ema": false,
         "ema_rate": 0.999,
         "freeze_weights": false,
+        "freeze_weights_steps": 0,
+        "mean_puzzle_emb": false,
         "seed": 0,
         "project_name": null,
         "run_name": null,

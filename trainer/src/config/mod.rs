@@ -114,7 +114,8 @@ pub struct PretrainConfig {
     pub min_eval_interval: u64,
     /// Optimizer steps between evaluations; overrides `eval_interval`.
     pub eval_interval_steps: Option<u64>,
-    /// Held-out puzzles of an evaluation with a generator, or the most rows of a test split that are looked at.
+    /// Held-out puzzles of an evaluation with a generator, or the most rows of a test split that are looked at; with 0
+    /// nothing is evaluated.
     pub eval_count: Option<usize>,
     /// What votes on the answers of an evaluation: `[{name: arc@ARC}]`, or nothing.
     #[serde(default)]
@@ -172,6 +173,13 @@ pub struct PretrainConfig {
     pub ema_rate: f64,
     /// Train the puzzle table alone.
     pub freeze_weights: bool,
+    /// Train the puzzle table alone for so many steps, then everything: new puzzles find their place in a trained model
+    /// before it gives way to them.
+    #[serde(default)]
+    pub freeze_weights_steps: u64,
+    /// Begin each row of the puzzle table with the mean of those of `load_checkpoint`, also where there are as many.
+    #[serde(default)]
+    pub mean_puzzle_emb: bool,
     /// Seed of initial weights, data order and exploration.
     pub seed: u64,
     /// Groups runs: a folder between `checkpoints` and the run.

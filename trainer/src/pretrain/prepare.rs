@@ -47,16 +47,20 @@ impl Run {
         let initial = config.load_checkpoint.as_ref().filter(|_| start.resume.is_none() && is_first);
         let parameters = match initial {
             // A resumed run has its own weights; those it began with may be gone by now. Other ranks get rank 0's.
-            Some(name) => {
-                InitialWeights::open(name)?
-                    .parameters(&config.arch, &dims, device, config.seed, |warning| observer.warned(warning))?
-            }
+            Some(name) => InitialWeights::open(name)?.with_mean_puzzle_table(config.mean_puzzle_emb).parameters(
+                &config.arch,
+                &dims,
+                device,
+                config.seed,
+                |warning| observer.warned(warning),
+            )?,
             None => Parameters::initialised(&config.arch, &dims, device, config.seed)?,
         };
         let evaluation = RunEvaluation::of(config, is_first)?;
         let turns = data.turns(config)?;
         let settings = config.learner(dims, data.total_steps, place);
         let mut learner = Learner::taking_turns(settings, parameters, &turns, PhaseClock::default())?;
+        learner.frozen_steps = config.freeze_weights_steps;
         let mut earlier = Earlier::default();
         let keeper = if is_first {
             let opening =

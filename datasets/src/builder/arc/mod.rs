@@ -57,7 +57,8 @@ pub struct TaskFilter {
 }
 
 impl TaskFilter {
-    fn takes(self, task: &ArcTask, held_out: bool) -> bool {
+    /// Whether a task fulfils them; `held_out`: its test pairs are to be solved, not learned.
+    pub fn takes(self, task: &ArcTask, held_out: bool) -> bool {
         let max_side = self.max_side.unwrap_or(usize::MAX);
         let fits = |grid: &Grid| grid.rows() <= max_side && grid.columns() <= max_side;
         let size = |grid: &Grid| (grid.rows(), grid.columns());

@@ -12,7 +12,7 @@ use crate::http::solve::{ModelName, TimingsMs};
 
 /// What a task gets back.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct ArcResponse {
+pub(crate) struct ArcResponse {
     /// The name by which the model knows the task.
     task_id: String,
     /// In the order of the test inputs.

@@ -4,6 +4,7 @@
 pub mod adapt;
 pub(super) mod answer;
 pub mod body;
+mod job;
 mod picture;
 pub(super) mod stream;
 
@@ -27,11 +28,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
-use self::answer::{ArcBatchResponse, ArcResponse};
+use self::answer::ArcBatchResponse;
+pub(crate) use self::answer::ArcResponse;
 use self::body::{ArcQuestion, ArcRequest};
+pub(crate) use self::job::answer_alone;
 use super::accept::Output;
 use super::body::SolveRequest;
-use super::pipeline::{Facts, Solvable, Wanted, solve};
+use super::pipeline::{Facts, Solvable, Wanted};
 use super::{Problem, ServerState, SolveOptions};
 
 /// Steps that the traces of one request may hold: 4 MB of cells.
@@ -107,7 +110,7 @@ struct ArcSamplePair {
 /// ARC's routes.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
     Router::new()
-        .route("/solve/arc", post(solve::<ArcQuestion>).fallback(|| async { Problem::MethodNotAllowed("POST") }))
+        .route("/solve/arc", post(job::solve).fallback(|| async { Problem::MethodNotAllowed("POST") }))
         .route("/samples/arc", get(samples).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
         .route("/samples/arc/{task_id}", get(sample).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
 }
@@ -307,7 +310,7 @@ fn refused(error: &LookupError, model: &ServedModel) -> Problem {
     Problem::UnknownTask {
         reason: format!(
             "{error}. An ARC model knows each task by an embedding of its own, which training makes: save the task as \
-             my-task/evaluation/NAME.json, then run, with the folder of the checkpoint {:?} at hand: {}",
+             my-task.json, then run, with the folder of the checkpoint {:?} at hand: {}",
             model.card.name,
             commands.join(" && ")
         ),

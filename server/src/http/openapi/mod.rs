@@ -63,6 +63,7 @@ fn document() -> Value {
         "security": [{}, { "key": [] }],
         "tags": [
             { "name": "solve", "description": "Puzzles in, answers out." },
+            { "name": "jobs", "description": "ARC tasks that are being learned." },
             { "name": "samples", "description": "Puzzles to begin with." },
             { "name": "operation", "description": "What runs here, and how it does." },
             { "name": "documents", "description": "For people and for generators of clients." },

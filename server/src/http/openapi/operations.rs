@@ -82,11 +82,53 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Answers ARC tasks with two attempts per test input.",
         description: "Copies of the task, each with the puzzle embedding that the model learnt for it, vote. In streams, \
                       steps carry `test` and `augmentation` instead of `chain`. A model knows the tasks that it was trained \
-                      on; others are adapted by the commands that the problem `unknown-task` names.",
+                      on. A server with `--adapt` learns others, one in a request: it answers 202 with a job. Without it the \
+                      problem `unknown-task` names the commands.",
         parameters: option_parameters,
         body: Some(|| body("The name of a task", "ArcTask", "ArcRequest", &arc_examples(), false)),
-        responses: || solved("ArcResponse", "ArcBatchResponse", "ArcEvent"),
+        responses: solved_or_accepted,
         problems: || solve_problems(&[Kind::NoModelForTask, Kind::UnknownTask, Kind::UnsupportedMedia]),
+    },
+    Operation {
+        method: "get",
+        path: "/jobs/{id}",
+        id: "job",
+        tag: "jobs",
+        summary: "Where the learning of an ARC task stands, and its answer at the end.",
+        description: "The answer is what `POST /solve/arc` gives; from then on that route answers for the task at once.",
+        parameters: job_parameters,
+        body: None,
+        responses: || ok("The job.", &reference("Job")),
+        problems: || vec![Kind::UnknownJob, Kind::Unauthorized],
+    },
+    Operation {
+        method: "delete",
+        path: "/jobs/{id}",
+        id: "cancelJob",
+        tag: "jobs",
+        summary: "Ends a job and forgets what it has learned.",
+        description: "",
+        parameters: job_parameters,
+        body: None,
+        responses: || ok("The job, cancelled.", &reference("Job")),
+        problems: || vec![Kind::UnknownJob, Kind::Unauthorized, Kind::Internal],
+    },
+    Operation {
+        method: "get",
+        path: "/jobs/{id}/events",
+        id: "watchJob",
+        tag: "jobs",
+        summary: "The same as a stream.",
+        description: "A `progress` event for each change, then an `answer` or a `problem`.",
+        parameters: job_parameters,
+        body: None,
+        responses: || {
+            json!({ "200": {
+                "description": "Events.",
+                "content": { "text/event-stream": { "schema": reference("JobEvent") } },
+            } })
+        },
+        problems: || vec![Kind::UnknownJob, Kind::Unauthorized, Kind::JobCancelled],
     },
     Operation {
         id: "readSudoku",
@@ -269,6 +311,23 @@ fn file(media_type: &str) -> Value {
 
 fn path_parameter(name: &str, description: &str) -> Value {
     json!({ "name": name, "in": "path", "required": true, "description": description, "schema": { "type": "string" } })
+}
+
+fn job_parameters() -> Vec<Value> {
+    let mut parameter = path_parameter("id", "The job, as the answer 202 names it.");
+    parameter["schema"]["pattern"] = json!("^[0-9a-f]{32}$");
+    vec![parameter]
+}
+
+/// What `/solve/arc` answers, on servers that learn tasks and on others.
+fn solved_or_accepted() -> Value {
+    let mut responses = solved("ArcResponse", "ArcBatchResponse", "ArcEvent");
+    responses["202"] = json!({
+        "description": "No model knows the task, and a job learns it (`--adapt`).",
+        "headers": { "Location": { "description": "The job.", "schema": { "type": "string" } } },
+        "content": { "application/json": { "schema": reference("Job") } },
+    });
+    responses
 }
 
 fn reference(schema: &str) -> Value {

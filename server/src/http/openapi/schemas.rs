@@ -17,6 +17,7 @@ use crate::http::solve::ReadResponse;
 use crate::http::solve::answer::{BatchResponse, ModelName, SolveResponse, TimingsMs, TraceEntry};
 use crate::http::solve::stream::{AnswerEvent, StepEvent};
 use crate::http::{ProblemKind, SolveOptions};
+use crate::jobs::{JobId, JobState, JobView};
 
 /// Collects the types' schemas.
 #[derive(OpenApi)]
@@ -41,7 +42,10 @@ use crate::http::{ProblemKind, SolveOptions};
     ArcStepEvent,
     ArcAnswerEvent,
     ArcSamples,
-    ArcSample
+    ArcSample,
+    JobId,
+    JobState,
+    JobView
 )))]
 struct Types;
 
@@ -63,6 +67,7 @@ pub(super) fn all() -> Value {
     schemas["ProblemEvent"] = problem_event();
     schemas["SolveEvent"] = stream_event("StepEvent", "AnswerEvent");
     schemas["ArcEvent"] = stream_event("ArcStepEvent", "ArcAnswerEvent");
+    schemas["JobEvent"] = job_event();
     schemas
 }
 
@@ -297,7 +302,32 @@ fn problem_event() -> Value {
 
 /// One event of a stream: its name, and its data as JSON in one line.
 fn stream_event(step: &str, answer: &str) -> Value {
-    let event = |name: &str, description: &str, data: &str| {
+    events(
+        "A server-sent event. Each puzzle has steps and ends with one answer or problem; `puzzle` in the data is its place in \
+         the list. Lines that begin with a colon only show that the stream is alive.",
+        &[
+            ("step", "A reasoning step.", step),
+            ("answer", "A puzzle's answer.", answer),
+            ("problem", "Why a puzzle has no answer.", "ProblemEvent"),
+        ],
+    )
+}
+
+/// One event of a job.
+fn job_event() -> Value {
+    events(
+        "A server-sent event. A job ends with an answer or a problem.",
+        &[
+            ("progress", "The job is further than it was.", "Job"),
+            ("answer", "The job is done.", "Job"),
+            ("problem", "Why there is no answer.", "ProblemEvent"),
+        ],
+    )
+}
+
+/// A server-sent event of any of these names, with what each means and holds.
+fn events(description: &str, kinds: &[(&str, &str, &str)]) -> Value {
+    let event = |&(name, description, data): &(&str, &str, &str)| {
         json!({
             "title": name,
             "description": description,
@@ -313,14 +343,9 @@ fn stream_event(step: &str, answer: &str) -> Value {
     };
     json!({
         "type": "object",
-        "description": "A server-sent event. Each puzzle has steps and ends with one answer or problem; `puzzle` in the data \
-                        is its place in the list. Lines that begin with a colon only show that the stream is alive.",
+        "description": description,
         "properties": { "event": { "type": "string" }, "data": { "type": "string" } },
         "required": ["event", "data"],
-        "oneOf": [
-            event("step", "A reasoning step.", step),
-            event("answer", "A puzzle's answer.", answer),
-            event("problem", "Why a puzzle has no answer.", "ProblemEvent"),
-        ],
+        "oneOf": kinds.iter().map(event).collect::<Vec<_>>(),
     })
 }
