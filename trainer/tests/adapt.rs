@@ -122,7 +122,7 @@ fn rows_begin_with_the_mean_and_the_trunk_waits_for_them() {
     stop.store(false, Ordering::Relaxed);
     let outcome = adapt(&request, &stop, &mut |_| ()).unwrap();
     let AdaptOutcome::Finished { checkpoint, data, steps: 8 } = outcome else { panic!("{outcome:?}") };
-    assert_eq!((&checkpoint, &data), (&output, &output.join("data")));
+    assert_eq!((&checkpoint, &data), (&output, &output.join("arc-data")));
     let (found, _) = weights(&checkpoint);
     assert_ne!(found, trunk, "the trunk has not moved");
     assert_eq!(files(), before, "the checkpoint was touched");

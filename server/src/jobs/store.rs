@@ -15,7 +15,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use datasets::arc::SentTask;
+use datasets::arc::{ARC_DATA_FOLDER, SentTask};
 use engine::registry::ServedModel;
 use models::ModelError;
 use models::checkpoint::{write_directory, write_file_atomically};
@@ -160,7 +160,7 @@ impl Store {
     /// The checkpoint and the data set of a job that is done.
     pub(super) fn result(&self, id: JobId) -> (PathBuf, PathBuf) {
         let adapted = self.adapted(id);
-        let data = adapted.join("data");
+        let data = adapted.join(ARC_DATA_FOLDER);
         (adapted, data)
     }
 

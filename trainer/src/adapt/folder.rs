@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! DIR/adapt.json                         what was asked
-//! DIR/data/                              the data set, for --arc-data
+//! DIR/arc-data/                          the data set, which numbers the rows of the puzzle table
 //! DIR/run/                               the training run
 //! DIR/plan.json, DIR/progress.json       steps, and where it stands
 //! DIR/model.safetensors, manifest.json   the result, for --checkpoint
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use datasets::arc::{TaskSource, read_test_tasks};
+use datasets::arc::{ARC_DATA_FOLDER, TaskSource, read_test_tasks};
 use datasets::builder::arc::{ArcBuild, DEFAULT_TEST_SET_NAME2, TaskFilter, build};
 use models::checkpoint::{
     MANIFEST_FILE, PlannedTensor, WEIGHTS_FILE, stream_tensors, write_file_atomically, write_file_with,
@@ -32,7 +32,6 @@ use crate::TrainError;
 
 const RECORD_FILE: &str = "adapt.json";
 const PLAN_FILE: &str = "plan.json";
-const DATA: &str = "data";
 const RUN: &str = "run";
 /// The one subset of the data set; its test pairs are held out.
 const SUBSET: &str = "evaluation";
@@ -61,7 +60,7 @@ pub(super) struct AdaptFolder {
 
 /// Where the data set of an adaptation into `output` lies.
 pub(super) fn data(output: &Path) -> PathBuf {
-    output.join(DATA)
+    output.join(ARC_DATA_FOLDER)
 }
 
 /// Where its run lies.

@@ -10,6 +10,6 @@ pub fn commands(card: &ModelCard) -> [String; 2] {
             "trainer adapt --checkpoint {} --tasks my-task.json --output checkpoints/my-task --minutes 10",
             card.name
         ),
-        "server --checkpoint checkpoints/my-task --arc-data checkpoints/my-task/data".to_owned(),
+        "server --checkpoint checkpoints/my-task".to_owned(),
     ]
 }
