@@ -41,7 +41,7 @@ paste -d, cpu/metrics.csv cuda/metrics.csv | awk -F, '
 echo "== peak memory at ARC's 916 tokens, 96 rows (an eighth of the reference's batch)"
 nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits --id=0 --loop-ms=200 > memory.txt &
 watcher=$!
-"$trainer" bench --device cuda --config maze --batch-size 96 --steps 5
+"$trainer" bench --device cuda --config maze-attention --batch-size 96 --steps 5
 kill "$watcher" && watcher=
 sort -n memory.txt | tail -1 | sed 's/$/ MiB/'
 
