@@ -19,7 +19,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// How long ranks may take to stop: a little longer than each of them allows itself.
 const AFTER_STOP: Duration = Duration::from_secs(20);
 /// For operations on the store, which is in this process.
-const STORE_TIMEOUT: Duration = Duration::from_secs(60);
+const STORE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Ranks to start.
 #[derive(Debug, Clone)]
@@ -158,7 +158,10 @@ impl Running {
                 deadline.get_or_insert(Instant::now() + AFTER_STOP);
             }
             if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-                open.iter().for_each(|&rank| _ = self.0[rank].kill());
+                for &rank in &open {
+                    // It may have ended by now.
+                    let _ = self.0[rank].kill();
+                }
             }
             thread::sleep(POLL);
         }

@@ -62,7 +62,7 @@ enum Command {
         /// Print the resolved settings and stop
         #[arg(long)]
         show_config: bool,
-        /// key=value, +key=value; resume=RUN continues an earlier run, resume_world_size=any on any number of ranks
+        /// key=value, +key=value; resume=RUN continues an earlier run, `resume_world_size=any` on any number of ranks
         overrides: Vec<Override>,
     },
     /// Train on several processes of this machine, as torchrun would start them

@@ -21,7 +21,7 @@ const DIMS: ModelDims = ModelDims { vocab_size: 6, seq_len: 9, num_puzzle_identi
 /// Divisible by 2 and by 3.
 const ROWS: usize = 6;
 const STEPS: usize = 50;
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a rank knows at the end.
 #[derive(Debug, Clone, PartialEq)]

@@ -38,7 +38,7 @@ const CHECKPOINTS: &str = "checkpoints";
 pub enum DeviceKind {
     /// All cores, or `threads` of them.
     Cpu,
-    /// The first CUDA device, or that of LOCAL_RANK; libtorch must have been built with CUDA.
+    /// The first CUDA device, or that of `LOCAL_RANK`; libtorch must have been built with CUDA.
     Cuda,
     /// The first CUDA device where there is one, else the CPU.
     Auto,

@@ -253,7 +253,9 @@ impl RankState {
                 let most = states.iter().filter_map(|state| Some(state.positions.get(source)?.consumed)).max();
                 position.consumed = (most.unwrap_or(0) * states.len() as u64).div_ceil(size as u64);
             }
-            shared.iter_mut().for_each(|state| state.positions.push(position.clone()));
+            for state in &mut shared {
+                state.positions.push(position.clone());
+            }
         }
         Ok(shared)
     }
