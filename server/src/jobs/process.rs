@@ -25,16 +25,19 @@ const MOST_MESSAGE: usize = 400;
 pub struct Cores {
     /// Processors that a job is held to; none: any, one thread, after everything else that wants to run.
     pub processors: Vec<usize>,
+    /// How far a job steps back behind other processes, 0 to 19.
+    pub nice: i32,
 }
 
 impl Cores {
-    /// Those that `answering` threads leave over of the processors that this process may use, shared by `jobs` jobs.
+    /// Those that `answering` threads leave over of the processors that this process may use; none where their number is
+    /// not given (0).
     pub fn beside(answering: usize) -> Self {
         let mut processors = available();
         let over = processors.len().saturating_sub(answering);
         processors.reverse();
         processors.truncate(if answering == 0 { 0 } else { over });
-        Self { processors }
+        Self { processors, nice: NICE }
     }
 
     /// Threads of each of `jobs` jobs.
@@ -127,7 +130,7 @@ impl Drop for Working {
 
 /// Puts a process that has just begun behind all others. Its threads, which come later, inherit both.
 fn step_aside(process: Pid, cores: &Cores) {
-    if let Err(error) = rustix::process::setpriority_process(Some(process), NICE) {
+    if let Err(error) = rustix::process::setpriority_process(Some(process), cores.nice) {
         tracing::warn!("a job keeps the server's priority: {error}");
     }
     hold_to(process, cores);

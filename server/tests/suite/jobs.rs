@@ -69,7 +69,7 @@ impl World {
             queue: 1,
             minutes: 3.0,
             trainer: self.trainer.clone(),
-            cores: Cores { processors: Vec::new() },
+            cores: Cores { processors: Vec::new(), nice: 0 },
             settings: vec!["lr=1e-3".into()],
         }
     }
@@ -267,8 +267,9 @@ async fn the_queue_is_bounded() {
 async fn jobs_survive_a_restart_of_the_server() {
     let world = World::new(WAITS);
     let app = world.serve();
-    let (first, second) = (job(&app, &task(5)).await, job(&app, &task(6)).await);
+    let first = job(&app, &task(5)).await;
     wait_for(&app, &first, "running").await;
+    let second = job(&app, &task(6)).await;
     drop(app);
     world.teach(LEARNS);
     let app = world.serve();
@@ -312,7 +313,7 @@ async fn what_cannot_be_learned_is_refused_as_before() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     // Without an ARC model a small one learns, but not to draw grids of another size.
     let jobs = Jobs::open(world.options(), Box::new(|checkpoint, _| Ok(learned(checkpoint)))).unwrap();
-    let app = serve(Vec::new(), jobs);
+    let app = serve(crate::served_oracles::oracle(), jobs);
     let mut grows = task(5);
     grows["train"][0]["output"] = json!([[5, 0, 0]]);
     let (status, _, answer) = solve(&app, &grows).await;
