@@ -247,7 +247,7 @@ fn run_pretrain(configs: &[PathBuf], show_config: bool, mut overrides: Vec<Overr
     }
     let folder = resume.clone().unwrap_or_else(|| config.run_directory());
     let stop = on_signals().context("cannot listen for signals")?;
-    end_after_grace(&stop, folder);
+    end_after_grace(&stop, &folder);
     if std::env::var_os(FOLLOWS_STUDY).is_some() {
         on_end_of_input(&stop);
     }
