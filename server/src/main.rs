@@ -160,7 +160,7 @@ fn open_jobs(config: &ServerConfig) -> Result<Option<Arc<Jobs>>> {
         [] => "any processor, after everything else".to_owned(),
         processors => format!("the processors {processors:?}"),
     };
-    let (session, limits) = (config.session.clone(), config.engine);
+    let (session, limits) = (config.session, config.engine);
     let load = move |checkpoint: &Path, data: &Path| {
         let mut models = ServedModel::load_warm(checkpoint, Precision::Float32, &session, limits)?;
         attach_arc_data(&mut models, &[data.to_owned()])?;
