@@ -302,7 +302,7 @@ fn train(
         resume = (goes_on && trainer::run_directory::RunDirectory::open(&folder).is_ok()).then_some(folder);
     }
     let folder = resume.clone().unwrap_or_else(|| config.run_directory());
-    end_after_grace(&stop, folder);
+    end_after_grace(&stop, &folder);
     if std::env::var_os(FOLLOWS_STUDY).is_some() {
         on_end_of_input(&stop);
     }

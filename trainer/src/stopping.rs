@@ -2,7 +2,7 @@
 //! Owns the signals; leaves saving to the run, whose checkpoints are whole whenever the process ends.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -32,7 +32,7 @@ pub fn on_signals() -> std::io::Result<Arc<AtomicBool>> {
 }
 
 /// Ends the process 8 seconds after `stop` has become true, naming `run` as what to resume.
-pub fn end_after_grace(stop: &Arc<AtomicBool>, run: PathBuf) {
+pub fn end_after_grace(stop: &Arc<AtomicBool>, run: &Path) {
     let advice = format!("go on from the last checkpoint with: trainer pretrain resume={}", run.display());
     end_with_advice_after_grace(stop, advice);
 }

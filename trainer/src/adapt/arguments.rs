@@ -54,7 +54,7 @@ pub struct AdaptArguments {
     /// Seed of augmentations and training
     #[arg(long, default_value_t = 0)]
     seed: u32,
-    /// Settings of the training run, such as global_batch_size=8, lr=1e-4, threads=1
+    /// Settings of the training run, such as lr=1e-4, threads=1, device=cuda
     overrides: Vec<Override>,
 }
 

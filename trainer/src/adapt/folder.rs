@@ -166,7 +166,7 @@ impl AdaptFolder {
     pub(super) fn build_data(&self, tasks: &ChosenTasks, request: &AdaptRequest) -> Result<(), TrainError> {
         let data = self.data();
         if data.is_dir() {
-            if read_test_tasks(&data)? == tasks.tasks() || self.holds_in_other_order(&data, tasks)? {
+            if holds(&data, tasks)? {
                 return Ok(());
             }
             let problem = "was built from other demonstrations under the same names; choose another --output";
@@ -187,15 +187,6 @@ impl AdaptFolder {
         };
         build(&build_of_tasks, |_| ())?;
         Ok(())
-    }
-
-    /// The builder shuffles tasks.
-    fn holds_in_other_order(&self, data: &Path, tasks: &ChosenTasks) -> Result<bool, TrainError> {
-        let mut built = read_test_tasks(data)?;
-        let mut asked = tasks.tasks().to_vec();
-        built.sort_by(|left, right| left.id.cmp(&right.id));
-        asked.sort_by(|left, right| left.id.cmp(&right.id));
-        Ok(built == asked)
     }
 
     /// The plan of an adaptation that has begun.
@@ -234,6 +225,15 @@ impl AdaptFolder {
         })?;
         Ok(write_file_atomically(&self.path.join(MANIFEST_FILE), manifest.to_json().as_bytes())?)
     }
+}
+
+/// Whether a data set was built from these tasks; the builder shuffles them.
+fn holds(data: &Path, tasks: &ChosenTasks) -> Result<bool, TrainError> {
+    let mut built = read_test_tasks(data)?;
+    let mut asked = tasks.tasks().to_vec();
+    built.sort_by(|left, right| left.id.cmp(&right.id));
+    asked.sort_by(|left, right| left.id.cmp(&right.id));
+    Ok(built == asked)
 }
 
 /// Takes the lock, after whoever is about to let go of it.

@@ -51,7 +51,7 @@ impl Clock {
     /// Time for further steps; `None` without a limit.
     fn left(&self) -> Option<Duration> {
         let reserve = |limit: Duration| limit.mul_f64(RESERVE).max(Duration::from_secs(1)).min(limit / 2);
-        self.limit.map(|limit| (limit - reserve(limit)).saturating_sub(self.spent()))
+        self.limit.map(|limit| limit.saturating_sub(reserve(limit)).saturating_sub(self.spent()))
     }
 }
 
