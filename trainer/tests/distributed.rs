@@ -120,8 +120,7 @@ fn together(arch: &ArchitectureConfig, size: usize) -> Vec<Trained> {
         let rank = environment.rank;
         let mut learner = learner(arch, rank, size, None);
         learner.ranks = Peers::join(environment, TIMEOUT).unwrap().connect(Device::Cpu).unwrap();
-        let trained = train(learner, rank, size);
-        trained
+        train(learner, rank, size)
     })
 }
 
@@ -249,12 +248,11 @@ fn collectives_move_values_between_ranks() {
         group.broadcast(&first, 0).unwrap();
         let strided = tch::Tensor::zeros([4, 4], (tch::Kind::Float, Device::Cpu)).transpose(0, 1);
         let refused = group.all_reduce(&strided).unwrap_err().to_string();
-        let received = match rank {
-            0 => (1..3).map(|from| group.receive(from).unwrap()).collect(),
-            _ => {
-                group.send(&vec![rank as u8; rank - 1], 0).unwrap();
-                Vec::new()
-            }
+        let received = if rank == 0 {
+            (1..3).map(|from| group.receive(from).unwrap()).collect()
+        } else {
+            group.send(&vec![rank as u8; rank - 1], 0).unwrap();
+            Vec::new()
         };
         group.barrier().unwrap();
         let sums = Vec::<f32>::try_from(&tensor).unwrap();

@@ -11,6 +11,8 @@ use super::{DistributedError, Environment};
 
 /// How often a key that others set is looked for.
 const POLL: Duration = Duration::from_millis(10);
+/// How long a process that fails keeps the store that it holds, so that the others read why.
+const LINGER: Duration = Duration::from_millis(500);
 /// Of all ranks that failed, the first one's reason.
 const FAILURE: &str = "failure";
 
@@ -21,6 +23,8 @@ pub struct Store {
     rank: usize,
     address: String,
     holder: &'static str,
+    /// Whether the store ends with this rank.
+    ends_with_rank: bool,
     /// Keys of one start of the processes.
     prefix: String,
     /// Keys that stay when the launcher starts the processes anew.
@@ -43,6 +47,7 @@ impl Store {
             rank: 0,
             address,
             holder: "the launcher",
+            ends_with_rank: false,
             prefix: start_prefix(run_id, 0),
             job: job_prefix(run_id),
             timeout,
@@ -72,6 +77,7 @@ impl Store {
             handle: Arc::new(handle),
             rank,
             holder,
+            ends_with_rank: hosts,
             prefix: start_prefix(run_id, *restart_count),
             job: job_prefix(run_id),
             timeout,
@@ -140,6 +146,9 @@ impl Store {
     pub fn post_failure(&self, rank: usize, reason: &str) {
         let (store, message) = (self.clone(), format!("rank {rank} failed: {}", reason.trim_end_matches('.')));
         let _ = within(Duration::from_secs(2), move || store.set_first(FAILURE, &message));
+        if self.ends_with_rank {
+            thread::sleep(LINGER);
+        }
     }
 
     /// After a collective has failed: the first reason that a rank gave, or those of `size` ranks that give no sign
