@@ -28,6 +28,7 @@ export class Arc {
       if (this.#isSample) [this.#task, this.text.value] = [null, ""];
       this.#edited();
     });
+    this.id.addEventListener("change", () => this.#look());
     this.id.addEventListener("keydown", (event) => {
       if (event.key === "Enter") page.onSolve();
     });
@@ -46,9 +47,22 @@ export class Arc {
 
   /** Fills the list of task ids that the model knows. */
   async prepare(api) {
+    this.api = api;
+    this.#look();
     const { task_ids: ids } = await api.sample("arc", { limit: 1000 });
     const options = ids.map((id) => Object.assign(document.createElement("option"), { value: id }));
     document.getElementById("arc-ids").replaceChildren(...options);
+  }
+
+  /** Shows the task of the name that is written, where the model knows it. */
+  async #look() {
+    const id = this.id.value.trim();
+    if (!id || this.#task || !this.api) return;
+    const { task } = await this.api.sample("arc", { task_id: id }).catch(() => ({}));
+    // Meanwhile another may have been written.
+    if (!task || this.#task || this.id.value.trim() !== id) return;
+    [this.#task, this.#isSample, this.text.value] = [parse(JSON.stringify(task)), true, JSON.stringify(task)];
+    this.#draw();
   }
 
   request() {
@@ -90,12 +104,14 @@ export class Arc {
     if (/^[\w-]+$/.test(text.trim())) {
       this.#task = null;
       this.id.value = text.trim();
+      this.#edited();
+      this.#look();
     } else {
       this.#task = parse(text);
       this.id.value = "";
       if (document.activeElement !== this.text) this.text.value = JSON.stringify(this.#task);
+      this.#edited();
     }
-    this.#edited();
   }
 
   show(frame) {
