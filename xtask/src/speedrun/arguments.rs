@@ -10,7 +10,7 @@ use lexopt::prelude::*;
 pub(crate) const HELP: &str = "\
 Train, evaluate, export and report, from nothing: cargo speedrun sudoku|maze|arc1|arc2|all [OPTION]...
 
-With an NVIDIA GPU the reference's run is made (studies/*-1gpu.toml, arc1.toml, arc2.toml), on one GPU. Without one, small
+With NVIDIA GPUs the reference's run is made (studies/*-1gpu.toml, arc1.toml, arc2.toml), a process on each. Without one, small
 models with a structured mixer learn generated Sudoku and mazes, and the small tasks of ARC-AGI-1 (studies/speedrun-*.toml),
 within an hour each on two cores; ARC-AGI-2 has no such recipe. REPORT.md in the run's folder sets what was achieved beside what is published. The same command
 goes on where an interrupted one was.

@@ -41,12 +41,6 @@ pub(crate) fn run(project: &Project, arguments: Vec<OsString>) -> Result<()> {
         RecipeChoice::Auto if !gpus.is_empty() => Kind::Gpu,
         RecipeChoice::Laptop | RecipeChoice::Auto => Kind::Laptop,
     };
-    if kind == Kind::Gpu && gpus.len() > 1 {
-        println!(
-            "{} GPUs are here and one is used; docs/training/distributed.md says how to train on all of them.",
-            gpus.len()
-        );
-    }
     for &task in &asked.tasks {
         let kind = match kind {
             Kind::Laptop if task.is_arc() && asked.anyway => Kind::Processor,
@@ -61,12 +55,12 @@ pub(crate) fn run(project: &Project, arguments: Vec<OsString>) -> Result<()> {
             }
             bail!("{why}");
         }
-        run_task(project, &asked, task, kind)?;
+        run_task(project, &asked, task, kind, gpus.len())?;
     }
     Ok(())
 }
 
-fn run_task(project: &Project, asked: &Speedrun, task: Task, kind: Kind) -> Result<()> {
+fn run_task(project: &Project, asked: &Speedrun, task: Task, kind: Kind, gpus: usize) -> Result<()> {
     let folder = asked.out.as_ref().map_or_else(
         || project.root.join("runs").join(format!("speedrun-{}-{}", task.name(), kind.name())),
         |out| if asked.tasks.len() > 1 { out.join(task.name()) } else { out.clone() },
@@ -74,7 +68,7 @@ fn run_task(project: &Project, asked: &Speedrun, task: Task, kind: Kind) -> Resu
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let folder = fs::canonicalize(&folder)?;
     let mut journal = Journal::open(&folder, &format!("{} {}", task.name(), kind.name()))?;
-    let recipe = Recipe::of(task, kind, &folder);
+    let recipe = Recipe::of(task, kind, gpus, &folder);
     for stage in Stage::ALL {
         if journal.seconds(stage.name()).is_some() {
             println!("{}: {} was done before", task.name(), stage.name());
@@ -107,6 +101,9 @@ fn prepare(project: &Project, asked: &Speedrun, task: Task, kind: Kind, folder: 
     if asked.programs.is_none() {
         project.set_up(Library::OnnxRuntime)?;
         project.set_up(Library::Libtorch)?;
+        if kind == Kind::Gpu {
+            project.set_up(Library::LibtorchCuda)?;
+        }
     }
     match (task.is_arc(), kind) {
         (true, Kind::Smoke) => recipe::write_tiny_arc(folder),
@@ -137,7 +134,13 @@ fn run_call(project: &Project, asked: &Speedrun, call: &Call) -> Result<()> {
 fn program(project: &Project, programs: Option<&Path>, call: &Call) -> Command {
     let Some(folder) = programs else {
         let mut cargo = project.cargo();
-        cargo.args(["run", "--release", "--quiet", "--package", call.package, "--bin", call.program, "--"]);
+        cargo.args(["run", "--release", "--quiet", "--package", call.package, "--bin", call.program]);
+        if call.on_gpu {
+            cargo
+                .args(["--features", "cuda"])
+                .env(Library::LibtorchCuda.variable(), project.place(Library::LibtorchCuda).path);
+        }
+        cargo.arg("--");
         return cargo;
     };
     let mut command = Command::new(PathBuf::from(folder).join(call.program));

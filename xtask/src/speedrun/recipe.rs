@@ -14,7 +14,7 @@ pub(super) enum Kind {
     Laptop,
     /// The reference's run on the processor.
     Processor,
-    /// The reference's run on one GPU.
+    /// The reference's run on the GPUs that are here.
     Gpu,
     /// Seconds of it.
     Smoke,
@@ -65,13 +65,17 @@ pub(super) struct Call {
     pub(super) replaces: Option<PathBuf>,
     /// The folder of a training run, which is resumed where it has a checkpoint.
     resumes: Option<PathBuf>,
+    /// Processes that share the run, each on a GPU of its own.
+    ranks: usize,
+    /// Whether it computes on GPUs.
+    pub(super) on_gpu: bool,
 }
 
 impl Call {
     fn new(program: &'static str, line: &str) -> Self {
         let package = if program == "speedrun-inference" { "evaluation" } else { program };
         let arguments = line.split_whitespace().map(str::to_owned).collect();
-        Self { package, program, arguments, makes: None, replaces: None, resumes: None }
+        Self { package, program, arguments, makes: None, replaces: None, resumes: None, ranks: 1, on_gpu: false }
     }
 
     fn with(mut self, flag: &str, path: &Path) -> Self {
@@ -81,10 +85,19 @@ impl Call {
 
     /// What it is called with, now.
     pub(super) fn arguments(&self) -> Vec<String> {
-        match &self.resumes {
+        self.launched(match &self.resumes {
             Some(run) if run.join("last").exists() => vec!["pretrain".into(), format!("resume={}", run.display())],
             _ => self.arguments.clone(),
+        })
+    }
+
+    /// The arguments behind those of the launcher, where there are several processes.
+    fn launched(&self, arguments: Vec<String>) -> Vec<String> {
+        if self.ranks == 1 {
+            return arguments;
         }
+        let launcher = ["launch".to_owned(), "--nproc".to_owned(), self.ranks.to_string(), "--".to_owned()];
+        launcher.into_iter().chain(arguments).collect()
     }
 
     /// The command as a user would type it now.
@@ -94,7 +107,7 @@ impl Call {
 
     /// The command that began it, whether or not it was resumed.
     pub(super) fn first_line(&self) -> String {
-        self.typed(self.arguments.clone())
+        self.typed(self.launched(self.arguments.clone()))
     }
 
     fn typed(&self, arguments: Vec<String>) -> String {
@@ -129,13 +142,18 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    /// That of `task` in `folder`; other paths are relative to the project's folder.
-    pub(super) fn of(task: Task, kind: Kind, folder: &Path) -> Self {
+    /// That of `task` in `folder`, on as many of `gpus` GPUs as share a batch evenly; other paths are relative to the project's
+    /// folder.
+    pub(super) fn of(task: Task, kind: Kind, gpus: usize, folder: &Path) -> Self {
         let (run, model) = (folder.join("run"), folder.join("model"));
         let (data, built) = data(task, kind, folder);
         let mut train =
             Call::new("trainer", "pretrain").with("--config", &Path::new("studies").join(study(task, kind)));
-        train.arguments.extend(settings(task, kind).split_whitespace().map(str::to_owned));
+        train.arguments.extend(settings(task, kind, gpus).split_whitespace().map(str::to_owned));
+        if kind == Kind::Gpu {
+            train.ranks = (1..=gpus).rev().find(|&ranks| batch(task, gpus).is_multiple_of(ranks)).unwrap_or(1);
+            train.on_gpu = true;
+        }
         if task.is_arc() {
             let data = data.as_ref().map_or_else(String::new, |data| format!("data_paths=['{}']", data.display()));
             train.arguments.push(data);
@@ -254,9 +272,28 @@ fn data(task: Task, kind: Kind, folder: &Path) -> (Option<PathBuf>, Option<Call>
     (Some(path), Some(call))
 }
 
-/// What differs from the study file.
-fn settings(task: Task, kind: Kind) -> String {
+/// GPUs from which on the large batch pays.
+const MANY_GPUS: usize = 8;
+const LARGE_BATCH: usize = 1536;
+
+/// Rows of a batch on GPUs.
+fn batch(task: Task, gpus: usize) -> usize {
+    match task {
+        _ if gpus >= MANY_GPUS => LARGE_BATCH,
+        // As its study file says; the others take the reference's default.
+        Task::Maze => 128,
+        Task::Sudoku | Task::Arc1 | Task::Arc2 => 768,
+    }
+}
+
+/// What differs from the study file. With eight GPUs, the run is the fork's: a larger batch, at a higher rate after a longer
+/// warm-up, and for ARC more latent updates.
+fn settings(task: Task, kind: Kind, gpus: usize) -> String {
     match (task, kind) {
+        (_, Kind::Gpu) if gpus >= MANY_GPUS => {
+            let own = if task.is_arc() { "arch.L_cycles=6 epochs=100000" } else { "" };
+            format!("device=cuda global_batch_size={LARGE_BATCH} lr=2e-4 lr_warmup_steps=4000 {own}")
+        }
         (_, Kind::Smoke) => {
             let own = match task {
                 Task::Sudoku => "arch.pool_size=8 eval_count=4",
@@ -303,4 +340,41 @@ pub(super) fn write_tiny_arc(folder: &Path) -> Result<()> {
         fs::write(folder.join(format!("{TINY_ARC}_{subset}_solutions.json")), solutions)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn training(task: Task, kind: Kind, gpus: usize) -> String {
+        Recipe::of(task, kind, gpus, Path::new("/out")).calls(Stage::Train)[0].line()
+    }
+
+    #[test]
+    fn every_gpu_that_divides_the_batch_gets_a_rank() {
+        for (task, gpus, ranks, batch) in [
+            (Task::Maze, 1, None, None),
+            (Task::Maze, 3, Some(2), None),
+            (Task::Arc1, 4, Some(4), None),
+            (Task::Sudoku, 5, Some(4), None),
+            (Task::Arc2, 8, Some(8), Some(1536)),
+            (Task::Sudoku, 9, Some(8), Some(1536)),
+        ] {
+            let line = training(task, Kind::Gpu, gpus);
+            let launcher = ranks
+                .map_or_else(|| "trainer pretrain".to_owned(), |n| format!("trainer launch --nproc {n} -- pretrain"));
+            assert!(line.starts_with(&launcher) && line.contains("device=cuda"), "{line}");
+            let found = line.split(' ').find_map(|word| word.strip_prefix("global_batch_size="));
+            assert_eq!(found.map(str::to_owned), batch.map(|rows: usize| rows.to_string()), "{line}");
+            assert_eq!(line.contains("arch.L_cycles=6"), task.is_arc() && gpus >= 8, "{line}");
+        }
+    }
+
+    #[test]
+    fn without_a_gpu_one_process_trains_a_small_model() {
+        assert!(
+            training(Task::Arc1, Kind::Laptop, 0).starts_with("trainer pretrain --config studies/speedrun-arc1.toml ")
+        );
+        assert!(training(Task::Arc1, Kind::Processor, 0).contains("studies/arc1.toml"));
+    }
 }
