@@ -91,9 +91,8 @@ pub fn run(arguments: AdaptArguments) -> anyhow::Result<ExitCode> {
         on_end_of_input(&stop);
     }
     match adapt(&request, &stop, &mut |line| println!("{line}"))? {
-        AdaptOutcome::Finished { checkpoint, data, steps } => {
-            let (checkpoint, data) = (checkpoint.display(), data.display());
-            println!("finished after {steps} steps; serve it with: server --checkpoint {checkpoint} --arc-data {data}");
+        AdaptOutcome::Finished { checkpoint, steps, .. } => {
+            println!("finished after {steps} steps; serve it with: server --checkpoint {}", checkpoint.display());
             Ok(ExitCode::SUCCESS)
         }
         AdaptOutcome::Interrupted { step } => {
