@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use clap::Parser;
-use integration_tests::{ArcWorld, arc_routes, arc_task};
+use integration_tests::{ArcWorld, arc_routes, arc_task, routes};
 use serde_json::{Value, json};
 use server::config::ServerArgs;
 use tower::ServiceExt;
@@ -53,8 +53,9 @@ async fn a_task_is_unknown_its_commands_are_run_and_it_is_known() {
     assert_eq!(serve[0], "server");
     let served = ServerArgs::try_parse_from(serve).unwrap().resolve().unwrap();
     assert_eq!(served.checkpoints.folders().unwrap(), [Path::new("checkpoints/my-task")]);
-    assert_eq!(served.arc_data, [Path::new("checkpoints/my-task/data")]);
-    let adapted = arc_routes(&here.join("checkpoints/my-task"), &here.join("checkpoints/my-task/data"));
+    // The checkpoint brings its tasks along.
+    assert!(served.arc_data.is_empty(), "{:?}", served.arc_data);
+    let adapted = routes(&here.join("checkpoints/my-task"));
     let (status, answer) = solve(&adapted, &json!({ "task": task, "augmentations": 4 })).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     assert_eq!((&answer["task_id"], &answer["augmentations"]), (&json!("my-task"), &json!(4)));
