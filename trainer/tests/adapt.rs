@@ -168,7 +168,7 @@ fn kills_leave_no_trace() {
     }
     succeed(&killed, &arguments);
     assert_same_content(&undisturbed.join("out/run"), &killed.join("out/run"));
-    for file in ["model.safetensors", "manifest.json", "data/identifiers.json", "plan.json"] {
+    for file in ["model.safetensors", "manifest.json", "arc-data/identifiers.json", "plan.json"] {
         let [left, right] = [&undisturbed, &killed].map(|path| fs::read(path.join("out").join(file)).unwrap());
         assert_eq!(left, right, "{file}");
     }

@@ -14,7 +14,7 @@ pub struct BenchmarkConfig {
     pub arch: ArchitectureConfig,
     /// Sizes from the data.
     pub dims: ModelDims,
-    /// What the tokens mean: `sudoku` or `maze`.
+    /// What the tokens mean: `sudoku`, `maze` or `arc`.
     pub task: &'static str,
     /// Rows of a training batch.
     pub batch_size: usize,
@@ -22,9 +22,10 @@ pub struct BenchmarkConfig {
 
 impl BenchmarkConfig {
     /// Every name, in the order in which they are timed.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 10] = [
         "sudoku",
         "maze",
+        "arc",
         "sudoku-4x4",
         "sudoku-9x9",
         "maze-10x10",
@@ -83,6 +84,10 @@ impl BenchmarkConfig {
                 let model = shipped("maze", "the shipped maze model on 30x30: local mixing", "maze", SHIPPED_MAZE)?;
                 model.on_boards_of(30, 16)
             }
+            "arc" => {
+                let description = "the shipped ARC model: local mixing, a puzzle embedding on every cell";
+                Self { batch_size: 32, ..shipped("arc", description, "arc", SHIPPED_ARC)? }
+            }
             "sudoku-4x4" => shipped("sudoku-4x4", "the shipped 4x4 model: hidden 64, H2 L3", "sudoku", SHIPPED_4X4)?,
             "sudoku-9x9" => shipped("sudoku-9x9", "the shipped 9x9 model: hidden 128, H2 L3", "sudoku", SHIPPED_9X9)?,
             "maze-10x10" => shipped(
@@ -122,6 +127,7 @@ const SHIPPED_4X4: &str = include_str!("../../shipped/sudoku-4x4/manifest.json")
 const SHIPPED_9X9: &str = include_str!("../../shipped/sudoku-9x9/manifest.json");
 const SHIPPED_MAZE_10X10: &str = include_str!("../../shipped/maze-10x10/manifest.json");
 const SHIPPED_SUDOKU: &str = include_str!("../../shipped/sudoku/manifest.json");
+const SHIPPED_ARC: &str = include_str!("../../shipped/arc/manifest.json");
 const SHIPPED_MAZE: &str = include_str!("../../shipped/maze/manifest.json");
 
 fn shipped(

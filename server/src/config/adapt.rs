@@ -33,8 +33,9 @@ pub struct AdaptArgs {
     #[arg(long, env = "TRM_TRAINER", value_name = "PATH")]
     pub trainer: Option<PathBuf>,
 
-    /// Setting of the training run, as `trainer adapt` takes it. May be given several times.
-    #[arg(long = "adapt-set", value_name = "KEY=VALUE")]
+    /// Setting of the training run, as `trainer adapt` takes it. May be given several times; in the environment, separate
+    /// settings with blanks.
+    #[arg(long = "adapt-set", env = "TRM_ADAPT_SET", value_delimiter = ' ', value_name = "KEY=VALUE")]
     pub adapt_settings: Vec<String>,
 }
 
