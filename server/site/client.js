@@ -69,7 +69,7 @@ async function sampleArc(limit, name) {
     arcTasks = null;
     throw error;
   });
-  // What a model has learned by heart shows nothing.
+  // Answers to memorized test pairs would prove nothing.
   const heldOut = tasks.filter((task) => task.held_out);
   const shown = heldOut.length > 0 ? heldOut : tasks;
   if (name === undefined) return { task_ids: shown.slice(0, limit).map((task) => task.task_id) };

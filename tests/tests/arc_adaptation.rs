@@ -38,7 +38,7 @@ async fn a_task_is_unknown_its_commands_are_run_and_it_is_known() {
         answer["commands"].as_array().unwrap().iter().map(|command| words(command.as_str().unwrap())).collect();
     let [adapt, serve] = told.as_slice() else { panic!("{told:?}") };
 
-    // As it is told, in a folder with the task and the checkpoint, and no longer than it takes to see that it works.
+    // The command of the answer, in a folder with the task and the checkpoint, for two steps.
     let here = world.folder.path().join("here");
     std::fs::create_dir(&here).unwrap();
     std::fs::write(here.join("my-task.json"), task.to_string()).unwrap();

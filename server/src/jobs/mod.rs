@@ -29,7 +29,7 @@ use crate::reload::retire;
 
 /// Results that stay loaded for tasks that are asked about again.
 const LOADED: usize = 4;
-/// Cancelled jobs that are remembered, so that whoever watches one learns of it.
+/// Cancelled jobs to keep in memory, so that their watchers see the cancellation.
 const REMEMBERED: usize = 256;
 /// How long the processes may take to save when the jobs are dropped.
 const PATIENCE: Duration = Duration::from_secs(12);

@@ -210,7 +210,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     if bytes > MOST_BYTES { None } else { fs::read(path).ok() }
 }
 
-/// What cannot be removed stays; whoever reads the log can.
+/// A file that cannot be removed stays; the log names it.
 fn discard(result: std::io::Result<()>, path: &Path) {
     match result {
         Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -127,7 +127,7 @@ impl Inner {
         self.lock().jobs.get(&id).is_none_or(|job| job.kill)
     }
 
-    /// Tells whoever watches how far the process is.
+    /// Publishes the progress of the process to its watchers.
     fn look(&self, id: JobId) {
         let Some(progress) = self.store.progress(id) else { return };
         let state = self.lock();

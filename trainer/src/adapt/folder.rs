@@ -236,7 +236,7 @@ fn holds(data: &Path, tasks: &ChosenTasks) -> Result<bool, TrainError> {
     Ok(built == asked)
 }
 
-/// Takes the lock, after whoever is about to let go of it.
+/// Takes the lock, waiting for a process that is about to end.
 fn wait_for(lock: &File, path: &Path) -> Result<(), TrainError> {
     let begin = Instant::now();
     while let Err(TryLockError::WouldBlock) = lock.try_lock() {

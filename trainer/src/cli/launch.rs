@@ -1,4 +1,4 @@
-//! `trainer launch`: the arguments, and what a person is told.
+//! `trainer launch`: its arguments and its messages.
 
 use std::process::ExitCode;
 

@@ -178,7 +178,7 @@ async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json
     let tasks = knowing.or_else(|| registry.find(|model| model.task == Task::Arc)).ok_or_else(no_model)?;
     let tasks = tasks.arc_tasks.as_ref().map_or(&[][..], |index| index.tasks());
     let known = || tasks.iter().filter(|known| known.task.is_some());
-    // What a model has learned by heart shows nothing.
+    // Answers to memorized test pairs would prove nothing.
     let are_held_out = known().any(|known| known.held_out);
     let names = known().filter(|known| known.held_out || !are_held_out).map(|known| known.name.clone());
     Ok(Json(ArcSamples { task_ids: names.take(limit).collect() }))
