@@ -3,7 +3,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::recipe::{LIBTORCH_VERSION, Pick, Platform, Recipe, Wheel};
+use crate::recipe::{CUDA_CUPTI, CUDA_RUNTIME, LIBTORCH_VERSION, Pick, Platform, Recipe, TORCH_LINUX_X86_64, Wheel};
 
 /// Where libtorch with CUDA 13 comes from. The driver is the machine's.
 pub(crate) fn libtorch_cuda(platform: Platform) -> Result<Recipe> {
@@ -28,14 +28,7 @@ pub(crate) fn libtorch_cuda(platform: Platform) -> Result<Recipe> {
 
 const LIBTORCH_CUDA_LINUX_X86_64: &[(Wheel, &[Pick])] = &[
     (
-        Wheel {
-            project: "torch",
-            version: LIBTORCH_VERSION,
-            platform_tag: "manylinux_2_28_x86_64",
-            file_name: "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl",
-            bytes: 526_574_961,
-            sha256: "60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7",
-        },
+        TORCH_LINUX_X86_64,
         &[
             Pick::Folder { from: "torch/include/", to: "include" },
             Pick::File { from: "torch/lib/libtorch.so", to: "lib/libtorch.so" },
@@ -51,14 +44,7 @@ const LIBTORCH_CUDA_LINUX_X86_64: &[(Wheel, &[Pick])] = &[
         ],
     ),
     (
-        Wheel {
-            project: "nvidia-cuda-runtime",
-            version: "13.0.96",
-            platform_tag: "manylinux2014_x86_64",
-            file_name: "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
-            bytes: 2_243_632,
-            sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
-        },
+        CUDA_RUNTIME,
         &[
             Pick::File { from: "nvidia/cu13/lib/libcudart.so.13", to: "lib/libcudart.so.13" },
             Pick::Folder { from: "nvidia/cu13/include/", to: "include" },
@@ -66,14 +52,7 @@ const LIBTORCH_CUDA_LINUX_X86_64: &[(Wheel, &[Pick])] = &[
         ],
     ),
     (
-        Wheel {
-            project: "nvidia-cuda-cupti",
-            version: "13.0.85",
-            platform_tag: "manylinux_2_25_x86_64",
-            file_name: "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl",
-            bytes: 10_715_597,
-            sha256: "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
-        },
+        CUDA_CUPTI,
         &[
             Pick::File { from: "nvidia/cu13/lib/libcupti.so.13", to: "lib/libcupti.so.13" },
             Pick::Folder { from: "nvidia_cuda_cupti-13.0.85.dist-info/licenses/", to: "licenses/cuda-cupti" },
