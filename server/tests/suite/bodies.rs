@@ -22,6 +22,15 @@ fn parse<P: Puzzle>(body: &[u8]) {
     }
 }
 
+/// Read, all four are free cells; written back, a line of blanks would not show them.
+#[test]
+fn a_maze_of_path_cells_alone_is_written_back() {
+    for body in [r#"{"puzzle":"oooo"}"#, "oooo"] {
+        assert!(SolveRequest::<MazePuzzle>::parse(body.as_bytes(), SolveOptions::default(), 4).is_ok(), "{body}");
+        parse::<MazePuzzle>(body.as_bytes());
+    }
+}
+
 /// JSON that looks like a request.
 fn requests() -> impl Strategy<Value = Value> {
     let text = prop_oneof!["[.0-9A-G]{0,90}", "[# .SGo\n]{0,60}", any::<String>()];

@@ -157,7 +157,9 @@ impl MazePuzzle {
         let hides_cells = match layout {
             Layout::Text => has_free_margin(cells, columns) || looks_spaced(cells, columns),
             Layout::Lines | Layout::Picture => looks_spaced(cells, columns),
-            Layout::Line | Layout::Matrix => false,
+            // A line of blanks alone shows nothing: what was all path is written back as dots.
+            Layout::Line => cells.iter().all(|&cell| cell == Cell::Free),
+            Layout::Matrix => false,
         };
         let free = if hides_cells && spelling.free == ' ' { '.' } else { spelling.free };
         Self { spelling: Spelling { free, ..spelling }, drawing, layout }
