@@ -24,7 +24,7 @@ use trainer::parameters::Parameters;
 /// Enough to solve most boards with a few blanks, and few others: accuracies are neither 0 nor 1.
 const SETTINGS: &str = "generator.size=4 generator.extra_clues=[4,12] max_steps=110 arch.hidden_size=64 arch.num_heads=2 \
      arch.L_layers=1 arch.H_cycles=2 arch.L_cycles=2 arch.halt_max_steps=4 arch.mlp_t=True arch.pos_encodings=none \
-     arch.puzzle_emb_ndim=0 arch.q_head_input=mean optimizer=adamw lr=3e-3 lr_warmup_steps=10 lr_min_ratio=0.1 ema=True \
+     arch.puzzle_emb_ndim=0 arch.forward_dtype=float32 arch.q_head_input=mean optimizer=adamw lr=3e-3 lr_warmup_steps=10 lr_min_ratio=0.1 ema=True \
      ema_rate=0.9 eval_count=16 global_batch_size=32 threads=1";
 const HALT_STEPS: usize = 4;
 const HELD_OUT: usize = 96;

@@ -36,27 +36,35 @@ fn check(settings: &str) {
 
 #[test]
 fn trm_with_q_continue() {
-    check("arch=trm arch.no_ACT_continue=False arch.L_layers=1 arch.H_cycles=2 arch.L_cycles=2 arch.num_heads=2");
+    check(
+        "arch=trm arch.no_ACT_continue=False arch.forward_dtype=float32 arch.L_layers=1 arch.H_cycles=2 arch.L_cycles=2 arch.num_heads=2",
+    );
 }
 
 #[test]
 fn trm_singlez() {
-    check("arch=trm_singlez arch.L_layers=1 arch.H_cycles=2 arch.L_cycles=2 arch.mlp_t=True arch.pos_encodings=none");
+    check(
+        "arch=trm_singlez arch.forward_dtype=float32 arch.L_layers=1 arch.H_cycles=2 arch.L_cycles=2 arch.mlp_t=True arch.pos_encodings=none",
+    );
 }
 
 #[test]
 fn trm_hier6() {
-    check("arch=trm_hier6 arch.L_layers=1 arch.H_cycles=2 arch.L_cycles=3 arch.num_heads=2 arch.puzzle_emb_len=2");
+    check(
+        "arch=trm_hier6 arch.forward_dtype=float32 arch.L_layers=1 arch.H_cycles=2 arch.L_cycles=3 arch.num_heads=2 arch.puzzle_emb_len=2",
+    );
 }
 
 #[test]
 fn hrm() {
-    check("arch=hrm arch.H_layers=1 arch.L_layers=1 arch.num_heads=2");
+    check("arch=hrm arch.H_layers=1 arch.forward_dtype=float32 arch.L_layers=1 arch.num_heads=2");
 }
 
 #[test]
 fn transformers_baseline() {
-    check("arch=transformers_baseline arch.H_layers=2 arch.num_heads=5 arch.puzzle_emb_ndim=0");
+    check(
+        "arch=transformers_baseline arch.forward_dtype=float32 arch.H_layers=2 arch.num_heads=5 arch.puzzle_emb_ndim=0",
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn generated() -> Vec<String> {
 /// The same length on a folder, with everything that the other run leaves out.
 fn from_folder(data: &Path) -> Vec<String> {
     let settings = words(
-        "arch.pos_encodings=rope arch.puzzle_emb_ndim=48 arch.puzzle_emb_len=2 arch.forward_dtype=float32 \
+        "arch.pos_encodings=rope arch.puzzle_emb_ndim=48 arch.puzzle_emb_len=2 \
          optimizer=adam_atan2 lr=1e-3 puzzle_emb_lr=1e-2 lr_warmup_steps=5 epochs=10 eval_interval=2 \
          checkpoint_interval=3 log_interval=2 seed=5",
     );
@@ -38,7 +38,8 @@ fn from_folder(data: &Path) -> Vec<String> {
 
 #[test]
 fn kills_leave_no_trace_in_a_generated_bfloat16_run() {
-    assert_kills_leave_no_trace(&generated(), 40, KILLS);
+    let settings = [generated(), words("arch.forward_dtype=bfloat16")].concat();
+    assert_kills_leave_no_trace(&settings, 40, KILLS);
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn kills_leave_no_trace_in_a_run_on_a_folder_with_puzzle_embedding() {
 #[test]
 fn kills_leave_no_trace_in_a_run_on_boards_of_two_sizes() {
     let sizes = words(
-        "arch.mixer=units arch.pool_size=8 arch.forward_dtype=float32 arch.expansion=2 generator.size=[4,6] \
+        "arch.mixer=units arch.pool_size=8 arch.expansion=2 generator.size=[4,6] \
          generator.weights=[1,2] eval_interval_steps=15 checkpoint_interval=4 log_interval=2",
     );
     assert_kills_leave_no_trace(&[tiny(40), sizes].concat(), 40, KILLS);

@@ -39,6 +39,7 @@ extra_clues = [0, 5]
 
 [arch]
 hidden_size = 32
+forward_dtype = "float32"
 num_heads = 2
 H_cycles = 2
 L_cycles = 2
