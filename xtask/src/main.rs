@@ -8,7 +8,6 @@ mod checks;
 mod cli;
 mod digest;
 mod doctor;
-mod download;
 mod fetch;
 mod install;
 mod machine;

@@ -26,7 +26,7 @@ pub use publish::{REFERENCE_PREFIX, publish, publish_with, write_state_dict};
 pub use puzzle_table::{PuzzleEmbeddings, TableResize};
 pub use stream::{PlannedTensor, TensorSink, stream_tensors};
 pub use weights::{RawTensor, WeightFile, WeightFormat};
-pub use write::{write, write_directory, write_file_atomically, write_file_with, write_folder, write_tensors};
+pub use write::{write, write_folder, write_tensors};
 
 use crate::{ModelError, ParameterSpec};
 

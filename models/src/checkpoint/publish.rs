@@ -4,8 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::write::parent_of;
-use super::{Checkpoint, PlannedTensor, TableResize, WEIGHTS_FILE, stream_tensors, write_file_with, write_folder};
+use super::{Checkpoint, PlannedTensor, TableResize, WEIGHTS_FILE, stream_tensors, write_folder};
 use crate::{ForwardDtype, ModelError, ParameterKind, ParameterSpec};
 
 /// What stands before a parameter's name in the reference's checkpoints: the wrappers of `torch.compile` and of the loss.
@@ -35,13 +34,15 @@ pub fn publish_with(
     write_folder(directory, manifest, |staging| {
         for (from, to) in further {
             let to = staging.join(to);
-            let parent = parent_of(&to);
+            let parent = files::parent_of(&to);
             fs::create_dir_all(parent).map_err(ModelError::io(parent, "cannot create"))?;
             fs::copy(from, &to).map_err(ModelError::io(from, "cannot copy"))?;
         }
-        stream_tensors(&staging.join(WEIGHTS_FILE), specs.iter().map(plan).collect(), |tensor, sink| {
-            checkpoint.for_each_piece(&tensor.name, |values| sink.put(values))
-        })
+        stream_tensors(
+            &staging.join(WEIGHTS_FILE),
+            specs.iter().map(plan).collect(),
+            |tensor, sink| checkpoint.for_each_piece(&tensor.name, |values| sink.put(values)),
+        )
     })
 }
 
@@ -74,7 +75,7 @@ pub fn write_state_dict(
     };
     let table = checkpoint.puzzle_table().map(|spec| format!("{prefix}{}", spec.name));
     let plans = manifest.arch.parameter_specs(&manifest.dims)?.into_iter().map(plan).collect();
-    write_file_with(path, |staging| {
+    files::write_at(path, |staging| {
         stream_tensors(staging, plans, |tensor, sink| match &resize {
             Some(resize) if table.as_ref() == Some(&tensor.name) => {
                 (0..expected).try_for_each(|_| sink.put(resize.mean()))
