@@ -71,6 +71,11 @@ impl Checkpoint {
         Ok(Self { manifest, weights, specs, directory: directory.into() })
     }
 
+    /// Name, shape and kind of every tensor of the architecture.
+    pub fn parameter_specs(&self) -> &[ParameterSpec] {
+        &self.specs
+    }
+
     /// The folder it was opened from.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -29,7 +29,6 @@ pub fn publish_with(
     further: &[(PathBuf, PathBuf)],
 ) -> Result<(), ModelError> {
     let manifest = &checkpoint.manifest;
-    let specs = manifest.arch.parameter_specs(&manifest.dims)?;
     let plan = |spec: &ParameterSpec| PlannedTensor { name: spec.name.clone(), dtype, shape: spec.shape.clone() };
     write_folder(directory, manifest, |staging| {
         for (from, to) in further {
@@ -40,7 +39,7 @@ pub fn publish_with(
         }
         stream_tensors(
             &staging.join(WEIGHTS_FILE),
-            specs.iter().map(plan).collect(),
+            checkpoint.parameter_specs().iter().map(plan).collect(),
             |tensor, sink| checkpoint.for_each_piece(&tensor.name, |values| sink.put(values)),
         )
     })
@@ -62,19 +61,19 @@ pub fn write_state_dict(
     let manifest = &checkpoint.manifest;
     let expected = num_puzzle_identifiers.unwrap_or(manifest.dims.num_puzzle_identifiers);
     let resize = checkpoint.resize_puzzle_table(expected)?;
-    let plan = |spec: ParameterSpec| {
+    let plan = |spec: &ParameterSpec| {
         let dtype = match spec.kind {
             ParameterKind::Buffer => manifest.arch.forward_dtype(),
             ParameterKind::Weight | ParameterKind::PuzzleTable => ForwardDtype::Float32,
         };
-        let mut shape = spec.shape;
+        let mut shape = spec.shape.clone();
         if spec.kind == ParameterKind::PuzzleTable {
             shape[0] = expected;
         }
         PlannedTensor { name: format!("{prefix}{}", spec.name), dtype, shape }
     };
     let table = checkpoint.puzzle_table().map(|spec| format!("{prefix}{}", spec.name));
-    let plans = manifest.arch.parameter_specs(&manifest.dims)?.into_iter().map(plan).collect();
+    let plans = checkpoint.parameter_specs().iter().map(plan).collect();
     files::write_at(path, |staging| {
         stream_tensors(staging, plans, |tensor, sink| match &resize {
             Some(resize) if table.as_ref() == Some(&tensor.name) => {

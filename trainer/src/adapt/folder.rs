@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use datasets::arc::{ARC_DATA_FOLDER, TaskSource, read_test_tasks};
 use datasets::builder::arc::{ArcBuild, DEFAULT_TEST_SET_NAME2, TaskFilter, build};
 use models::checkpoint::{MANIFEST_FILE, PlannedTensor, WEIGHTS_FILE, stream_tensors};
-use models::{Checkpoint, ForwardDtype, Manifest};
+use models::{Checkpoint, ForwardDtype, Manifest, ParameterSpec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -213,10 +213,9 @@ impl AdaptFolder {
         let checkpoint = Checkpoint::open(checkpoint)?;
         let manifest = &checkpoint.manifest;
         let manifest = Manifest { inference: base.inference(&manifest.arch), ..manifest.clone() };
-        let specs = manifest.arch.parameter_specs(&manifest.dims)?;
         let dtype = ForwardDtype::Float32;
         let plan = |spec: &ParameterSpec| PlannedTensor { name: spec.name.clone(), dtype, shape: spec.shape.clone() };
-        let plans = specs.iter().map(plan).collect();
+        let plans = checkpoint.parameter_specs().iter().map(plan).collect();
         files::write_at(&self.path.join(WEIGHTS_FILE), |staging| {
             stream_tensors(staging, plans, |tensor, sink| {
                 checkpoint.for_each_piece(&tensor.name, |values| sink.put(values))
