@@ -72,10 +72,9 @@ pub(crate) fn advise_torch_sys(native: &Path) -> Result<()> {
         // A set-up is under way, which may be about to put the library there.
         return Ok(());
     }
-    files::write_folder(&folder, |staged| {
-        files::write(&staged.join("build-version"), "none (run `cargo xtask setup --torch` once)")
-    })?;
-    Ok(())
+    let staged = StagedFolder::create(&folder)?;
+    files::write(&staged.path().join("build-version"), "none (run `cargo xtask setup --torch` once)")?;
+    Ok(staged.publish(false)?)
 }
 
 /// Bytes that may be written where `path` is.
