@@ -58,15 +58,6 @@ pub trait TrainingSource: Send {
     /// When the underlying files fail.
     fn next_batch(&mut self, wanted: &[bool]) -> Result<Batch, crate::DatasetError>;
 
-    /// The same into the memory of a former batch: at ARC's size, fresh memory costs more than the examples.
-    ///
-    /// # Errors
-    /// As [`next_batch`](Self::next_batch); the content of `batch` then means nothing.
-    fn next_batch_into(&mut self, wanted: &[bool], batch: &mut Batch) -> Result<(), crate::DatasetError> {
-        *batch = self.next_batch(wanted)?;
-        Ok(())
-    }
-
     /// Position of the next example.
     fn position(&self) -> SourcePosition;
 

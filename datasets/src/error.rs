@@ -99,6 +99,12 @@ pub enum DatasetError {
     Maze(#[from] MazeError),
 }
 
+impl From<files::FileError> for DatasetError {
+    fn from(error: files::FileError) -> Self {
+        Self::Io { action: error.action, path: error.path, cause: error.cause }
+    }
+}
+
 impl DatasetError {
     /// Wraps an I/O error with the attempted action and the path it concerns.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -73,12 +73,16 @@ impl ModelCard {
         let manifest = checkpoint.manifest.clone();
         let directory = checkpoint.directory();
         let name = folder_name(directory);
-        let specs = manifest.arch.parameter_specs(&manifest.dims)?;
         let is_weight = |spec: &&models::ParameterSpec| spec.kind == ParameterKind::Weight;
         Ok(Self {
             name,
             sha256: checkpoint.sha256()?,
-            parameters: specs.iter().filter(is_weight).map(models::ParameterSpec::element_count).sum(),
+            parameters: checkpoint
+                .parameter_specs()
+                .iter()
+                .filter(is_weight)
+                .map(models::ParameterSpec::element_count)
+                .sum(),
             task: manifest.task,
             dims: manifest.dims,
             step: manifest.step,

@@ -42,7 +42,7 @@ pub enum EvaluationError {
     Step(#[from] engine::StepError),
     /// The report could not be written.
     #[error(transparent)]
-    Write(#[from] models::ModelError),
+    Write(#[from] files::FileError),
     /// The maze generator, or a maze.
     #[error(transparent)]
     Maze(#[from] datasets::maze::MazeError),

@@ -8,7 +8,6 @@ use comfy_table::{CellAlignment, Table};
 use datasets::scoring::Share;
 use engine::model::ModelCard;
 use engine::{Policy, Restarts, RuntimeFacts};
-use models::checkpoint::write_file_atomically;
 use serde::{Deserialize, Serialize};
 
 use super::EvaluationError;
@@ -136,12 +135,12 @@ impl Report {
         let mut json = serde_json::to_vec_pretty(self).expect("a report holds only strings, finite numbers and lists");
         json.push(b'\n');
         for (name, chart) in self.charts() {
-            write_file_atomically(&directory.join(format!("{name}.svg")), chart.to_svg()?.as_bytes())?;
-            write_file_atomically(&directory.join(format!("{name}.png")), &chart.to_png()?)?;
+            files::write(&directory.join(format!("{name}.svg")), chart.to_svg()?.as_bytes())?;
+            files::write(&directory.join(format!("{name}.png")), &chart.to_png()?)?;
         }
-        write_file_atomically(&directory.join("report.md"), self.to_markdown().as_bytes())?;
+        files::write(&directory.join("report.md"), self.to_markdown().as_bytes())?;
         // Last: whoever finds it finds everything.
-        write_file_atomically(&directory.join("report.json"), &json)?;
+        files::write(&directory.join("report.json"), &json)?;
         Ok(())
     }
 

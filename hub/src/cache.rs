@@ -3,9 +3,10 @@
 //! is ours, since it must survive a kill at any time and file systems without symbolic links.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use files::FileError;
 use hf_hub::{Cache, CacheRepo};
 
 use crate::{FileReference, HubError};
@@ -58,13 +59,15 @@ impl RepositoryCache {
     /// Held while a blob is written, so that two programs do not write the same one.
     pub(crate) fn lock(&self, etag: &str) -> Result<File, HubError> {
         let folder = self.root.join(".locks").join(self.folder.file_name().unwrap_or_default());
-        fs::create_dir_all(&folder).map_err(HubError::io("create", &folder))?;
+        fs::create_dir_all(&folder).map_err(FileError::new("create", &folder))?;
         let path = folder.join(format!("{etag}.lock"));
         let file = File::options().create(true).write(true).truncate(false).open(&path);
-        let file = file.map_err(HubError::io("create", &path))?;
+        let file = file.map_err(FileError::new("create", &path))?;
         match file.lock() {
             // A file system without locks only loses the protection.
-            Err(error) if error.kind() != std::io::ErrorKind::Unsupported => Err(HubError::io("lock", &path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => {
+                Err(FileError::new("lock", &path)(error).into())
+            }
             _ => Ok(file),
         }
     }
@@ -90,7 +93,7 @@ impl RepositoryCache {
     ) -> Result<PathBuf, HubError> {
         let path = self.repository.pointer_path(commit).join(reference.file());
         let parent = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(parent).map_err(HubError::io("create", parent))?;
+        fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
         if !path.is_file() {
             // What a link pointed to may be gone.
             let _ = fs::remove_file(&path);
@@ -110,7 +113,7 @@ impl RepositoryCache {
         if is_commit(reference.revision()) {
             return Ok(());
         }
-        write_whole(&self.folder.join("refs").join(reference.revision()), commit.as_bytes())
+        Ok(files::write(&self.folder.join("refs").join(reference.revision()), commit)?)
     }
 
     fn snapshot(&self, commit: &str, reference: &FileReference) -> Option<PathBuf> {
@@ -132,7 +135,7 @@ pub(crate) fn is_commit(text: &str) -> bool {
 fn link(target: &Path, path: &Path) -> bool {
     match std::os::unix::fs::symlink(target, path) {
         // Another process was quicker.
-        Err(error) => error.kind() == std::io::ErrorKind::AlreadyExists,
+        Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
         Ok(()) => true,
     }
 }
@@ -142,27 +145,19 @@ fn link(_target: &Path, _path: &Path) -> bool {
     false
 }
 
-fn move_to(path: &Path, target: &Path) -> Result<(), HubError> {
+fn move_to(path: &Path, target: &Path) -> Result<(), FileError> {
     match fs::rename(path, target) {
         // Another process was quicker.
         Err(_) if target.is_file() => Ok(()),
-        moved => moved.map_err(HubError::io("move the finished download to", target)),
+        moved => moved.map_err(FileError::new("move the finished download to", target)),
     }
 }
 
 /// Copies a file whole or not at all.
-fn copy_to(path: &Path, target: &Path) -> Result<(), HubError> {
-    let parent = target.parent().unwrap_or(Path::new("."));
-    let mut copy = tempfile::NamedTempFile::new_in(parent).map_err(HubError::io("create a file in", parent))?;
-    let mut original = File::open(path).map_err(HubError::io("open", path))?;
-    std::io::copy(&mut original, &mut copy).map_err(HubError::io("copy the download to", target))?;
-    copy.persist(target).map(drop).map_err(|error| HubError::io("write", target)(error.error))
-}
-
-fn write_whole(path: &Path, content: &[u8]) -> Result<(), HubError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(HubError::io("create", parent))?;
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(HubError::io("create a file in", parent))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(HubError::io("write", path))?;
-    file.persist(path).map(drop).map_err(|error| HubError::io("write", path)(error.error))
+fn copy_to(path: &Path, target: &Path) -> Result<(), FileError> {
+    let mut original = File::open(path).map_err(FileError::new("open", path))?;
+    files::write_with(target, |copy| {
+        io::copy(&mut original, copy).map_err(FileError::new("copy the download to", target))
+    })?;
+    Ok(())
 }

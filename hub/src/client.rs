@@ -4,20 +4,19 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use files::download::{self, Download, DownloadError, Patience, Refusal};
 use ureq::http::{Response, StatusCode};
-use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::cache::{Publishing, RepositoryCache, is_commit};
-use crate::download::{Blob, download};
 use crate::environment::Environment;
 use crate::{FetchError, FileReference, HubError};
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 /// From the hub to its storage, and from a repository's old name to its new one.
 const MAX_REDIRECTS: usize = 6;
-/// Without a byte for so long, a connection is dead.
-const SILENCE: Duration = Duration::from_mins(1);
+/// Of a transfer. The hub has just answered: what fails now fails again.
+const PATIENCE: Patience = Patience { attempts: 3, pause: Duration::from_millis(200) };
 
 /// A hub: where it is, who asks, and where files are kept.
 #[derive(Debug, Clone)]
@@ -50,18 +49,8 @@ impl Hub {
 
     /// The hub at `endpoint`, without a token, with its files under `cache`.
     pub fn new(endpoint: &str, cache: &Path) -> Self {
-        let agent = Agent::config_builder()
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-            .timeout_connect(Some(Duration::from_secs(20)))
-            .timeout_recv_response(Some(SILENCE))
-            .timeout_per_read(Some(SILENCE))
-            .accept_encoding("identity")
-            // Redirects are followed here: they carry the hash, and the token must not follow them.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
+        // Redirects are followed here: they carry the hash, and the token must not follow them.
+        let agent = download::client().max_redirects(0).max_redirects_will_error(false).build().new_agent();
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         Self { endpoint, cache: cache.to_owned(), token: None, offline: None, symlinks: true, agent }
     }
@@ -87,11 +76,6 @@ impl Hub {
     /// Where files are kept.
     pub fn cache(&self) -> &Path {
         &self.cache
-    }
-
-    /// The local path of a file if it is here; no request is made.
-    pub fn cached(&self, reference: &FileReference) -> Option<PathBuf> {
-        RepositoryCache::new(&self.cache, reference).lookup(reference)
     }
 
     /// The local path of a file, fetched if the cache does not hold it. `progress` receives the bytes that are here and
@@ -122,9 +106,14 @@ impl Hub {
             let _lock = cache.lock(&described.etag)?;
             // The process that held the lock may have fetched it.
             if !blob.is_file() {
-                let wanted = Blob { path: blob, sha256: described.sha256, size: described.size };
-                let ask = |start| self.content(reference, &described.commit, start);
-                download(&wanted, ask, &mut progress)?.map_err(failed)?;
+                let (size, sha256) = (described.size, described.sha256.as_deref());
+                let wanted = Download { target: &blob, size, sha256, patience: PATIENCE };
+                let ask = |start| self.content(reference, &described.commit, start).map_err(refusal);
+                download::download(&wanted, ask, &mut progress).map_err(|error| match error {
+                    DownloadError::Disk(error) => error.into(),
+                    DownloadError::Refused(reason) => failed(reason),
+                    DownloadError::Transfer(error) => failed(error.into()),
+                })?;
                 how.is_new = true;
             }
         }
@@ -201,6 +190,17 @@ impl Hub {
     /// Whether an address belongs to the hub itself, and not to the storage that it sends us to.
     fn is_ours(&self, address: &str) -> bool {
         origin(address) == origin(&self.endpoint)
+    }
+}
+
+/// Whether the same request may succeed later.
+fn refusal(reason: FetchError) -> Refusal<FetchError> {
+    match reason {
+        FetchError::NoConnection { .. } => Refusal::Passing(reason),
+        FetchError::Status { status } if StatusCode::from_u16(status).is_ok_and(download::may_pass) => {
+            Refusal::Passing(reason)
+        }
+        _ => Refusal::Lasting(reason),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use files::download::TransferError;
+
 use crate::RepositoryKind;
 
 /// Why a file of the hub is not here.
@@ -32,15 +34,8 @@ pub enum HubError {
         reason: Box<FetchError>,
     },
     /// The cache cannot be read or written.
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With which path.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] files::FileError),
     /// A variable holds what no request can carry.
     #[error("{name} holds {problem}; correct or unset it")]
     Variable {
@@ -108,38 +103,7 @@ pub enum FetchError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The transfer ended too early, again and again.
-    #[error("the connection broke off after {received} of {} bytes; run the command again, it goes on from there", total.map_or("?".to_owned(), |total| total.to_string()))]
-    Cut {
-        /// Bytes that are here.
-        received: u64,
-        /// Bytes that there are.
-        total: Option<u64>,
-    },
-    /// The file is not the one that the hub describes.
-    #[error(
-        "what arrived has sha256 {found}, but {expected} was promised, and it was thrown away; run the command again"
-    )]
-    WrongHash {
-        /// Hex sha256 that the hub gives.
-        expected: String,
-        /// Hex sha256 of what arrived.
-        found: String,
-    },
-    /// The file is not as long as the hub says.
-    #[error("{found} bytes arrived, but {expected} were promised, and they were thrown away; run the command again")]
-    WrongSize {
-        /// Length that the hub gives.
-        expected: u64,
-        /// Length of what arrived.
-        found: u64,
-    },
-}
-
-impl HubError {
-    /// Adapter for `map_err`.
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { action, path, source }
-    }
+    /// The connection broke off, or what arrived is not the file that the hub describes.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
 }

@@ -1,6 +1,6 @@
 //! Files of the Hugging Face hub: what is published for this family of models ([`registry`]), and getting it ([`Hub`]).
-//! Owns addresses, the cache that `huggingface_hub` shares, resuming and checking; leaves the content of the files to
-//! whoever asks for them. Knows no other package of the workspace.
+//! Owns addresses, the cache that `huggingface_hub` shares, and what the hub's answers mean; leaves transfers to [`files`] and the content of the files to
+//! whoever asks for them.
 //!
 //! # Why not the crate `hf-hub`
 //! Both of its lines were tried against what is needed here (sources of 0.5.0 and 1.0.0):
@@ -17,7 +17,6 @@
 
 mod cache;
 mod client;
-mod download;
 mod environment;
 mod error;
 mod reference;
@@ -25,4 +24,5 @@ pub mod registry;
 
 pub use client::Hub;
 pub use error::{FetchError, HubError};
+pub use files::download::TransferError;
 pub use reference::{FileReference, RepositoryKind};

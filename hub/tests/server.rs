@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use hub::{FetchError, FileReference, Hub, HubError, RepositoryKind};
+use hub::{FetchError, FileReference, Hub, HubError, RepositoryKind, TransferError};
 use sha2::{Digest, Sha256};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -248,7 +248,8 @@ fn what_arrived_before_the_end_is_kept_for_the_next_time() {
     let error = Hub::new(&server.address, folder.path()).file(&model("owner/name/file"), |_, _| ()).unwrap_err();
     assert!(error.to_string().contains("broke off after 600000 of 1200000 bytes; run the command again"), "{error}");
     assert!(error.to_string().contains("cannot fetch model file file of owner/name from http://127.0.0.1"), "{error}");
-    assert_eq!(reason(error), FetchError::Cut { received: 600_000, total: Some(1_200_000) });
+    let cut = TransferError::Cut { received: 600_000, total: Some(1_200_000) };
+    assert_eq!(reason(error), FetchError::Transfer(cut));
 
     let server = serve(content(), Storage::Sound);
     let path = Hub::new(&server.address, folder.path()).file(&model("owner/name/file"), |_, _| ()).unwrap();
@@ -269,7 +270,7 @@ fn other_bytes_than_promised_are_thrown_away() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve(content(), Storage::Corrupts);
     let error = Hub::new(&server.address, folder.path()).file(&model("owner/name/file"), |_, _| ()).unwrap_err();
-    assert!(matches!(reason(error), FetchError::WrongHash { .. }));
+    assert!(matches!(reason(error), FetchError::Transfer(TransferError::WrongHash { .. })));
     let blobs = folder.path().join("models--owner--name/blobs");
     assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
     assert!(!folder.path().join("models--owner--name/snapshots").exists());

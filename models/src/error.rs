@@ -82,6 +82,12 @@ pub enum ModelError {
     },
 }
 
+impl From<files::FileError> for ModelError {
+    fn from(error: files::FileError) -> Self {
+        Self::io(error.path, &format!("cannot {}", error.action))(error.cause)
+    }
+}
+
 impl ModelError {
     pub(crate) fn config(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Config { field, problem: problem.into() }

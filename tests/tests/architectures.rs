@@ -53,13 +53,22 @@ fn check(settings: &str) {
     let mut loaded = engine::model::load(checkpoint.directory(), &one_thread()).unwrap();
     let rules = task::rules(loaded.task, &loaded.card.arch);
     let raw = run_raw(&mut loaded.step_model, &*rules, &tokens, HALT_STEPS, 16);
+    // `[puzzles, seq_len]` tokens that libtorch predicts at a step.
+    let predicted = |step: usize| expected[step - 1].preds.chunks_exact(16);
     assert_eq!(raw.len(), PUZZLES);
+    for (outcome, answer) in raw.iter().zip(predicted(HALT_STEPS)) {
+        assert_eq!(outcome.answer, answer, "{settings}: in the engine's step model");
+    }
     let lines: Vec<String> = set.iter().map(|puzzle| puzzle.puzzle.to_string()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let results = runtime.block_on(post_puzzles(&routes(checkpoint.directory()), "/solve/sudoku", &lines));
     assert_eq!(results.len(), PUZZLES);
-    for result in results {
-        assert_eq!(result["solved"], result["verified"], "{result}");
+    for (puzzle, result) in results.iter().enumerate() {
+        let answer = predicted(result["steps"].as_u64().unwrap() as usize).nth(puzzle).unwrap();
+        let board = task::board_from_tokens(SudokuShape::FOUR, answer);
+        let part = if result["verified"] == true { "solution" } else { "attempt" };
+        assert_eq!(result[part], board.to_string(), "{settings}: {result}");
+        assert_eq!(result["verified"], board.is_solution_of(&set[puzzle].puzzle), "{result}");
         assert_eq!(result["model"]["sha256"], checkpoint.sha256().unwrap(), "{result}");
     }
 }

@@ -33,6 +33,9 @@ pub enum TrainError {
         /// Expected, found, and what to do.
         problem: String,
     },
+    /// A file could not be written whole.
+    #[error(transparent)]
+    File(#[from] files::FileError),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {

@@ -183,7 +183,7 @@ impl Experiment {
         }
         let mut text = serde_json::to_string_pretty(self).expect("facts are numbers and texts");
         text.push('\n');
-        Ok(models::checkpoint::write_file_atomically(&path, text.as_bytes())?)
+        Ok(files::write(&path, text.as_bytes())?)
     }
 }
 

@@ -103,7 +103,7 @@ pub fn export_wide(run: &Path, out: &Path) -> Result<usize, TrainError> {
         csv.write_record(cells).map_err(problem)?;
     }
     let bytes = csv.into_inner().map_err(|error| TrainError::state(out, error.to_string()))?;
-    models::checkpoint::write_file_atomically(out, &bytes)?;
+    files::write(out, &bytes)?;
     Ok(rows.len())
 }
 

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use datasets::Task;
-use models::checkpoint::write_file_with;
 use models::{Backend, Checkpoint, ForwardDtype, Model, ModelDims, ModelError, ParameterKind, StepInputs};
 use tch::{Device, Kind, Tensor};
 
@@ -181,7 +180,7 @@ pub fn forward(
             tensors.push((format!("step{}.{name}", step + 1), Tensor::cat(&parts, 0)));
         }
     }
-    Ok(write_file_with(out, |staging| {
+    Ok(files::write_at(out, |staging| {
         Tensor::write_safetensors(&tensors, staging)
             .map_err(|e| ModelError::Format { path: out.to_owned(), problem: format!("cannot write: {e}") })
     })?)

@@ -39,7 +39,7 @@ impl Logger {
     pub(crate) fn open(directory: &Path, resumed_step: u64, evaluation_due: bool) -> Result<Self, TrainError> {
         let csv_path = directory.join(CSV_FILE);
         let kept = rows_up_to(&csv_path, resumed_step, evaluation_due)?;
-        models::checkpoint::write_file_atomically(&csv_path, &kept)?;
+        files::write(&csv_path, &kept)?;
         let file = OpenOptions::new().append(true).open(&csv_path).map_err(TrainError::io(&csv_path))?;
         let prefix = directory.join(format!("resumed-{resumed_step}")).to_string_lossy().into_owned();
         let events = EventWriter::from_prefix(prefix.as_str(), "", tfrecord::EventWriterConfig::default())

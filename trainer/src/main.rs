@@ -190,7 +190,7 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Plot { run, out } => {
             let svg = trainer::plot::learning_curve(&run.join("metrics.csv"), &run.display().to_string())?;
-            models::checkpoint::write_file_atomically(&out, svg.as_bytes())?;
+            files::write(&out, svg.as_bytes())?;
             println!("{}", out.display());
             Ok(ExitCode::SUCCESS)
         }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use datasets::picture::{PathChart, PlanePath, Rgb};
 use models::ModelError;
-use models::checkpoint::{write_file_atomically, write_file_with};
 use tch::{Kind, Tensor};
 
 use crate::TrainError;
@@ -72,15 +71,15 @@ pub(crate) fn write(folder: &Path, step: u64, states: &[(&str, Tensor)]) -> Resu
         tensors.push((format!("{name}.{part}"), tensor.contiguous().to_device(tch::Device::Cpu)));
     }
     let path = folder.join(format!("step_{step}.safetensors"));
-    write_file_with(&path, |staging| {
+    files::write_at(&path, |staging| {
         Tensor::write_safetensors(&tensors, staging)
             .map_err(|error| ModelError::Format { path: path.clone(), problem: format!("cannot write: {error}") })
     })?;
     let chart = chart(step, &points, components.explained);
     let picture = chart.to_svg().and_then(|svg| Ok((svg, chart.to_png()?)));
     let (svg, png) = picture.map_err(|error| TrainError::state(&path, format!("cannot be drawn: {error}")))?;
-    write_file_atomically(&folder.join(format!("step_{step}.svg")), svg.as_bytes())?;
-    Ok(write_file_atomically(&folder.join(format!("step_{step}.png")), &png)?)
+    files::write(&folder.join(format!("step_{step}.svg")), svg.as_bytes())?;
+    Ok(files::write(&folder.join(format!("step_{step}.png")), &png)?)
 }
 
 /// The paths of the first boards.

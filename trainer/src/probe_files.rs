@@ -155,7 +155,7 @@ fn keep_rows(path: &Path, columns: &[&str], resumed_step: u64, evaluation_due: b
         }
     }
     let bytes = kept.into_inner().map_err(|error| TrainError::state(path, error.to_string()))?;
-    Ok(models::checkpoint::write_file_atomically(path, &bytes)?)
+    Ok(files::write(path, &bytes)?)
 }
 
 /// The first `count` rows that are not padding.

@@ -70,13 +70,7 @@ impl RunDirectory {
         if let Err(TryLockError::WouldBlock) = self.lock.try_lock() {
             return Err(TrainError::state(&self.path, "is being written by another process; stop that one first"));
         }
-        for entry in self.entries()? {
-            let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with(".checkpoint-") || name.starts_with(".tmp") {
-                let removed = if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
-                removed.map_err(TrainError::io(&entry))?;
-            }
-        }
+        files::remove_leftovers(&self.path);
         Ok(())
     }
 
@@ -100,7 +94,7 @@ impl RunDirectory {
     pub fn write_config(&self, config: &PretrainConfig) -> Result<(), TrainError> {
         let mut text = serde_json::to_string_pretty(config).expect("a config holds only JSON types");
         text.push('\n');
-        Ok(models::checkpoint::write_file_atomically(&self.config_path(), text.as_bytes())?)
+        Ok(files::write(&self.config_path(), text.as_bytes())?)
     }
 
     /// Where the checkpoint of `step` lies.

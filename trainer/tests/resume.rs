@@ -113,7 +113,7 @@ fn a_kill_amid_a_checkpoint_leaves_the_last_one_whole_and_no_leftovers_after_res
             thread::sleep(Duration::from_micros(50));
         }
         assert!(running.kill());
-        let written = leftovers().iter().any(|name| name.starts_with(".checkpoint-"));
+        let written = leftovers().iter().any(|name| name.starts_with(".step_"));
         if let Some(step) = step_of_last(&run) {
             assert!(step >= last_step, "step {last_step} was there, now it is {step}");
             last_step = step;

@@ -1,11 +1,9 @@
 //! Digests of files, against the sums pinned in `recipe` and `onnxruntime_web`.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use sha2::{Digest, Sha256};
+use files::sha256_of;
 
 /// Whether the file has this size and this sha256 (lower-case hexadecimal); a file that is not there has not.
 pub(crate) fn matches(path: &Path, bytes: u64, sha256: &str) -> Result<bool> {
@@ -15,26 +13,6 @@ pub(crate) fn matches(path: &Path, bytes: u64, sha256: &str) -> Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
     }
-}
-
-/// The sha256 of a file's bytes, in lower-case hexadecimal.
-pub(crate) fn sha256_of(path: &Path) -> Result<String> {
-    digest_of::<Sha256>(path)
-}
-
-/// The digest `D` of a file's bytes, in lower-case hexadecimal.
-pub(crate) fn digest_of<D: Digest>(path: &Path) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut hasher = D::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-    }
-    Ok(hex::encode(hasher.finalize()))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use files::download::{Download, DownloadError, Patience, client, download, get, partial_path};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::digest;
-use crate::download::{self, Download, DownloadError, Patience};
 use crate::pip::Pip;
 use crate::recipe::Wheel;
 
@@ -49,7 +49,7 @@ impl Store {
     pub(crate) fn missing_bytes(&self, wheel: &Wheel) -> u64 {
         let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         let target = self.folder.join(wheel.file_name);
-        wheel.bytes.saturating_sub(length(&target).max(length(&download::partial_path(&target))))
+        wheel.bytes.saturating_sub(length(&target).max(length(&partial_path(&target))))
     }
 
     /// The wheel, fetched if it is not here yet. pip is needed only then.
@@ -73,11 +73,12 @@ impl Store {
             }
             Some(url) => match fetch_from(&url, wheel, &target) {
                 Ok(()) => {}
-                Err(DownloadError::Remote(cause)) => {
-                    eprintln!("{cause}; asking pip, which knows your proxies and credentials");
+                // Another way to fetch would fail too.
+                Err(DownloadError::Disk(error)) => return Err(error.into()),
+                Err(error) => {
+                    eprintln!("{url}: {error}; asking pip, which knows your proxies and credentials");
                     self.fetch_through_pip(&pip, wheel, &target)?;
                 }
-                Err(DownloadError::Local(error)) => return Err(error),
             },
             None => self.fetch_through_pip(&pip, wheel, &target)?,
         }
@@ -95,7 +96,7 @@ impl Store {
     fn fetch_through_pip(&self, pip: &Pip, wheel: &Wheel, target: &Path) -> Result<()> {
         pip.download(wheel, &self.folder)?;
         if !digest::matches(target, wheel.bytes, wheel.sha256)? {
-            let found = if target.exists() { digest::sha256_of(target)? } else { "no such file".to_owned() };
+            let found = if target.exists() { files::sha256_of(target)? } else { "no such file".to_owned() };
             let _ = std::fs::remove_file(target);
             bail!(
                 "pip's {} is not the file that was pinned: expected sha256 {}, found {found}; \
@@ -118,11 +119,12 @@ pub(crate) fn byte_bar(label: &str, bytes: u64) -> ProgressBar {
     ProgressBar::new(bytes).with_style(style).with_prefix(label.to_owned())
 }
 
-fn fetch_from(url: &str, wheel: &Wheel, target: &Path) -> Result<(), DownloadError> {
+fn fetch_from(url: &str, wheel: &Wheel, target: &Path) -> Result<(), DownloadError<String>> {
     eprintln!("fetching {} ({} MiB)", wheel.file_name, wheel.bytes >> 20);
     let progress = byte_bar("  fetching", wheel.bytes);
-    let file = Download { url, target, bytes: wheel.bytes, sha256: wheel.sha256 };
-    let result = download::download(&download::agent(), &file, Patience::default(), &progress);
+    let wanted =
+        Download { target, size: Some(wheel.bytes), sha256: Some(wheel.sha256), patience: Patience::default() };
+    let result = download(&wanted, get(&client().build().new_agent(), url), &mut |here, _| progress.set_position(here));
     progress.finish_and_clear();
     result
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use files::StagedFolder;
 
 use crate::fetch::{Store, byte_bar};
 use crate::recipe::{Pick, Recipe};
@@ -31,8 +32,7 @@ pub(crate) fn ensure_installed(recipe: &Recipe, native: &Path, store: &Store) ->
     }
     check_room(recipe, native, store)?;
 
-    let incomplete = native.join(format!("{}.incomplete", recipe.folder));
-    remove_if_there(&incomplete)?;
+    let staged = StagedFolder::create(&folder)?;
     let mut disposable = Vec::new();
     let mut wheels = Vec::new();
     for (wheel, picks) in recipe.parts {
@@ -42,8 +42,8 @@ pub(crate) fn ensure_installed(recipe: &Recipe, native: &Path, store: &Store) ->
             disposable.push(fetched.path);
         }
     }
-    lay_out(recipe, &wheels, &incomplete)?;
-    replace(&folder, &incomplete, &native.join(format!("{}.old", recipe.folder)))?;
+    lay_out(recipe, &wheels, staged.path())?;
+    staged.publish(true)?;
     for wheel in disposable {
         fs::remove_file(&wheel).with_context(|| format!("cannot remove {}", wheel.display()))?;
     }
@@ -72,12 +72,9 @@ pub(crate) fn advise_torch_sys(native: &Path) -> Result<()> {
         // A set-up is under way, which may be about to put the library there.
         return Ok(());
     }
-    let staged = native.join("libtorch.advice");
-    remove_if_there(&staged)?;
-    fs::create_dir_all(&staged)
-        .and_then(|()| fs::write(staged.join("build-version"), "none (run `cargo xtask setup --torch` once)"))
-        .and_then(|()| fs::rename(&staged, &folder))
-        .with_context(|| format!("cannot write {}", folder.display()))
+    let staged = StagedFolder::create(&folder)?;
+    files::write(&staged.path().join("build-version"), "none (run `cargo xtask setup --torch` once)")?;
+    Ok(staged.publish(false)?)
 }
 
 /// Bytes that may be written where `path` is.
@@ -169,35 +166,12 @@ fn flush(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts `new` in the place of `folder`. Killed in between, the next set-up starts over.
-pub(crate) fn replace(folder: &Path, new: &Path, old: &Path) -> Result<()> {
-    remove_if_there(old)?;
-    match fs::rename(folder, old) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot move {} away", folder.display()));
-        }
-        _ => {}
-    }
-    fs::rename(new, folder).with_context(|| format!("cannot move {} to {}", new.display(), folder.display()))?;
-    remove_if_there(old)
-}
-
-/// Removes a folder, which need not exist.
-pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::sha256_of;
     use crate::recipe::Wheel;
     use crate::unpack::tests::write_archive;
+    use files::sha256_of;
 
     /// A recipe of one small wheel, which lies in the cache folder `cache`.
     fn small_recipe(cache: &Path) -> Recipe {
@@ -226,6 +200,13 @@ mod tests {
             texts: &[("build-version", "1.0")],
             instead: "do without",
         }
+    }
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut entries: Vec<String> = entries.collect();
+        entries.sort();
+        entries
     }
 
     #[test]
@@ -263,7 +244,7 @@ mod tests {
 
         let newer = Recipe { version: "1.1", ..recipe };
         assert!(ensure_installed(&newer, &native, &store).unwrap());
-        assert!(!native.join("small.old").exists() && !native.join("small.incomplete").exists());
+        assert_eq!(entries(&native), ["lock", "small"]);
     }
 
     #[test]
@@ -271,13 +252,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (native, cache) = (root.path().join("native"), root.path().join("cache"));
         let recipe = small_recipe(&cache);
-        for leftover in ["small/lib/libx.so", "small.incomplete/lib/libx.so", "small.old/lib/other"] {
+        for leftover in ["small/lib/libx.so", ".small.building-a/lib/libx.so", ".small.building-b/lib/other"] {
             fs::create_dir_all(native.join(leftover).parent().unwrap()).unwrap();
             fs::write(native.join(leftover), "partial").unwrap();
         }
         assert!(ensure_installed(&recipe, &native, &Store::cache(&cache)).unwrap());
         assert_eq!(fs::read(native.join("small/lib/libx.so.1")).unwrap(), b"library");
-        assert!(!native.join("small.old").exists() && !native.join("small.incomplete").exists());
+        assert_eq!(entries(&native), ["lock", "small"]);
     }
 
     #[test]

@@ -4,11 +4,11 @@
 #[cfg(not(unix))]
 compile_error!("the project's commands run on Linux and macOS; on Windows use the Windows Subsystem for Linux");
 
+mod cargo_run;
 mod checks;
 mod cli;
 mod digest;
 mod doctor;
-mod download;
 mod fetch;
 mod install;
 mod machine;
@@ -18,10 +18,7 @@ mod pip;
 mod probe;
 mod recipe;
 mod recipe_cuda;
-mod screenshots;
-mod site;
 mod speedrun;
-mod speedrun_inference;
 mod tiny_session;
 mod toolchain;
 mod unpack;
@@ -55,10 +52,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Doctor(libraries) => return Ok(doctor::examine(&project, &libraries)),
         Command::DataArc => fetch_arc(&project)?,
         Command::Test => return checks::run(&project),
-        Command::Screenshots => return Err(screenshots::run(&project)),
-        Command::Site(arguments) => return Err(site::run(&project, &arguments)),
+        Command::Screenshots => cargo_run::screenshots(&project)?,
+        Command::Site(arguments) => cargo_run::site(&project, &arguments)?,
         Command::Speedrun(arguments) => speedrun::run(&project, arguments)?,
-        Command::SpeedrunInference(arguments) => return Err(speedrun_inference::run(&project, &arguments)),
+        Command::SpeedrunInference(arguments) => cargo_run::speedrun_inference(&project, &arguments)?,
         Command::Probe(library, path) => doctor::probe(library, Path::new(&path))?,
         Command::Help => print!("{}", cli::HELP),
     }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use files::hash_of;
 use flate2::read::GzDecoder;
 use sha2::Sha512;
 use tar::Archive;
 
-use crate::digest::digest_of;
 use crate::fetch::CACHE_VARIABLE;
 use crate::install;
 
@@ -55,12 +55,10 @@ impl Package {
         }
         let downloads = cache.map_or_else(|| native.join("downloads"), Path::to_path_buf);
         let archive = self.fetch(&downloads)?;
-        let incomplete = native.join(format!("{}.incomplete", self.name));
-        install::remove_if_there(&incomplete)?;
-        self.unpack(&archive, &incomplete)?;
-        fs::write(incomplete.join(VERSION_FILE), self.version)
-            .with_context(|| format!("cannot write {}", incomplete.display()))?;
-        install::replace(&folder, &incomplete, &native.join(format!("{}.old", self.name)))?;
+        files::write_folder(&folder, |staged| {
+            self.unpack(&archive, staged)?;
+            anyhow::Ok(files::write(&staged.join(VERSION_FILE), self.version)?)
+        })?;
         if cache.is_none() {
             fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))?;
             // Not empty if something else is half fetched, which is worth keeping.
@@ -87,7 +85,7 @@ impl Package {
         if !archive.is_file() {
             self.pack(folder)?;
         }
-        let found = digest_of::<Sha512>(&archive)?;
+        let found = hash_of::<Sha512>(&archive)?;
         if found != self.sha512 {
             let _ = fs::remove_file(&archive);
             bail!(
@@ -136,7 +134,6 @@ impl Package {
     /// Takes the picked files out of the archive.
     fn unpack(&self, archive: &Path, folder: &Path) -> Result<()> {
         let reading = || format!("cannot read {}", archive.display());
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let file = BufReader::new(File::open(archive).with_context(reading)?);
         let mut missing = self.picks.to_vec();
         for entry in Archive::new(GzDecoder::new(file)).entries().with_context(reading)? {
@@ -176,7 +173,7 @@ mod tests {
             builder.append_data(&mut header, name, content.as_bytes()).unwrap();
         }
         builder.into_inner().unwrap().finish().unwrap();
-        let sha512 = String::leak(digest_of::<Sha512>(&path).unwrap());
+        let sha512 = String::leak(hash_of::<Sha512>(&path).unwrap());
         Package { name: "small", version: "1.0.0", sha512, picks: &["package/dist/a.mjs", "package/dist/b.wasm"] }
     }
 

@@ -9,20 +9,21 @@ use std::process::Command;
 
 /// Each package with what it may depend on, among the packages of this workspace and the bindings to native libraries.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("hub", &[]),
-    ("datasets", &["hub"]),
-    ("models", &[]),
+    ("files", &[]),
+    ("hub", &["files"]),
+    ("datasets", &["files", "hub"]),
+    ("models", &["files"]),
     ("kernels", &[]),
-    ("trainer", &["hub", "datasets", "models", "tch", "torch-sys"]),
-    ("exporter", &["hub", "models", "kernels", "ort", "ort-sys"]),
+    ("trainer", &["files", "hub", "datasets", "models", "tch", "torch-sys"]),
+    ("exporter", &["files", "hub", "models", "kernels", "ort", "ort-sys"]),
     ("engine", &["datasets", "models", "exporter", "ort"]),
-    ("evaluation", &["hub", "datasets", "models", "exporter", "engine", "ort"]),
-    ("server", &["datasets", "models", "exporter", "engine", "evaluation"]),
+    ("evaluation", &["files", "hub", "datasets", "models", "exporter", "engine", "ort"]),
+    ("server", &["files", "datasets", "models", "exporter", "engine", "evaluation"]),
     (
         "integration-tests",
         &["datasets", "models", "trainer", "exporter", "engine", "evaluation", "server", "tch", "ort"],
     ),
-    ("xtask", &["ort-sys"]),
+    ("xtask", &["files", "ort-sys"]),
 ];
 
 const BINDINGS: &[&str] = &["tch", "torch-sys", "ort", "ort-sys"];

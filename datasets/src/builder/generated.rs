@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{maze, sudoku};
 use crate::DatasetError;
 use crate::maze::{Cell, MazeRequest, SolvedMaze};
-use crate::store::{DType, DatasetMetadata, DatasetWriter, Split, write_file};
+use crate::store::{DType, DatasetMetadata, DatasetWriter, Split};
 use crate::sudoku::{Board, Puzzle, PuzzleRequest, SudokuRng, generate, solve};
 
 /// Puzzles drawn at once, in parallel.
@@ -182,7 +182,7 @@ pub fn write_csv<P: NumberedPuzzles>(
     count: u64,
     mut progress: impl FnMut(u64),
 ) -> Result<(), DatasetError> {
-    write_file(path, |out| {
+    files::write_with(path, |out| {
         let failed = |error| DatasetError::io("write", path)(error);
         out.write_all(b"source,question,answer,rating\n").map_err(failed)?;
         let mut index = 0;

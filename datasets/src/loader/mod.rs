@@ -1,7 +1,6 @@
 //! Batches out of dataset folders, in the order of the reference's `PuzzleDataset`.
 //! Owns which example comes when and on which rank; leaves files to [`crate::store`] and learning to the trainer.
 
-mod assemble;
 mod merged;
 mod pass;
 mod test;

@@ -1,9 +1,37 @@
-//! One training pass over a set: the reference's `_iter_train` and `_sample_batch` without the copying.
-//! Owns the random order, identical on every rank; leaves slicing and copying to [`super::train`].
+//! One training pass over a set, and the examples of a batch: the reference's `_iter_train`, `_sample_batch` and
+//! `_collate_batch`.
+//! Owns the random order, identical on every rank, and padding; leaves slicing to [`super::train`].
 
-use super::assemble::Pick;
 use crate::numpy::{LegacyGenerator, PhiloxGenerator};
-use crate::store::PuzzleSet;
+use crate::store::{DatasetMetadata, PuzzleSet};
+use crate::{Batch, DatasetError, IGNORE_LABEL_ID};
+
+/// An example and the puzzle it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pick {
+    pub(super) example: usize,
+    pub(super) puzzle: usize,
+}
+
+/// A batch of `rows` rows: the picked examples, then padding.
+pub(super) fn assemble(
+    metadata: &DatasetMetadata,
+    set: &PuzzleSet,
+    picks: &[Pick],
+    rows: usize,
+) -> Result<Batch, DatasetError> {
+    let tokens = rows * metadata.seq_len;
+    let (mut inputs, mut labels) = (Vec::with_capacity(tokens), Vec::with_capacity(tokens));
+    for pick in picks {
+        set.append_input(pick.example, &mut inputs)?;
+        set.append_label(pick.example, &mut labels)?;
+    }
+    inputs.resize(tokens, metadata.pad_id);
+    labels.resize(tokens, IGNORE_LABEL_ID);
+    let mut puzzle_identifiers: Vec<i32> = picks.iter().map(|pick| set.puzzle_identifier(pick.puzzle)).collect();
+    puzzle_identifiers.resize(rows, metadata.blank_identifier_id);
+    Ok(Batch { seq_len: metadata.seq_len, inputs, labels, puzzle_identifiers, real_rows: picks.len() })
+}
 
 /// The order in which one pass visits groups, puzzles and examples.
 ///
@@ -79,10 +107,9 @@ impl Pass {
 mod tests {
     use safetensors::SafeTensors;
 
-    use super::super::assemble::assemble;
     use super::*;
+    use crate::fixtures;
     use crate::store::{DatasetSplit, Split};
-    use crate::{Batch, fixtures};
 
     /// With the choice of examples seeded as the fixture's author seeded it (`np.random.seed(123)`, once), even the
     /// batches with several examples per puzzle equal the reference's.
@@ -116,8 +143,7 @@ mod tests {
                 }
                 if full_batches < 3 {
                     let local = &picks[rank * rows..(rank + 1) * rows];
-                    let mut batch = Batch::default();
-                    assemble(split.metadata(), set, local, rows, &mut batch).expect("valid tokens");
+                    let batch = assemble(split.metadata(), set, local, rows).expect("valid tokens");
                     for (field, values) in [
                         ("inputs", batch.inputs),
                         ("labels", batch.labels),

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use super::LoaderOptions;
-use super::assemble::{Pick, assemble};
 use super::merged::MergedDataset;
+use super::pass::{Pick, assemble};
 use crate::store::{DatasetMetadata, Split};
 use crate::{Batch, DatasetError};
 
@@ -27,15 +27,13 @@ pub struct TestBatches {
     options: LoaderOptions,
     set: usize,
     start: usize,
-    /// Memory for the next batch.
-    spare: Batch,
 }
 
 impl TestBatches {
     /// Opens a split (usually [`Split::Test`]) of every folder in `paths`.
     pub fn open(paths: &[PathBuf], split: Split, options: LoaderOptions) -> Result<Self, DatasetError> {
         options.validate()?;
-        Ok(Self { data: MergedDataset::open(paths, split)?, options, set: 0, start: 0, spare: Batch::default() })
+        Ok(Self { data: MergedDataset::open(paths, split)?, options, set: 0, start: 0 })
     }
 
     /// Shape and vocabulary of the examples.
@@ -46,16 +44,6 @@ impl TestBatches {
     /// Examples over all sets and ranks.
     pub fn total_examples(&self) -> usize {
         self.data.sets.iter().map(|(_, set)| set.examples()).sum()
-    }
-
-    /// Takes the memory of a batch that is done with: at ARC's size, fresh memory costs more than the examples.
-    pub fn recycle(&mut self, batch: TestBatch) {
-        self.spare = batch.batch;
-    }
-
-    /// Batches from the start to the end.
-    pub fn total_batches(&self) -> usize {
-        self.data.sets.iter().map(|(_, set)| set.examples().div_ceil(self.options.global_batch_size)).sum()
     }
 }
 
@@ -84,8 +72,7 @@ impl Iterator for TestBatches {
         }
         let global_rows = end - self.start;
         self.start = end;
-        let mut batch = std::mem::take(&mut self.spare);
-        let assembled = assemble(&self.data.metadata, set, &picks, rows, &mut batch);
-        Some(assembled.map(|()| TestBatch { set: name.clone(), batch, global_rows }))
+        let batch = assemble(&self.data.metadata, set, &picks, rows);
+        Some(batch.map(|batch| TestBatch { set: name.clone(), batch, global_rows }))
     }
 }

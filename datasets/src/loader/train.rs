@@ -4,9 +4,8 @@
 use std::path::PathBuf;
 
 use super::LoaderOptions;
-use super::assemble::assemble;
 use super::merged::MergedDataset;
-use super::pass::Pass;
+use super::pass::{Pass, assemble};
 use crate::store::{DatasetMetadata, PuzzleSet, Split};
 use crate::{Batch, DatasetError, SourcePosition, TrainingSource};
 
@@ -41,11 +40,6 @@ impl FolderSource {
         super::total_steps(&self.data.metadata, epochs, self.options.global_batch_size)
     }
 
-    /// Name of the set that the current pass goes through.
-    pub fn set_name(&self) -> &str {
-        &set_of(&self.data, self.iteration).0
-    }
-
     fn set(&self) -> &PuzzleSet {
         &set_of(&self.data, self.iteration).1
     }
@@ -57,12 +51,6 @@ impl TrainingSource for FolderSource {
     }
 
     fn next_batch(&mut self, wanted: &[bool]) -> Result<Batch, DatasetError> {
-        let mut batch = Batch::default();
-        self.next_batch_into(wanted, &mut batch)?;
-        Ok(batch)
-    }
-
-    fn next_batch_into(&mut self, wanted: &[bool], batch: &mut Batch) -> Result<(), DatasetError> {
         let rows = self.options.local_batch_size();
         if wanted.len() != rows {
             let expected = format!("global_batch_size / world_size = {rows} rows");
@@ -73,7 +61,7 @@ impl TrainingSource for FolderSource {
             let picks = self.pass.sample(&set_of(&self.data, self.iteration).1, self.options.global_batch_size);
             if picks.len() == self.options.global_batch_size {
                 let start = self.options.rank * rows;
-                return assemble(&self.data.metadata, self.set(), &picks[start..start + rows], rows, batch);
+                return assemble(&self.data.metadata, self.set(), &picks[start..start + rows], rows);
             }
             self.iteration += 1;
             self.pass = start_pass(&self.data, &self.options, self.iteration);

@@ -11,7 +11,7 @@ use super::ballot::VoteRule;
 use super::grid_ballot::RankedGrid;
 use super::report::{Accuracy, Coverage, Criterion, ScoreReport, Unit};
 use crate::DatasetError;
-use crate::store::{to_python_bytes, write_file};
+use crate::store::to_python_bytes;
 
 /// Answers of all tasks: for every test pair `attempt_1`, `attempt_2`, … as rows of colours.
 pub type Submission = IndexMap<String, Vec<IndexMap<String, Vec<Vec<u8>>>>>;
@@ -76,7 +76,7 @@ impl ArcScorer {
     /// When the file cannot be written.
     pub fn write_submission(&self, path: &Path, attempts: usize) -> Result<(), DatasetError> {
         let bytes = to_python_bytes(&self.submission(attempts));
-        write_file(path, |out| out.write_all(&bytes).map_err(DatasetError::io("write", path)))
+        Ok(files::write(path, bytes)?)
     }
 
     fn pairs(&self) -> impl Iterator<Item = &ArcPair> {

@@ -2,7 +2,6 @@
 //! Owns prediction files, voting and scores; leaves running models to the trainer and the server.
 
 mod arc;
-mod arc_files;
 mod arc_report;
 mod ballot;
 mod board;

@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::staging::write_file;
 use crate::DatasetError;
 
 /// Parses a JSON file of at most `max_bytes`.
@@ -35,7 +34,7 @@ pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Datas
 /// # Errors
 /// When the file cannot be written.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DatasetError> {
-    write_file(path, |out| {
+    files::write_with(path, |out| {
         let failed = |error: serde_json::Error| DatasetError::io("write", path)(error.into());
         serde_json::to_writer_pretty(&mut *out, value).map_err(failed)?;
         out.write_all(b"\n").map_err(DatasetError::io("write", path))

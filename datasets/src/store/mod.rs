@@ -7,7 +7,6 @@ mod metadata;
 mod npy;
 mod npy_header;
 mod set;
-mod staging;
 mod text;
 mod writer;
 
@@ -17,8 +16,6 @@ pub use metadata::DatasetMetadata;
 pub use npy::DType;
 pub(crate) use npy_header::ArrayHeader;
 pub use set::{DatasetSplit, PuzzleSet, Split};
-pub(crate) use staging::StagedFile;
-pub use staging::write_file;
 pub use text::{open_text, read_text, text_of};
 pub use writer::{DatasetWriter, SplitWriter};
 pub(crate) use writer::{IDENTIFIERS_FILE, TEST_PUZZLES_FILE, TRAIN_PUZZLES_FILE};

@@ -1,5 +1,5 @@
 //! Writing a dataset folder byte for byte as the reference's builders do, visible only once it is complete.
-//! Owns file names and index arrays; leaves staging to [`super::staging`] and tokens to the builders.
+//! Owns file names and index arrays; leaves staging to [`files`] and tokens to the builders.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,13 +8,13 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use files::StagedFolder;
 use serde::Serialize;
 
 use super::json;
 use super::metadata::DatasetMetadata;
 use super::npy::{DType, NpyWriter};
 use super::set::{Split, field_path};
-use super::staging::StagedFolder;
 use crate::DatasetError;
 
 /// The one set that the reference's builders write.
@@ -87,7 +87,10 @@ impl DatasetWriter {
     /// As [`create`](Self::create), should the target have changed meanwhile.
     pub fn publish(self) -> Result<(), DatasetError> {
         check_target(&self.target, self.overwrite)?;
-        self.folder.publish(self.overwrite)
+        self.folder.publish(self.overwrite).map_err(|error| match error.cause.kind() {
+            io::ErrorKind::AlreadyExists => DatasetError::AlreadyExists { path: self.target },
+            _ => error.into(),
+        })
     }
 }
 

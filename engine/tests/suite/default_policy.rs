@@ -11,7 +11,7 @@ use engine::task::{Task, tokens_of};
 use engine::{Halting, Policy, Request, Restarts, Stopped};
 use exporter::runtime::SessionOptions;
 use models::Manifest;
-use models::checkpoint::{InferenceDefaults, MANIFEST_FILE, NoiseTarget, write_file_atomically};
+use models::checkpoint::{InferenceDefaults, MANIFEST_FILE, NoiseTarget};
 
 use crate::oracle::{Oracle, STEPS, card};
 use crate::random_checkpoint::write_random;
@@ -96,7 +96,7 @@ fn with_inference(parent: &Path, name: &str, inference: InferenceDefaults) -> st
     let directory = write_random(parent, name, SudokuShape::FOUR);
     let path = directory.join(MANIFEST_FILE);
     let manifest = Manifest { inference: Some(inference), ..Manifest::read(&path).unwrap() };
-    write_file_atomically(&path, manifest.to_json().as_bytes()).unwrap();
+    files::write(&path, manifest.to_json().as_bytes()).unwrap();
     directory
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use exporter::{Precision, runtime};
 use models::benchmark::{BenchmarkConfig, Roofline, forget_peak_memory, peak_memory_bytes, step_cost};
-use models::checkpoint::{self, HostTensor, write_file_atomically};
+use models::checkpoint::{self, HostTensor};
 use models::{ArchitectureConfig, Initializer, Manifest, ModelDims};
 
 pub use self::report::{BenchReport, StepRow};
@@ -107,7 +107,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     let report = BenchReport { machine: Machine::here(), runtime, memory, steps: rows };
     if let Some(path) = &args.json {
-        write_file_atomically(path, &serde_json::to_vec_pretty(&report)?)?;
+        files::write(path, &serde_json::to_vec_pretty(&report)?)?;
     }
     print!("{report}");
     Ok(())

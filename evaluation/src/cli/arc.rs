@@ -19,7 +19,6 @@ use engine::registry::{EngineLimits, ServedModel};
 use engine::task::Task;
 use engine::{Batching, Policy};
 use exporter::runtime;
-use models::checkpoint::write_file_atomically;
 use serde_json::{Value, json};
 
 use super::arc_source;
@@ -208,8 +207,8 @@ fn write(out: &Path, run: &Value, figures: &ArcFigures, scorer: &ArcScorer, rows
             line("pass@2", [200, 60, 40], figures, |point| point.pass_at_2),
         ],
     };
-    write_file_atomically(&out.join("curve-votes.svg"), chart.to_svg()?.as_bytes())?;
-    write_file_atomically(&out.join("curve-votes.png"), &chart.to_png()?)?;
+    files::write(&out.join("curve-votes.svg"), chart.to_svg()?.as_bytes())?;
+    files::write(&out.join("curve-votes.png"), &chart.to_png()?)?;
     scorer.write_submission(&out.join("submission.json"), ATTEMPTS)?;
     let page = format!(
         "# {task}: model `{name}`\n\n{overview}\n\n![votes](curve-votes.svg)\n\n- model: `{name}`, {parameters} parameters, \
@@ -223,7 +222,7 @@ fn write(out: &Path, run: &Value, figures: &ArcFigures, scorer: &ArcScorer, rows
         steps = run["policy"]["max_steps"],
         command = command_line(),
     );
-    write_file_atomically(&out.join("report.md"), page.as_bytes())?;
+    files::write(&out.join("report.md"), page.as_bytes())?;
     let report = json!({
         "task": run["task"],
         "rows": rows,
@@ -238,7 +237,7 @@ fn write(out: &Path, run: &Value, figures: &ArcFigures, scorer: &ArcScorer, rows
     });
     let mut json = serde_json::to_vec_pretty(&report)?;
     json.push(b'\n');
-    write_file_atomically(&out.join("report.json"), &json)?;
+    files::write(&out.join("report.json"), &json)?;
     Ok(())
 }
 

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use engine::Policy;
-use models::checkpoint::write_file_atomically;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -87,7 +86,7 @@ pub(super) fn note_run(folder: &Path, facts: RunFacts) -> Result<RunFacts> {
     }
     let mut json = serde_json::to_vec_pretty(&facts)?;
     json.push(b'\n');
-    write_file_atomically(&path, &json)?;
+    files::write(&path, &json)?;
     Ok(facts)
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use models::Manifest;
-use models::checkpoint::{MANIFEST_FILE, Measured, write_file_atomically};
+use models::checkpoint::{MANIFEST_FILE, Measured};
 
 use super::boards::Evaluation;
 use super::logs::log_path;
@@ -60,7 +60,7 @@ pub(super) fn write(checkpoint: &Path, report: &Report) -> Result<String> {
     let safe = report.depth_probe.as_ref().map(|probe| probe.safe_max_steps);
     let path = checkpoint.join(MANIFEST_FILE);
     let manifest = Manifest { inference: Some(choose::defaults(chosen, safe, measured)), ..Manifest::read(&path)? };
-    write_file_atomically(&path, manifest.to_json().as_bytes())?;
+    files::write(&path, manifest.to_json().as_bytes())?;
     Ok(format!("{}; written to {}", policy_in_words(&chosen.policy), path.display()))
 }
 

@@ -9,7 +9,6 @@ use exporter::runtime::{self, SessionOptions};
 use exporter::triton::{self, Device, TritonOptions};
 use exporter::{ExportOptions, ExportedGraph, Flavor, GraphKind, Quantization, check, export};
 use models::Checkpoint;
-use models::checkpoint::write_file_atomically;
 use sha2::{Digest, Sha256};
 
 /// Heading of the options that a repository has.
@@ -156,7 +155,7 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
     let exported = export(&checkpoint, &arguments.options())?;
     let mut session = runtime::open_bytes(&exported.bytes, &SessionOptions::default())?;
     check::run_once(&mut session).context("the graph was not written: it fails its own check")?;
-    write_file_atomically(out, &exported.bytes)?;
+    files::write(out, &exported.bytes)?;
     print!("{}", report(out, &exported));
     Ok(())
 }

@@ -36,8 +36,7 @@ pub(crate) fn run(arguments: &SafetensorsArguments) -> Result<()> {
     if let Some(resize) = write_state_dict(&checkpoint, &arguments.out, &arguments.prefix, rows)? {
         eprintln!("warning: {resize}");
     }
-    let manifest = &checkpoint.manifest;
-    let tensors = manifest.arch.parameter_specs(&manifest.dims)?.len();
+    let tensors = checkpoint.parameter_specs().len();
     println!("wrote {}: {tensors} tensors, named {}inner.…", arguments.out.display(), arguments.prefix);
     Ok(())
 }

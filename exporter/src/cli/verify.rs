@@ -8,7 +8,6 @@ use clap::Args;
 use exporter::runtime;
 use exporter::verify::{Trainer, VerifyOptions, verify};
 use models::Checkpoint;
-use models::checkpoint::write_file_atomically;
 
 /// What to verify, and on what.
 #[derive(Debug, Args)]
@@ -72,7 +71,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
     };
     let report = verify(checkpoint, &options, |what| eprintln!("{what}"))?;
     if let Some(path) = &arguments.json {
-        write_file_atomically(path, &serde_json::to_vec_pretty(&report)?)?;
+        files::write(path, &serde_json::to_vec_pretty(&report)?)?;
     }
     print!("{report}");
     Ok(if report.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

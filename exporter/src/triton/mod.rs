@@ -6,11 +6,10 @@ mod config;
 mod guide;
 mod text_proto;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use models::checkpoint::{PuzzleEmbeddings, write_directory};
+use models::checkpoint::PuzzleEmbeddings;
 use models::{Checkpoint, ModelError};
 
 use crate::runtime::SessionOptions;
@@ -165,17 +164,17 @@ pub fn write_repository(
     let config = config::text(&name, &metadata, options);
     let request = guide::request(&metadata, example_embedding(checkpoint)?.as_deref());
     let guide = guide::text(&name, &metadata, options);
-    write_directory(&folder, |staging| {
+    files::write_folder(&folder, |staging| {
         let version = staging.join(VERSION);
-        fs::create_dir(&version).map_err(io(&version))?;
         let files: [(PathBuf, &[u8]); 4] = [
             (version.join(GRAPH_FILE), &graph.bytes),
             (staging.join(CONFIG_FILE), config.as_bytes()),
             (staging.join(GUIDE_FILE), guide.as_bytes()),
             (staging.join(REQUEST_FILE), request.as_bytes()),
         ];
-        files.into_iter().try_for_each(|(path, content)| fs::write(&path, content).map_err(io(&path)))
-    })?;
+        files.into_iter().try_for_each(|(path, content)| files::write(&path, content))
+    })
+    .map_err(ModelError::from)?;
     Ok(TritonModel { name, folder, graph })
 }
 
@@ -218,10 +217,6 @@ fn check_target(folder: &Path, overwrite: bool) -> Result<(), TritonError> {
 /// `[puzzle_emb_len, hidden_size]` of puzzle identifier 0, for models that take one.
 fn example_embedding(checkpoint: Checkpoint) -> Result<Option<Vec<f32>>, ModelError> {
     PuzzleEmbeddings::of(Arc::new(checkpoint)).map(|embeddings| embeddings.rows(&[0])).transpose()
-}
-
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError {
-    move |source| ModelError::Io { path: path.to_owned(), problem: format!("cannot write: {source}"), source }
 }
 
 /// Puzzles in a row of the batches that are worth waiting for and are run before the model is ready: powers of two,

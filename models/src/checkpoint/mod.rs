@@ -26,7 +26,7 @@ pub use publish::{REFERENCE_PREFIX, publish, publish_with, write_state_dict};
 pub use puzzle_table::{PuzzleEmbeddings, TableResize};
 pub use stream::{PlannedTensor, TensorSink, stream_tensors};
 pub use weights::{RawTensor, WeightFile, WeightFormat};
-pub use write::{write, write_directory, write_file_atomically, write_file_with, write_folder, write_tensors};
+pub use write::{write, write_folder, write_tensors};
 
 use crate::{ModelError, ParameterSpec};
 
@@ -69,6 +69,11 @@ impl Checkpoint {
         let specs = manifest.arch.parameter_specs(&manifest.dims)?;
         specs.iter().try_for_each(|spec| weights.check(spec))?;
         Ok(Self { manifest, weights, specs, directory: directory.into() })
+    }
+
+    /// Name, shape and kind of every tensor of the architecture.
+    pub fn parameter_specs(&self) -> &[ParameterSpec] {
+        &self.specs
     }
 
     /// The folder it was opened from.

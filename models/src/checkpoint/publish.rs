@@ -4,8 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::write::parent_of;
-use super::{Checkpoint, PlannedTensor, TableResize, WEIGHTS_FILE, stream_tensors, write_file_with, write_folder};
+use super::{Checkpoint, PlannedTensor, TableResize, WEIGHTS_FILE, stream_tensors, write_folder};
 use crate::{ForwardDtype, ModelError, ParameterKind, ParameterSpec};
 
 /// What stands before a parameter's name in the reference's checkpoints: the wrappers of `torch.compile` and of the loss.
@@ -30,18 +29,19 @@ pub fn publish_with(
     further: &[(PathBuf, PathBuf)],
 ) -> Result<(), ModelError> {
     let manifest = &checkpoint.manifest;
-    let specs = manifest.arch.parameter_specs(&manifest.dims)?;
     let plan = |spec: &ParameterSpec| PlannedTensor { name: spec.name.clone(), dtype, shape: spec.shape.clone() };
     write_folder(directory, manifest, |staging| {
         for (from, to) in further {
             let to = staging.join(to);
-            let parent = parent_of(&to);
+            let parent = files::parent_of(&to);
             fs::create_dir_all(parent).map_err(ModelError::io(parent, "cannot create"))?;
             fs::copy(from, &to).map_err(ModelError::io(from, "cannot copy"))?;
         }
-        stream_tensors(&staging.join(WEIGHTS_FILE), specs.iter().map(plan).collect(), |tensor, sink| {
-            checkpoint.for_each_piece(&tensor.name, |values| sink.put(values))
-        })
+        stream_tensors(
+            &staging.join(WEIGHTS_FILE),
+            checkpoint.parameter_specs().iter().map(plan).collect(),
+            |tensor, sink| checkpoint.for_each_piece(&tensor.name, |values| sink.put(values)),
+        )
     })
 }
 
@@ -61,20 +61,20 @@ pub fn write_state_dict(
     let manifest = &checkpoint.manifest;
     let expected = num_puzzle_identifiers.unwrap_or(manifest.dims.num_puzzle_identifiers);
     let resize = checkpoint.resize_puzzle_table(expected)?;
-    let plan = |spec: ParameterSpec| {
+    let plan = |spec: &ParameterSpec| {
         let dtype = match spec.kind {
             ParameterKind::Buffer => manifest.arch.forward_dtype(),
             ParameterKind::Weight | ParameterKind::PuzzleTable => ForwardDtype::Float32,
         };
-        let mut shape = spec.shape;
+        let mut shape = spec.shape.clone();
         if spec.kind == ParameterKind::PuzzleTable {
             shape[0] = expected;
         }
         PlannedTensor { name: format!("{prefix}{}", spec.name), dtype, shape }
     };
     let table = checkpoint.puzzle_table().map(|spec| format!("{prefix}{}", spec.name));
-    let plans = manifest.arch.parameter_specs(&manifest.dims)?.into_iter().map(plan).collect();
-    write_file_with(path, |staging| {
+    let plans = checkpoint.parameter_specs().iter().map(plan).collect();
+    files::write_at(path, |staging| {
         stream_tensors(staging, plans, |tensor, sink| match &resize {
             Some(resize) if table.as_ref() == Some(&tensor.name) => {
                 (0..expected).try_for_each(|_| sink.put(resize.mean()))

@@ -153,7 +153,7 @@ fn a_failing_extra_file_leaves_nothing_behind() {
     let folder = temporary.path().join("checkpoint");
     let manifest = Manifest::new(arch(), DIMS, "sudoku");
     let failed = write(&folder, &manifest, &tensors(""), |path| {
-        models::checkpoint::write_file_atomically(&path.join("missing/deeper"), b"x")?;
+        files::write(&path.join("missing/deeper"), b"x")?;
         Err(Checkpoint::open(path.join("nowhere")).unwrap_err())
     });
     assert!(failed.is_err());

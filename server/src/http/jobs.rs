@@ -83,7 +83,7 @@ impl From<JobError> for Problem {
                 Self::QueueFull { detail, retry_after }
             }
             JobError::Unfit(_) => Self::UnknownTask { reason: detail, commands: Vec::new() },
-            JobError::Io { .. } | JobError::NoTrainer(_) | JobError::Files(_) => {
+            JobError::NoTrainer(_) | JobError::Files(_) => {
                 tracing::error!("a job cannot be made: {detail}");
                 Self::Internal
             }

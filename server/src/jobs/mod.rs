@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use datasets::arc::SentTask;
 use engine::LoadError;
 use engine::registry::{Registry, ServedModel};
+use files::FileError;
 use models::{ArchitectureConfig, Mixer};
 use tokio::sync::watch;
 
@@ -139,7 +140,7 @@ impl Jobs {
             let name = format!("adapt-{number}");
             let spawned = std::thread::Builder::new().name(name).spawn(move || inner.work());
             let path = PathBuf::from("a thread");
-            spawned.map_err(|cause| JobError::Io { action: "start", path, cause })?;
+            spawned.map_err(FileError::new("start", path))?;
         }
         Ok(Self { inner })
     }

@@ -17,8 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use datasets::arc::{ARC_DATA_FOLDER, SentTask};
 use engine::registry::ServedModel;
-use models::ModelError;
-use models::checkpoint::{write_directory, write_file_atomically};
+use files::FileError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -80,7 +79,7 @@ impl JobRecord {
             return Err(JobError::Unfit(format!("model {:?} has no folder to learn from", model.card.name)));
         };
         // Links such as `last` lead elsewhere when their run goes on.
-        let base = directory.canonicalize().map_err(io("find", directory))?;
+        let base = directory.canonicalize().map_err(FileError::new("find", directory))?;
         Ok(Self { base: Some(base), minutes, settings, model: model.card.name.clone(), created })
     }
 
@@ -91,16 +90,16 @@ impl JobRecord {
 
 impl Store {
     pub(super) fn open(folder: &Path) -> Result<Self, JobError> {
-        fs::create_dir_all(folder).map_err(io("create", folder))?;
-        let folder = folder.canonicalize().map_err(io("find", folder))?;
+        fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
+        let folder = folder.canonicalize().map_err(FileError::new("find", folder))?;
         Ok(Self { folder })
     }
 
     /// All jobs that lie there, the oldest first.
     pub(super) fn scan(&self) -> Result<Vec<(JobId, JobRecord, Option<Outcome>)>, JobError> {
         let mut jobs = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(io("read", &self.folder))? {
-            let name = entry.map_err(io("read", &self.folder))?.file_name();
+        for entry in fs::read_dir(&self.folder).map_err(FileError::new("read", &self.folder))? {
+            let name = entry.map_err(FileError::new("read", &self.folder))?.file_name();
             // Whatever else lies there is none of ours.
             let Some(id) = name.to_str().and_then(|name| name.parse::<JobId>().ok()) else { continue };
             let path = self.path(id);
@@ -131,10 +130,8 @@ impl Store {
                 pair.remove("output");
             }
         }
-        let write = |path: PathBuf, value: &Value| -> Result<(), ModelError> {
-            write_file_atomically(&path, value.to_string().as_bytes())
-        };
-        Ok(write_directory(&self.path(id), |folder| {
+        let write = |path: PathBuf, value: &Value| -> Result<(), FileError> { files::write(&path, value.to_string()) };
+        Ok(files::write_folder(&self.path(id), |folder| {
             write(folder.join(task_file(id)), &task)?;
             write(folder.join(RECORD_FILE), &json!(record))
         })?)
@@ -169,11 +166,11 @@ impl Store {
     }
 
     pub(super) fn write_answer(&self, id: JobId, answer: &Value) -> Result<(), JobError> {
-        Ok(write_file_atomically(&self.path(id).join(ANSWER_FILE), answer.to_string().as_bytes())?)
+        Ok(files::write(&self.path(id).join(ANSWER_FILE), answer.to_string())?)
     }
 
     pub(super) fn write_problem(&self, id: JobId, problem: &str) -> Result<(), JobError> {
-        Ok(write_file_atomically(&self.path(id).join(PROBLEM_FILE), problem.as_bytes())?)
+        Ok(files::write(&self.path(id).join(PROBLEM_FILE), problem)?)
     }
 
     /// Removes what only training needs: the run and the examples. Names and tasks stay.
@@ -218,9 +215,4 @@ fn discard(result: std::io::Result<()>, path: &Path) {
         }
         _ => {}
     }
-}
-
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> JobError {
-    let path = path.to_owned();
-    move |cause| JobError::Io { action, path, cause }
 }

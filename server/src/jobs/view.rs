@@ -13,16 +13,6 @@ use crate::http::ArcResponse;
 /// Why jobs cannot be run, or a task cannot be adapted to.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The folder cannot be used.
-    #[error("cannot {action} {}: {cause}", path.display())]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's answer.
-        cause: std::io::Error,
-    },
     /// The program is missing.
     #[error("{}: no such program; build it (cargo build --release -p trainer) or name it with --trainer", .0.display())]
     NoTrainer(PathBuf),
@@ -43,9 +33,9 @@ pub enum JobError {
     /// The model cannot answer such tasks.
     #[error("{0}")]
     Unfit(String),
-    /// A file could not be written.
+    /// A file or folder cannot be used.
     #[error(transparent)]
-    Files(#[from] models::ModelError),
+    Files(#[from] files::FileError),
 }
 
 /// Where a job stands.

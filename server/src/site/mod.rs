@@ -19,6 +19,7 @@ use engine::model::{ModelCard, checkpoints_in, shipped_directory};
 use engine::task::{self, Task};
 use engine::{Policy, PolicyLimits};
 use exporter::{ExportError, ExportOptions, Flavor, GraphKind, Precision};
+use files::{FileError, StagedFolder};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use models::{Checkpoint, Manifest, Mixer, ModelError};
@@ -119,13 +120,8 @@ pub enum SiteError {
         source: io::Error,
     },
     /// The folder cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// File or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] FileError),
 }
 
 /// Says what the site holds; its presence says that a folder is one.
@@ -209,8 +205,7 @@ pub fn write(args: &SiteArgs) -> Result<SiteSummary, SiteError> {
     if out.exists() && !out.join(SITE_FILE).is_file() && !is_empty(out) {
         return Err(SiteError::Occupied { folder: out.clone() });
     }
-    let mut folder = Folder { path: beside(out, "incomplete"), files: Vec::new() };
-    remove(&folder.path)?;
+    let mut folder = Folder { staged: StagedFolder::create(out)?, files: Vec::new() };
     write_page(&mut folder)?;
     let library = write_runtime(&mut folder, &args.onnxruntime_web)?;
     let models = write_models(&mut folder, &checkpoints(args)?)?;
@@ -219,7 +214,7 @@ pub fn write(args: &SiteArgs) -> Result<SiteSummary, SiteError> {
     let models = models.into_iter().map(|(_, model)| model).collect();
     let info = SiteInfo { name: "site", version: env!("CARGO_PKG_VERSION"), runtime, models };
     folder.add_json(SITE_FILE, &info)?;
-    folder.replace(out)
+    folder.publish()
 }
 
 /// The checkpoints that are named, else the shipped ones that take boards of any size, Sudoku first.
@@ -335,16 +330,13 @@ fn site_model(card: ModelCard, task: Task, graph: String, arc: Option<ArcFiles>)
 
 /// A folder in the making.
 struct Folder {
-    path: PathBuf,
+    staged: StagedFolder,
     files: Vec<(String, usize)>,
 }
 
 impl Folder {
     fn add(&mut self, name: &str, content: &[u8]) -> Result<(), SiteError> {
-        let path = self.path.join(name);
-        let parent = path.parent().unwrap_or(&self.path);
-        let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, content));
-        written.map_err(|source| SiteError::Write { path: path.clone(), source })?;
+        files::write(&self.staged.path().join(name), content)?;
         self.files.push((name.to_owned(), content.len()));
         Ok(())
     }
@@ -354,37 +346,14 @@ impl Folder {
         self.add(name, &text)
     }
 
-    /// Puts the folder into the place of `out`.
-    fn replace(mut self, out: &Path) -> Result<SiteSummary, SiteError> {
-        let old = beside(out, "old");
-        remove(&old)?;
-        let fail = |source| SiteError::Write { path: out.to_owned(), source };
-        if out.exists() {
-            fs::rename(out, &old).map_err(fail)?;
-        }
-        fs::rename(&self.path, out).map_err(fail)?;
-        remove(&old)?;
+    /// Makes the folder visible, in the place of a former site.
+    fn publish(mut self) -> Result<SiteSummary, SiteError> {
+        self.staged.publish(true)?;
         self.files.sort();
         Ok(SiteSummary { files: self.files })
     }
 }
 
-/// A folder beside `out` with an ending more.
-fn beside(out: &Path, ending: &str) -> PathBuf {
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{ending}"));
-    out.with_file_name(name)
-}
-
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-fn remove(folder: &Path) -> Result<(), SiteError> {
-    match fs::remove_dir_all(folder) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(SiteError::Write { path: folder.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
 }

@@ -16,10 +16,8 @@ use std::time::{Duration, Instant};
 
 use datasets::arc::{ARC_DATA_FOLDER, TaskSource, read_test_tasks};
 use datasets::builder::arc::{ArcBuild, DEFAULT_TEST_SET_NAME2, TaskFilter, build};
-use models::checkpoint::{
-    MANIFEST_FILE, PlannedTensor, WEIGHTS_FILE, stream_tensors, write_file_atomically, write_file_with,
-};
-use models::{Checkpoint, ForwardDtype, Manifest};
+use models::checkpoint::{MANIFEST_FILE, PlannedTensor, WEIGHTS_FILE, stream_tensors};
+use models::{Checkpoint, ForwardDtype, Manifest, ParameterSpec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -215,15 +213,15 @@ impl AdaptFolder {
         let checkpoint = Checkpoint::open(checkpoint)?;
         let manifest = &checkpoint.manifest;
         let manifest = Manifest { inference: base.inference(&manifest.arch), ..manifest.clone() };
-        let specs = manifest.arch.parameter_specs(&manifest.dims)?;
         let dtype = ForwardDtype::Float32;
-        let plans = specs.into_iter().map(|spec| PlannedTensor { name: spec.name, dtype, shape: spec.shape }).collect();
-        write_file_with(&self.path.join(WEIGHTS_FILE), |staging| {
+        let plan = |spec: &ParameterSpec| PlannedTensor { name: spec.name.clone(), dtype, shape: spec.shape.clone() };
+        let plans = checkpoint.parameter_specs().iter().map(plan).collect();
+        files::write_at(&self.path.join(WEIGHTS_FILE), |staging| {
             stream_tensors(staging, plans, |tensor, sink| {
                 checkpoint.for_each_piece(&tensor.name, |values| sink.put(values))
             })
         })?;
-        Ok(write_file_atomically(&self.path.join(MANIFEST_FILE), manifest.to_json().as_bytes())?)
+        Ok(files::write(&self.path.join(MANIFEST_FILE), manifest.to_json().as_bytes())?)
     }
 }
 
@@ -262,5 +260,5 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, TrainError> 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
-    Ok(write_file_atomically(path, text.as_bytes())?)
+    Ok(files::write(path, text.as_bytes())?)
 }

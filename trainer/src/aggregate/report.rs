@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use datasets::picture::{ChartBand, ChartLine, LineChart, Rgb, Scale};
-use models::checkpoint::write_file_atomically;
 
 use super::{Group, RESULTS, RunRow, Summary, Welch, varying};
 use crate::TrainError;
@@ -56,7 +55,7 @@ pub fn write_report(runs: &[RunRow], groups: &[Group], by: &[String], out: &Path
     let mut files = Vec::new();
     for (name, bytes) in contents {
         let path = out.join(name);
-        write_file_atomically(&path, &bytes)?;
+        files::write(&path, &bytes)?;
         files.push(path);
     }
     Ok(Written { files, report, runs: runs.len() })

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use models::benchmark::{BenchmarkConfig, Roofline, forget_peak_memory, peak_memory_bytes, processor_name, step_cost};
-use models::checkpoint::{MANIFEST_FILE, write_file_atomically};
+use models::checkpoint::MANIFEST_FILE;
 use models::{ForwardDtype, Manifest};
 use tch::Kind;
 
@@ -96,7 +96,7 @@ pub fn run(arguments: &BenchArguments) -> Result<(), TrainError> {
     };
     if let Some(path) = &arguments.json {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| TrainError::state(path, e.to_string()))?;
-        write_file_atomically(path, &json)?;
+        files::write(path, &json)?;
     }
     print!("{report}");
     Ok(())

@@ -7,81 +7,16 @@ use serde_json::{Map, Value, json};
 use super::PretrainConfig;
 use crate::TrainError;
 use crate::generator::Generator;
-use crate::losses::{MOVE_LOSS_WEIGHT, Q_LOSS_WEIGHT};
 
 /// All keys with their defaults under the architecture of `arch`: what may be set at all.
 pub(super) fn defaults(arch: &ArchitectureConfig) -> Value {
-    let default = ArchitectureConfig::default_of(arch.name()).expect("the name of an architecture");
-    let follows_hidden_size = default.puzzle_emb_ndim() > 0;
-    let mut arch = serde_json::to_value(default).expect("plain JSON types");
+    let arch = ArchitectureConfig::default_of(arch.name()).expect("the name of an architecture");
+    let follows_hidden_size = arch.puzzle_emb_ndim() > 0;
+    let mut defaults = PretrainConfig { arch, ..PretrainConfig::default() }.to_tree();
     if follows_hidden_size {
-        arch["puzzle_emb_ndim"] = Value::Null;
+        defaults["arch"]["puzzle_emb_ndim"] = Value::Null;
     }
-    arch["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"});
-    let mut generator = Generator::defaults();
-    generator.insert("weights".into(), json!([]));
-    let mut defaults = json!({
-        "arch": arch,
-        "data_paths": [],
-        "data_paths_test": [],
-        "data_weights": [],
-        "generator": generator,
-        "global_batch_size": 768,
-        "micro_batch_size": null,
-        "carried_batches": 1,
-        "epochs": 100_000,
-        "max_steps": null,
-        "q_loss_weight": Q_LOSS_WEIGHT,
-        "move_loss_weight": MOVE_LOSS_WEIGHT,
-        "lr": 1e-4,
-        "lr_min_ratio": 1.0,
-        "lr_warmup_steps": 2000,
-        "optimizer": "adam_atan2",
-        "weight_decay": 0.1,
-        "beta1": 0.9,
-        "beta2": 0.95,
-        "grad_clip": null,
-        "puzzle_emb_lr": 1e-2,
-        "puzzle_emb_weight_decay": 0.1,
-        "ema": false,
-        "ema_rate": 0.999,
-        "freeze_weights": false,
-        "freeze_weights_steps": 0,
-        "mean_puzzle_emb": false,
-        "seed": 0,
-        "project_name": null,
-        "run_name": null,
-        "use_wandb": false,
-        "checkpoint_path": null,
-        "load_checkpoint": null,
-        "device": "cpu",
-        "threads": 0,
-        "collective_timeout": 600,
-    });
-    let table = defaults.as_object_mut().expect("the defaults are a table");
-    table.extend(evaluation_defaults());
     defaults
-}
-
-/// What a run measures, writes and keeps, and when.
-fn evaluation_defaults() -> Map<String, Value> {
-    let defaults = json!({
-        "evaluators": [],
-        "eval_interval": 10_000,
-        "min_eval_interval": 0,
-        "eval_interval_steps": null,
-        "eval_count": null,
-        "eval_save_outputs": [],
-        "log_recursion": false,
-        "log_latent_stats": false,
-        "log_principal_components": false,
-        "probe_depth": 32,
-        "probe_rows": 64,
-        "checkpoint_every_eval": true,
-        "checkpoint_interval": 500,
-        "log_interval": 50,
-    });
-    defaults.as_object().cloned().unwrap_or_default()
 }
 
 /// Settings that a structured mixer has one value for, where they stand at another one's default.
@@ -101,30 +36,24 @@ pub(super) fn leave_no_choice(root: &mut Map<String, Value>) {
     }
 }
 
-/// Deserialises table by table, so that a wrong value is reported under its full key.
-pub(super) fn serde_path(root: &Value) -> Result<PretrainConfig, TrainError> {
-    let table = root.as_object().expect("the root is a table");
+/// The settings of a tree; a wrong value is reported under its full key.
+pub(super) fn from_value(root: &Value) -> Result<PretrainConfig, TrainError> {
+    // Which kind of table these are stands in themselves: where it goes wrong inside is lost when they are read as a part.
     for (section, build) in [
         ("arch", check::<ArchitectureConfig> as fn(&Map<String, Value>) -> _),
         ("generator", check::<Generator> as fn(&Map<String, Value>) -> _),
     ] {
-        if let Some(Value::Object(values)) = table.get(section)
+        if let Value::Object(values) = &root[section]
             && let Err((key, problem)) = build(values)
         {
             return Err(TrainError::setting(format!("{section}.{key}"), problem));
         }
     }
-    serde_json::from_value(root.clone()).map_err(|whole| {
-        // Name the first key that is at fault on its own: replace the others by their defaults, one at a time.
-        let defaults = defaults(&ArchitectureConfig::Trm(models::TrmConfig::default()));
-        for (key, value) in table {
-            let mut single = root.clone();
-            single[key] = defaults[key].clone();
-            if key != "arch" && key != "generator" && serde_json::from_value::<PretrainConfig>(single).is_ok() {
-                return TrainError::setting(key, format!("{value}: {whole}"));
-            }
-        }
-        TrainError::setting("config", whole.to_string())
+    serde_path_to_error::deserialize(root).map_err(|error| {
+        let path = error.path().to_string();
+        let key = path.split(['.', '[']).next().filter(|key| root.get(*key).is_some());
+        let Some(key) = key else { return TrainError::setting("config", error.inner().to_string()) };
+        TrainError::setting(key, format!("{}: {}", root[key], error.inner()))
     })
 }
 

@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use datasets::batch::TrainingSource;
 use datasets::loader::{FolderSource, LoaderOptions};
 use datasets::scoring::predictions::PredictionArray;
-use models::ArchitectureConfig;
+use models::{ArchitectureConfig, TrmConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use defaults::{defaults, leave_no_choice, serde_path};
+use defaults::{defaults, from_value, leave_no_choice};
 pub use evaluators::{EvaluatorConfig, EvaluatorName};
 pub use overrides::Override;
 pub use tree::read_settings;
@@ -61,7 +61,7 @@ impl DeviceKind {
 
 /// A resolved training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the keys of a file, each on its own")]
 pub struct PretrainConfig {
     /// Architecture; `loss` among its keys is taken out into [`loss_type`](Self::loss_type).
@@ -70,10 +70,8 @@ pub struct PretrainConfig {
     pub loss_type: LossType,
     /// Weight of the halting losses beside the token loss: 0.5 in the reference. A tenth of that suffices where answers
     /// can be checked, and leaves more of the gradient to the tokens.
-    #[serde(default = "reference_q_loss_weight")]
     pub q_loss_weight: f64,
     /// Weight of the loss of moves beside the token loss, under `arch.move_head`.
-    #[serde(default = "default_move_loss_weight")]
     pub move_loss_weight: f64,
     /// Folders in the reference's format; empty with a generator.
     pub data_paths: Vec<PathBuf>,
@@ -83,25 +81,20 @@ pub struct PretrainConfig {
     pub generator: Option<Generator>,
     /// Sizes that puzzles are generated in, each a source of its own; empty: the generator's one size. Written as a list
     /// in `generator.size`.
-    #[serde(default)]
     pub generator_sizes: Vec<usize>,
     /// Weight of each size, `generator.weights`; empty: 1 each.
-    #[serde(default)]
     pub generator_weights: Vec<usize>,
     /// Weight of each folder of `data_paths`, which then is a source of its own; empty: all of them are one source of
     /// weight 1.
-    #[serde(default)]
     pub data_weights: Vec<usize>,
     /// Rows of a batch over all ranks; with boards of several sizes, of the largest. Smaller ones get more rows, so that
     /// steps cost about the same.
     pub global_batch_size: usize,
     /// Rows that a process computes at a time, their gradients summed: a batch then needs the memory of so many rows. All
     /// where it is not set.
-    #[serde(default)]
     pub micro_batch_size: Option<usize>,
     /// Batches whose rows are being worked on at a time and take turns, a step each: 1 in the reference. With more, a
     /// row's next step comes after other rows have changed the weights, so that it is not learned by heart.
-    #[serde(default = "one_carried_batch")]
     pub carried_batches: usize,
     /// Passes over the data (folders).
     pub epochs: u64,
@@ -118,27 +111,20 @@ pub struct PretrainConfig {
     /// nothing is evaluated.
     pub eval_count: Option<usize>,
     /// What votes on the answers of an evaluation: `[{name: arc@ARC}]`, or nothing.
-    #[serde(default)]
     pub evaluators: Vec<EvaluatorConfig>,
     /// What each evaluation saves into the run, for `datasets score`: any of `inputs`, `labels`, `preds`, `q_halt_logits`,
     /// `puzzle_identifiers`, of which scoring needs all but `labels`.
-    #[serde(default)]
     pub eval_save_outputs: Vec<PredictionArray>,
     /// Write `recursion_metrics.csv` at each evaluation: loss and accuracy after each update of the answer.
-    #[serde(default)]
     pub log_recursion: bool,
     /// Write `latent_stats.csv` at each evaluation: norms, cosines, variances and changes of the states.
-    #[serde(default)]
     pub log_latent_stats: bool,
     /// Write `states/step_N.safetensors` and a figure of its principal components at the 1st, 2nd, 4th, 8th … evaluation
     /// and the last: each board's states after every update, averaged over its cells.
-    #[serde(default)]
     pub log_principal_components: bool,
     /// Updates of the answer that these three look at, also beyond those of training.
-    #[serde(default = "default_probe_depth")]
     pub probe_depth: usize,
     /// Rows of the test set that they look at, from the first; always the same.
-    #[serde(default = "default_probe_rows")]
     pub probe_rows: usize,
     /// Keep the checkpoint of every evaluation, not just the last and the best.
     pub checkpoint_every_eval: bool,
@@ -161,7 +147,6 @@ pub struct PretrainConfig {
     /// Decay of the second moment.
     pub beta2: f64,
     /// Greatest norm of the gradient of all weights; a longer gradient is scaled down to it. Unset: as it is.
-    #[serde(default)]
     pub grad_clip: Option<f64>,
     /// Learning rate of the puzzle table.
     pub puzzle_emb_lr: f64,
@@ -175,10 +160,8 @@ pub struct PretrainConfig {
     pub freeze_weights: bool,
     /// Train the puzzle table alone for so many steps, then everything: new puzzles find their place in a trained model
     /// before it gives way to them.
-    #[serde(default)]
     pub freeze_weights_steps: u64,
     /// Begin each row of the puzzle table with the mean of those of `load_checkpoint`, also where there are as many.
-    #[serde(default)]
     pub mean_puzzle_emb: bool,
     /// Seed of initial weights, data order and exploration.
     pub seed: u64,
@@ -187,7 +170,6 @@ pub struct PretrainConfig {
     /// Name of the run's folder.
     pub run_name: Option<String>,
     /// Write an offline run of Weights & Biases, with the environment variables of its client (`WANDB_PROJECT`, `WANDB_DIR`, …).
-    #[serde(default)]
     pub use_wandb: bool,
     /// Folder of the run; default `checkpoints[/project_name]/run_name`.
     pub checkpoint_path: Option<PathBuf>,
@@ -199,8 +181,68 @@ pub struct PretrainConfig {
     /// Threads; 0 takes all cores, which the processes of a machine share evenly.
     pub threads: usize,
     /// Seconds that a rank waits for the others, at most: in a collective, and for rank 0 to evaluate or save.
-    #[serde(default = "ten_minutes")]
     pub collective_timeout: u64,
+}
+
+impl Default for PretrainConfig {
+    /// The reference's defaults, and ours for our own keys. Runs from before a key was there had its default.
+    fn default() -> Self {
+        Self {
+            arch: ArchitectureConfig::Trm(TrmConfig::default()),
+            loss_type: LossType::default(),
+            q_loss_weight: Q_LOSS_WEIGHT,
+            move_loss_weight: MOVE_LOSS_WEIGHT,
+            data_paths: Vec::new(),
+            data_paths_test: Vec::new(),
+            generator: None,
+            generator_sizes: Vec::new(),
+            generator_weights: Vec::new(),
+            data_weights: Vec::new(),
+            global_batch_size: 768,
+            micro_batch_size: None,
+            carried_batches: 1,
+            epochs: 100_000,
+            max_steps: None,
+            eval_interval: Some(10_000),
+            min_eval_interval: 0,
+            eval_interval_steps: None,
+            eval_count: None,
+            evaluators: Vec::new(),
+            eval_save_outputs: Vec::new(),
+            log_recursion: false,
+            log_latent_stats: false,
+            log_principal_components: false,
+            probe_depth: 32,
+            probe_rows: 64,
+            checkpoint_every_eval: true,
+            checkpoint_interval: 500,
+            log_interval: 50,
+            lr: 1e-4,
+            lr_min_ratio: 1.0,
+            lr_warmup_steps: 2000,
+            optimizer: OptimizerKind::default(),
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            grad_clip: None,
+            puzzle_emb_lr: 1e-2,
+            puzzle_emb_weight_decay: 0.1,
+            ema: false,
+            ema_rate: 0.999,
+            freeze_weights: false,
+            freeze_weights_steps: 0,
+            mean_puzzle_emb: false,
+            seed: 0,
+            project_name: None,
+            run_name: None,
+            use_wandb: false,
+            checkpoint_path: None,
+            load_checkpoint: None,
+            device: DeviceKind::Cpu,
+            threads: 0,
+            collective_timeout: 600,
+        }
+    }
 }
 
 impl PretrainConfig {
@@ -325,7 +367,7 @@ impl PretrainConfig {
         let generator = Generator::select(generator)?.map_or(Value::Null, Value::Object);
         root_table.insert("generator".into(), generator);
         leave_no_choice(root_table);
-        let mut config: Self = serde_path(&root)?;
+        let mut config: Self = from_value(&root)?;
         config.validate()?;
         if let Some(Generator::Sudoku(options)) = &mut config.generator {
             options.pin_pools()?;
@@ -336,48 +378,20 @@ impl PretrainConfig {
     /// All settings in the form of config files.
     pub(crate) fn to_tree(&self) -> Value {
         let mut root = serde_json::to_value(self).expect("a config holds only JSON types");
-        let defaults = defaults(&self.arch);
-        let loss_type = root.as_object_mut().and_then(|table| table.remove("loss_type"));
-        root["arch"]["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": loss_type});
-        let own = root["generator"].as_object().cloned().unwrap_or_default();
-        root["generator"] = defaults["generator"].clone();
-        for (key, value) in own {
-            root["generator"][key] = value;
-        }
         let table = root.as_object_mut().expect("a config is a table");
-        let (sizes, weights) = (table.remove("generator_sizes"), table.remove("generator_weights"));
-        if let Some(sizes) = sizes.filter(|sizes| *sizes != json!([])) {
-            root["generator"]["size"] = sizes;
+        let mut take = |key: &str| table.remove(key).unwrap_or_default();
+        let (loss_type, own) = (take("loss_type"), take("generator"));
+        let (sizes, weights) = (take("generator_sizes"), take("generator_weights"));
+        let mut generator = Generator::defaults();
+        generator.extend(own.as_object().cloned().unwrap_or_default());
+        if sizes != json!([]) {
+            generator.insert("size".into(), sizes);
         }
-        root["generator"]["weights"] = weights.unwrap_or_else(|| json!([]));
+        generator.insert("weights".into(), weights);
+        root["arch"]["loss"] = json!({"name": "losses@ACTLossHead", "loss_type": loss_type});
+        root["generator"] = generator.into();
         root
     }
-}
-
-/// Runs from before there was a choice.
-fn reference_q_loss_weight() -> f64 {
-    Q_LOSS_WEIGHT
-}
-
-fn default_move_loss_weight() -> f64 {
-    MOVE_LOSS_WEIGHT
-}
-
-fn default_probe_depth() -> usize {
-    32
-}
-
-fn default_probe_rows() -> usize {
-    64
-}
-
-fn ten_minutes() -> u64 {
-    600
-}
-
-/// Runs from before there was a choice.
-fn one_carried_batch() -> usize {
-    1
 }
 
 /// The architecture that files and overrides choose, the last of them first: as in Hydra the choice comes before all

@@ -242,7 +242,7 @@ pub fn write_search(search: &Search, trials: &[Trial], out: &Path) -> Result<Str
     text.write_record(&header).map_err(problem)?;
     rows.iter().try_for_each(|row| text.write_record(row)).map_err(problem)?;
     let text = text.into_inner().map_err(|error| TrainError::state(out, error.to_string()))?;
-    models::checkpoint::write_file_atomically(&out.join("trials.csv"), &text)?;
+    files::write(&out.join("trials.csv"), &text)?;
 
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
@@ -262,7 +262,7 @@ pub fn write_search(search: &Search, trials: &[Trial], out: &Path) -> Result<Str
             "{report}\nBest: trial {number}, {of} {value:.4}. Its settings: `trainer pretrain --config {file}`.\n"
         );
     }
-    models::checkpoint::write_file_atomically(&out.join("report.md"), report.as_bytes())?;
+    files::write(&out.join("report.md"), report.as_bytes())?;
     Ok(report)
 }
 
@@ -292,6 +292,6 @@ fn write_best(settings: &[(String, Value)], out: &Path) -> Result<String, TrainE
     let architecture = root.get("arch").and_then(|arch| arch.get("name").or(Some(arch))).and_then(Value::as_str);
     let file = out.join(format!("best_{}.toml", architecture.unwrap_or("trm").replace(['/', '\\'], "-")));
     let text = toml::to_string(&root).map_err(|error| TrainError::state(&file, error.to_string()))?;
-    models::checkpoint::write_file_atomically(&file, text.as_bytes())?;
+    files::write(&file, text.as_bytes())?;
     Ok(file.display().to_string())
 }

@@ -130,9 +130,9 @@ pub(crate) fn save_with(
     models::checkpoint::write(directory, &manifest, &to_use_on_host, |folder| {
         models::checkpoint::write_tensors(&folder.join(TENSORS_FILE), &state)?;
         for (bytes, rank) in others.iter().zip(1..) {
-            models::checkpoint::write_file_atomically(&folder.join(rank_file(rank)), bytes)?;
+            files::write(&folder.join(rank_file(rank)), bytes)?;
         }
-        models::checkpoint::write_file_atomically(&folder.join(COUNTERS_FILE), &counters)
+        Ok(files::write(&folder.join(COUNTERS_FILE), &counters)?)
     })?;
     Ok(())
 }

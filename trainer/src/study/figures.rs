@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use datasets::picture::{ChartLine, LineChart, Mark, MarkChart, MarkStyle, PictureError, Scale};
-use models::checkpoint::write_file_atomically;
 
 use super::results::ExperimentResult;
 use crate::TrainError;
@@ -20,8 +19,8 @@ pub(super) fn write(
     let mut drawn = Vec::new();
     let mut save = |name: &'static str, picture: Result<(String, Vec<u8>), PictureError>| {
         let (svg, png) = picture.map_err(|error| TrainError::state(out, format!("{name}: {error}")))?;
-        write_file_atomically(&out.join(format!("{name}.svg")), svg.as_bytes())?;
-        write_file_atomically(&out.join(format!("{name}.png")), &png)?;
+        files::write(&out.join(format!("{name}.svg")), svg.as_bytes())?;
+        files::write(&out.join(format!("{name}.png")), &png)?;
         drawn.push(name);
         Ok::<(), TrainError>(())
     };

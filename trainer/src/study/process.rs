@@ -111,5 +111,5 @@ fn write_settings(experiment: &Experiment, path: &Path) -> Result<(), TrainError
     let mut text = serde_json::to_string_pretty(&experiment.table()).unwrap_or_default();
     text.push('\n');
     File::create(path).map_err(TrainError::io(path))?;
-    Ok(models::checkpoint::write_file_atomically(path, text.as_bytes())?)
+    Ok(files::write(path, text.as_bytes())?)
 }

@@ -99,7 +99,7 @@ pub fn write_results(
     }
     let results: Vec<ExperimentResult> =
         study.experiments.iter().map(|experiment| ExperimentResult::of(&experiment.name, &rows)).collect();
-    let write = |name: &str, bytes: &[u8]| models::checkpoint::write_file_atomically(&out.join(name), bytes);
+    let write = |name: &str, bytes: &[u8]| files::write(&out.join(name), bytes);
     write("results.csv", &csv_of(&results)?)?;
     let mut json = serde_json::to_string_pretty(&results).unwrap_or_default();
     json.push('\n');

@@ -234,7 +234,7 @@ fn run_id(settings: &Settings, run_directory: &Path) -> Result<String, TrainErro
         (0..8).map(|_| char::from(b"abcdefghijklmnopqrstuvwxyz0123456789"[rng.random_range(0..36)])).collect()
     };
     let id = settings.run_id.clone().or(known).unwrap_or_else(drawn);
-    models::checkpoint::write_file_atomically(&path, id.as_bytes())?;
+    files::write(&path, id.as_bytes())?;
     Ok(id)
 }
 

@@ -1,7 +1,6 @@
 //! Which stages of a speedrun are done, and how long they took: a text file that is replaced whole after each stage.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,18 +55,6 @@ impl Journal {
 
     fn save(&self) -> Result<()> {
         let stages = self.done.iter().map(|(stage, seconds)| format!("{stage} {seconds:.1}\n"));
-        write_atomically(&self.path, &(format!("{}\n", self.speedrun) + &stages.collect::<String>()))
+        Ok(files::write(&self.path, format!("{}\n", self.speedrun) + &stages.collect::<String>())?)
     }
-}
-
-/// Writes a file that is there as a whole or not at all.
-pub(super) fn write_atomically(path: &Path, text: &str) -> Result<()> {
-    let draft = path.with_extension("tmp");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }

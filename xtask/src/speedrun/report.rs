@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::journal::{Journal, write_atomically};
+use super::journal::Journal;
 use super::recipe::{Recipe, Stage};
 use crate::machine;
 
@@ -47,7 +47,7 @@ pub(super) fn write(folder: &Path, recipe: &Recipe, journal: &Journal) -> Result
     }
     page += "```\n";
     let path = folder.join("REPORT.md");
-    write_atomically(&path, &page)?;
+    files::write(&path, &page)?;
     Ok(path)
 }
 

@@ -6,10 +6,9 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
+use datasets::Task;
 use datasets::maze::Cell;
 use datasets::picture::{Animation, MAX_PICTURE_BYTES, PictureError, Scene, read_arc_grid, read_maze};
-use datasets::store::write_file;
-use datasets::{DatasetError, Task};
 
 use super::terminal::{self, When};
 use super::{Example, Part, canvas_of};
@@ -80,9 +79,7 @@ pub(super) fn read_picture(path: &Path, color: When) -> anyhow::Result<String> {
 
 /// Writes a file whole or not at all and says so.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_file(path, |out| {
-        out.write_all(bytes).map_err(|cause| DatasetError::Io { action: "write", path: path.to_owned(), cause })
-    })?;
+    ::files::write(path, bytes)?;
     eprintln!("wrote {} ({} bytes)", path.display(), bytes.len());
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use files::StagedFile;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use super::read::PredictionRows;
 use super::safetensors_file::header_bytes;
 use super::{AUGMENTATIONS, INPUTS, LABELS, PREDS, PUZZLE_IDENTIFIERS, Q_HALT_LOGITS};
 use crate::DatasetError;
-use crate::store::StagedFile;
 
 /// A prediction file under construction, visible only once it is complete.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl PredictionWriter {
         if self.written != self.rows {
             return Err(self.wrong_rows(self.written));
         }
-        self.file.publish()
+        Ok(self.file.publish()?)
     }
 
     fn wrong_rows(&self, found: usize) -> DatasetError {

@@ -1,10 +1,15 @@
 //! Promises of `download`, against an HTTP server of this process that misbehaves on demand.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use super::*;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use files::download::{Download, DownloadError, Patience, TransferError, client, download, get, partial_path};
 
 /// How the server answers one request.
 #[derive(Debug, Clone, Copy)]
@@ -98,13 +103,14 @@ fn sum(content: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("content");
     fs::write(&path, content).unwrap();
-    digest::sha256_of(&path).unwrap()
+    files::sha256_of(&path).unwrap()
 }
 
-fn fetch(server: &Server, target: &Path, sha256: &str, bytes: u64) -> Result<(), DownloadError> {
+fn fetch(server: &Server, target: &Path, sha256: &str, bytes: u64) -> Result<(), DownloadError<String>> {
     let patience = Patience { attempts: 3, pause: Duration::from_millis(1) };
-    let agent = Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
-    download(&agent, &Download { url: &server.url, target, bytes, sha256 }, patience, &ProgressBar::hidden())
+    let agent = client().proxy(None).build().new_agent();
+    let wanted = Download { target, size: Some(bytes), sha256: Some(sha256), patience };
+    download(&wanted, get(&agent, &server.url), &mut |_, _| ())
 }
 
 #[test]
@@ -183,7 +189,7 @@ fn a_server_without_ranges_that_always_cuts_is_given_up() {
     let target = folder.path().join("file.whl");
     let server = Server::start(content(), vec![Behaviour::NoRangesCutAfter(9000)]);
     let error = fetch(&server, &target, &sum(&content()), 300_000).unwrap_err();
-    assert!(matches!(error, DownloadError::Remote(_)), "{error}");
+    assert!(matches!(error, DownloadError::Transfer(TransferError::Cut { total: Some(300_000), .. })), "{error}");
     assert_eq!(server.ranges().len(), 3);
     assert!(!target.exists());
 }
@@ -196,14 +202,15 @@ fn another_file_is_refused_and_not_kept() {
     other[150_000] ^= 1;
     let server = Server::start(other, vec![Behaviour::Correct]);
     let error = fetch(&server, &target, &sum(&content()), 300_000).unwrap_err();
-    assert!(error.to_string().contains("sha256"), "{error}");
+    assert!(matches!(error, DownloadError::Transfer(TransferError::WrongHash { .. })), "{error}");
     assert!(!target.exists() && !partial_path(&target).exists());
     assert_eq!(server.ranges().len(), 1);
 
     // Another size is seen before a byte of it is stored.
     let server = Server::start(content(), vec![Behaviour::Correct]);
     let error = fetch(&server, &target, &sum(&content()), 299_000).unwrap_err();
-    assert!(error.to_string().contains("299000"), "{error}");
+    let wrong = TransferError::WrongSize { expected: 299_000, found: 300_000 };
+    assert!(matches!(&error, DownloadError::Transfer(found) if *found == wrong), "{error}");
     assert!(!target.exists() && !partial_path(&target).exists());
 }
 
