@@ -30,6 +30,7 @@ mod jobs;
 #[allow(unreachable_pub, reason = "shared with a package of helpers")]
 #[path = "../../../tests/src/not_run.rs"]
 mod not_run;
+mod open_inference;
 mod openapi;
 mod operated;
 mod operations;
