@@ -16,6 +16,7 @@ mod bodies;
 #[allow(dead_code, unreachable_pub, reason = "shared with tests that use other parts")]
 #[path = "../../../tests/src/browser.rs"]
 mod browser;
+mod clusters;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../engine/tests/common/countdown.rs"]
 mod countdown;
