@@ -1,4 +1,4 @@
-//! The Open Inference Protocol, version 2 (`/v2/…`), over HTTP: what clients of Triton and KServe speak, with
+//! The Open Inference Protocol, version 2 (`/v2/…`), over HTTP: what clients of Triton and `KServe` speak, with
 //! its extension for binary tensors. Owns which served model a path names and how rows of tokens reach its engine; leaves the
 //! bytes of requests and responses to the modules below, waiting and time-outs to `pipeline`.
 

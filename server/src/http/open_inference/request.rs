@@ -112,21 +112,22 @@ fn head(json: &[u8]) -> Result<Head, Problem> {
 fn tensors_of(inputs: Vec<InputHead>, mut bytes: &[u8]) -> Result<Vec<InputTensor>, Problem> {
     let mut tensors = Vec::with_capacity(inputs.len());
     for InputHead { name, shape, datatype, parameters, data } in inputs {
-        refuse_unsupported(&name, &parameters)?;
-        let count = tensor::element_count(&name, &shape)?;
+        let shown = shown(&name);
+        refuse_unsupported(&shown, &parameters)?;
+        let count = tensor::element_count(&shown, &shape)?;
         let values = match (data, parameters.binary_data_size) {
-            (Some(data), None) => tensor::from_json(&name, datatype, count, &data)?,
+            (Some(data), None) => tensor::from_json(&shown, datatype, count, &data)?,
             (None, Some(size)) => {
                 let left = bytes.len();
                 let (own, rest) = bytes.split_at_checked(size).ok_or_else(|| {
-                    Problem::Malformed(format!("input {name:?}: binary_data_size is {size}, {left} bytes are left"))
+                    Problem::Malformed(format!("input {shown:?}: binary_data_size is {size}, {left} bytes are left"))
                 })?;
                 bytes = rest;
-                tensor::from_bytes(&name, datatype, count, own)?
+                tensor::from_bytes(&shown, datatype, count, own)?
             }
             (Some(_), Some(_)) | (None, None) => {
                 return Err(Problem::Malformed(format!(
-                    "input {name:?}: expected either \"data\" or the parameter binary_data_size"
+                    "input {shown:?}: expected either \"data\" or the parameter binary_data_size"
                 )));
             }
         };
@@ -141,12 +142,17 @@ fn tensors_of(inputs: Vec<InputHead>, mut bytes: &[u8]) -> Result<Vec<InputTenso
 fn outputs_of(outputs: Option<Vec<OutputHead>>, are_binary: bool) -> Result<Outputs, Problem> {
     let named = outputs.filter(|outputs| !outputs.is_empty()).map(|outputs| {
         let each = outputs.into_iter().map(|OutputHead { name, parameters }| {
-            refuse_unsupported(&name, &parameters)?;
+            refuse_unsupported(&shown(&name), &parameters)?;
             Ok((name, parameters.binary_data))
         });
         each.collect::<Result<Vec<_>, Problem>>()
     });
     Ok(Outputs { named: named.transpose()?, are_binary })
+}
+
+/// A name in a message, whatever its length.
+fn shown(name: &str) -> String {
+    name.chars().take(100).collect()
 }
 
 /// Extensions that change what a tensor is: to pass over them would answer something else than was asked.
