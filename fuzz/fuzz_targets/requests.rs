@@ -16,6 +16,7 @@ use png::{BitDepth, ColorType, Encoder};
 use serde_json::{Map, Value, json};
 use server::http::SolveOptions;
 use server::http::body::{MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
+use server::http::open_inference::InferRequest;
 
 use crate::texts::{MAX_PUZZLES, check_problem};
 
@@ -66,6 +67,23 @@ fn check_puzzle<P: Puzzle>(puzzle: &P, models: &[Task]) {
         assert_eq!(puzzle.cells(model, &nonsense).len(), givens.len());
         let _ = puzzle.write(&puzzle.cells(model, &nonsense));
         let _ = task::rules(model, &ArchitectureConfig::Trm(TrmConfig::default()));
+    }
+}
+
+/// Any bytes as the body of `POST /v2/models/{name}/infer` behind the two bytes of its header, the length of the JSON part
+/// (65535: no header): a problem with a sentence, or tensors with as many elements as their shapes say.
+pub(crate) fn check_inference(bytes: &[u8]) {
+    let Some((length, body)) = bytes.split_first_chunk::<2>() else { return };
+    let length = u16::from_le_bytes(*length);
+    match InferRequest::parse(body, (length != u16::MAX).then_some(usize::from(length))) {
+        Ok(request) => {
+            for input in &request.inputs {
+                assert_eq!(input.values.len(), input.shape.iter().product::<usize>());
+                assert!(input.values.len() <= body.len());
+            }
+            use_them(&request.options);
+        }
+        Err(problem) => check_problem(&problem.to_string(), body.len()),
     }
 }
 

@@ -1,12 +1,18 @@
 -- wrk's script: posts the puzzles of a file (one a line) in turn, with the options given, and prints one line of figures.
--- wrk … -s solve.lua URL -- PUZZLES '"halting": "fixed"'
+-- wrk … -s solve.lua URL -- PUZZLES '"halting": "fixed"' PAUSE
+-- With PAUSE, a client waits that many milliseconds on average before each request: CLIENTS / PAUSE is the offered load.
 local bodies, next_body = {}, 0
 
 function init(args)
-  local options = args[2] and (", " .. args[2]) or ""
+  local options = args[2] and args[2] ~= "" and (", " .. args[2]) or ""
   for line in io.lines(args[1]) do
     bodies[#bodies + 1] = wrk.format("POST", "/solve/sudoku", { ["Content-Type"] = "application/json" },
       '{"puzzle": "' .. line .. '"' .. options .. "}")
+  end
+  local pause = tonumber(args[3])
+  if pause then
+    -- Exponential, so that requests of all clients together arrive at random.
+    delay = function() return math.floor(-pause * math.log(1 - math.random())) end
   end
 end
 

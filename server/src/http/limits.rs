@@ -6,6 +6,8 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::open_inference::HEADER_LENGTH;
+
 /// Bounds on one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct HttpLimits {
@@ -65,7 +67,7 @@ impl CorsOrigins {
             Self::Any => AllowOrigin::any(),
             Self::Listed(origins) => AllowOrigin::list(origins.iter().cloned()),
         };
-        let read = ["x-request-id", "x-trm-solved", "x-trm-verified", "x-trm-steps", "x-trm-q"];
+        let read = ["x-request-id", "x-trm-solved", "x-trm-verified", "x-trm-steps", "x-trm-q", HEADER_LENGTH];
         let read = read.map(HeaderName::from_static).into_iter().chain([header::RETRY_AFTER, header::LOCATION]);
         let layer = CorsLayer::new()
             .allow_origin(origins)
@@ -75,6 +77,7 @@ impl CorsOrigins {
                 header::ACCEPT,
                 header::AUTHORIZATION,
                 HeaderName::from_static("x-request-id"),
+                HeaderName::from_static(HEADER_LENGTH),
             ])
             .expose_headers(read.collect::<Vec<_>>())
             .max_age(Self::MAX_AGE);

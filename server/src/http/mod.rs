@@ -13,6 +13,7 @@ mod jobs;
 mod limits;
 mod metrics;
 mod observe;
+pub mod open_inference;
 mod openapi;
 mod options;
 mod page;
@@ -21,6 +22,7 @@ mod prefix;
 mod probes;
 mod problem;
 mod problem_kind;
+mod problem_report;
 mod reload;
 mod samples;
 mod solve;
@@ -165,6 +167,7 @@ pub fn routes(parts: ServerParts) -> Router {
         .merge(solve_routes().layer(from_fn_with_state(state.clone(), admission::take_place)))
         .merge(admin_routes().layer(from_fn_with_state(state.clone(), access::refuse_without_keys)))
         .merge(jobs::routes())
+        .merge(open_inference::info_routes())
         .route("/info", get(info::info).fallback(only_get));
     let metrics = get(metrics::metrics).fallback(only_get);
     if protect_metrics {
@@ -187,7 +190,7 @@ pub fn routes(parts: ServerParts) -> Router {
 
 /// Routes that run a model, or serve those that do: they wait for the models and count as in flight.
 fn solve_routes() -> Router<Arc<ServerState>> {
-    Router::new().merge(solve::routes()).merge(arc::routes()).merge(samples::routes())
+    Router::new().merge(solve::routes()).merge(arc::routes()).merge(samples::routes()).merge(open_inference::routes())
 }
 
 /// Routes that need an API key to be configured.
@@ -201,6 +204,7 @@ fn probe_routes() -> Router<Arc<ServerState>> {
         .route("/livez", get(probes::livez).fallback(only_get))
         .route("/readyz", get(probes::readyz).fallback(only_get))
         .route("/health", get(probes::health).fallback(only_get))
+        .merge(open_inference::probe_routes())
 }
 
 async fn only_get() -> Problem {

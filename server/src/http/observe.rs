@@ -15,9 +15,9 @@ use opentelemetry_http::HeaderExtractor;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::ServerState;
-use super::problem::ProblemReport;
+use super::problem_report::ProblemReport;
 use super::traffic::Traffic;
+use super::{ServerState, open_inference};
 use crate::guarded_body::GuardedBody;
 
 /// The header that carries a request's id, in both directions.
@@ -85,6 +85,7 @@ pub(super) async fn observe(
     let id = RequestId::of(request.headers());
     let route = path.map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let span = span(&id, &route, &request);
+    let uri = request.uri().clone();
     let tally = Tally::default();
     request.extensions_mut().insert(tally.clone());
     request.extensions_mut().insert(id.clone());
@@ -104,7 +105,7 @@ pub(super) async fn observe(
     record.status = Some(response.status());
     if let Some(report) = ProblemReport::of(&mut response) {
         record.problem = Some(report.name());
-        report.sign(&mut response, &id.to_string());
+        report.sign(&mut response, &id.to_string(), uri.path());
     }
     response.headers_mut().insert(REQUEST_ID, id.0);
     response.map(|body| Body::new(GuardedBody::with_notice(body, record, |record| record.is_complete = true)))
@@ -177,7 +178,7 @@ impl Drop for Record {
 
 /// Routes that machines ask every few seconds.
 fn is_polled(route: &str) -> bool {
-    matches!(route, "/livez" | "/readyz" | "/health" | "/metrics")
+    matches!(route, "/livez" | "/readyz" | "/health" | "/metrics") || open_inference::is_probe(route)
 }
 
 #[cfg(test)]

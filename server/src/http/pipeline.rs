@@ -41,8 +41,8 @@ pub(super) struct Facts {
     pub(super) q: String,
 }
 
-/// A puzzle as it was sent, and how it is solved.
-pub(super) trait Solvable: Sized + Send + 'static {
+/// A puzzle on its way through the engines, in whatever form it came and is answered.
+pub(super) trait Queueable: Sized + Send + 'static {
     /// What makes answers come sooner, for messages about time-outs.
     const SOONER: &'static str;
 
@@ -50,16 +50,6 @@ pub(super) trait Solvable: Sized + Send + 'static {
     type Ticket: Send + 'static;
     /// A puzzle with its answer.
     type Answered: Send + 'static;
-    /// An answer in JSON.
-    type Json: Serialize;
-    /// The answers of a batch in JSON.
-    type BatchJson: Serialize + From<Vec<Self::Json>>;
-
-    /// Reads a body; the options of the query string hold where the body says nothing.
-    ///
-    /// # Errors
-    /// When the body is in no form that is read, or holds more than `max_puzzles` puzzles.
-    fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<Self>, Problem>;
 
     /// Queues every puzzle, after all have been checked, in the order of the request.
     ///
@@ -73,11 +63,25 @@ pub(super) trait Solvable: Sized + Send + 'static {
     /// When the engine has none.
     fn answer(ticket: Self::Ticket) -> impl Future<Output = Result<Self::Answered, Problem>> + Send;
 
-    /// The events of a puzzle: its steps, then its answer or a problem, at `give_up_at` at the latest.
-    fn events(ticket: Self::Ticket, wanted: Wanted, give_up_at: Instant) -> impl Stream<Item = Event> + Send + 'static;
-
     /// Supervision steps that an answer took.
     fn total_steps(answered: &Self::Answered) -> usize;
+}
+
+/// A puzzle of the routes below `/solve`: how it is read, and how its answer is written.
+pub(super) trait Solvable: Queueable {
+    /// An answer in JSON.
+    type Json: Serialize;
+    /// The answers of a batch in JSON.
+    type BatchJson: Serialize + From<Vec<Self::Json>>;
+
+    /// Reads a body; the options of the query string hold where the body says nothing.
+    ///
+    /// # Errors
+    /// When the body is in no form that is read, or holds more than `max_puzzles` puzzles.
+    fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<Self>, Problem>;
+
+    /// The events of a puzzle: its steps, then its answer or a problem, at `give_up_at` at the latest.
+    fn events(ticket: Self::Ticket, wanted: Wanted, give_up_at: Instant) -> impl Stream<Item = Event> + Send + 'static;
 
     /// The answer in JSON.
     fn json(answered: &Self::Answered, wanted: &Wanted) -> Self::Json;
@@ -138,11 +142,7 @@ pub(super) async fn answer<P: Solvable>(
         let each = tickets.into_iter().map(|ticket| Box::pin(P::events(ticket, wanted.clone(), give_up_at)));
         return Ok(events::respond(stream::select_all(each)));
     }
-    // Giving up drops the pending answers, which frees their slots.
-    let answers = tokio::time::timeout(timeout, collect::<P>(tickets, &wanted.tally)).await;
-    let mut answers = answers.map_err(|_| {
-        Problem::Timeout(format!("no answer within the server's {} ms; {}", timeout.as_millis(), P::SOONER))
-    })??;
+    let mut answers = collect_within::<P>(timeout, tickets, &wanted.tally).await?;
     match (is_batch, output, answers.pop()) {
         (false, Output::Png | Output::Gif, Some(answered)) => picture::<P>(answered, output, timeout).await,
         (false, _, Some(last)) => Ok(Json(P::json(&last, &wanted)).into_response()),
@@ -159,14 +159,33 @@ pub(super) async fn parse<P: Solvable>(
     query: SolveOptions,
     max_puzzles: usize,
 ) -> Result<SolveRequest<P>, Problem> {
+    off_thread(bytes, move |bytes| P::parse(bytes, query, max_puzzles)).await
+}
+
+/// Runs `parse` on the body, where that may take milliseconds on a thread that nobody waits for.
+pub(super) async fn off_thread<T: Send + 'static>(
+    bytes: Bytes,
+    parse: impl FnOnce(&[u8]) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     if bytes.len() < AT_ONCE_BYTES && !body::is_picture(&bytes) {
-        return P::parse(&bytes, query, max_puzzles);
+        return parse(&bytes);
     }
-    let parsing = tokio::task::spawn_blocking(move || P::parse(&bytes, query, max_puzzles));
+    let parsing = tokio::task::spawn_blocking(move || parse(&bytes));
     parsing.await.map_err(|error| Problem::Engine(format!("reading the body failed: {error}")))?
 }
 
-async fn collect<P: Solvable>(tickets: Vec<P::Ticket>, tally: &Tally) -> Result<Vec<P::Answered>, Problem> {
+/// Waits for all answers, but no longer than `timeout`. Giving up drops the pending answers, which frees their slots.
+pub(super) async fn collect_within<P: Queueable>(
+    timeout: Duration,
+    tickets: Vec<P::Ticket>,
+    tally: &Tally,
+) -> Result<Vec<P::Answered>, Problem> {
+    tokio::time::timeout(timeout, collect::<P>(tickets, tally)).await.map_err(|_| {
+        Problem::Timeout(format!("no answer within the server's {} ms; {}", timeout.as_millis(), P::SOONER))
+    })?
+}
+
+async fn collect<P: Queueable>(tickets: Vec<P::Ticket>, tally: &Tally) -> Result<Vec<P::Answered>, Problem> {
     let mut answers = Vec::with_capacity(tickets.len());
     for ticket in tickets {
         let answered = P::answer(ticket).await?;

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use datasets::maze::MazeError;
@@ -14,6 +13,7 @@ use engine::EngineError;
 use serde_json::{Value, json};
 
 use super::ProblemKind;
+use super::problem_report::ProblemReport;
 
 /// Why a request got no solution.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,6 +59,14 @@ pub enum Problem {
         name: String,
         /// What is wrong with it, and which models there are.
         reason: String,
+    },
+    /// The path of a route names no loaded model.
+    #[error("no model {name:?} is loaded; there are {available}")]
+    ModelNotFound {
+        /// The name in the path.
+        name: String,
+        /// Those that are loaded.
+        available: String,
     },
     /// Two givens exclude each other.
     #[error("the givens contradict each other: {0}")]
@@ -206,6 +214,7 @@ impl Problem {
             Self::NoModelForTask { .. } => ProblemKind::NoModelForTask,
             Self::UnknownTask { .. } => ProblemKind::UnknownTask,
             Self::UnknownModel { .. } => ProblemKind::UnknownModel,
+            Self::ModelNotFound { .. } => ProblemKind::ModelNotFound,
             Self::NoModel { .. } => ProblemKind::NoModel,
             Self::Contradictory(_) => ProblemKind::Contradictory,
             Self::Maze(MazeError::Missing { .. }) => ProblemKind::MazeEndMissing,
@@ -354,34 +363,8 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
-        response.extensions_mut().insert(ProblemReport { name: kind.name(), body });
+        response.extensions_mut().insert(ProblemReport::new(kind, body));
         response
-    }
-}
-
-/// What a problem's response carries for the log, by the request's id.
-#[derive(Debug, Clone)]
-pub(super) struct ProblemReport {
-    name: &'static str,
-    body: Value,
-}
-
-impl ProblemReport {
-    /// Takes the report out of a response.
-    pub(super) fn of(response: &mut Response) -> Option<Self> {
-        response.extensions_mut().remove()
-    }
-
-    /// The end of the problem's `type`.
-    pub(super) fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Writes the request's id into the response's body.
-    pub(super) fn sign(mut self, response: &mut Response, request_id: &str) {
-        self.body["request_id"] = json!(request_id);
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-        *response.body_mut() = Body::from(self.body.to_string());
     }
 }
 

@@ -55,6 +55,8 @@ kinds! {
         "The route is closed: it needs API keys, and the server has none.",
     NotFound = NOT_FOUND "not-found":
         "No such route.",
+    ModelNotFound = NOT_FOUND "model-not-found":
+        "No loaded model has the name that stands in the path.",
     UnknownJob = NOT_FOUND "unknown-job":
         "No job of that name is there: it was never made, was cancelled and forgotten, or the server does not adapt models.",
     MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed":

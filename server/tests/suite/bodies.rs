@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use server::http::SolveOptions;
 use server::http::body::{MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
+use server::http::open_inference::InferRequest;
 
 fn parse<P: Puzzle>(body: &[u8]) {
     if let Ok(request) = SolveRequest::<P>::parse(body, SolveOptions::default(), 4) {
@@ -20,6 +21,50 @@ fn parse<P: Puzzle>(body: &[u8]) {
             assert_eq!(shown.len(), task.dims().1);
         }
     }
+}
+
+/// What was read holds as many elements as its shapes say, and no more than the body has bytes for.
+fn parse_tensors(body: &[u8], header_length: Option<usize>) {
+    if let Ok(request) = InferRequest::parse(body, header_length) {
+        for input in request.inputs {
+            assert_eq!(input.values.len(), input.shape.iter().product::<usize>());
+            assert!(input.values.len() <= body.len());
+        }
+    }
+}
+
+/// JSON that looks like a request for inference, and bytes behind it.
+fn inferences() -> impl Strategy<Value = (Value, Vec<u8>)> {
+    let side = prop_oneof![0..4_i64, Just(81), any::<i64>()];
+    let datatype = prop_oneof![Just("INT64"), Just("INT8"), Just("UINT16"), Just("FP32"), Just("BYTES")];
+    let data = prop_oneof![
+        prop::collection::vec(any::<i64>(), 0..6).prop_map(Value::from),
+        Just(json!([[1, 2], [3, 4]])),
+        Just(json!([1.5, null])),
+        Just(Value::Null)
+    ];
+    let size = prop::option::of(prop_oneof![0..40_u64, any::<u64>()]);
+    let input = (prop::collection::vec(side, 0..4), datatype, prop::option::of(data), size).prop_map(
+        |(shape, datatype, data, size)| {
+            let mut input = json!({ "name": "inputs", "shape": shape, "datatype": datatype });
+            if let Some(data) = data {
+                input["data"] = data;
+            }
+            if let Some(size) = size {
+                input["parameters"] = json!({ "binary_data_size": size });
+            }
+            input
+        },
+    );
+    let parameter = prop_oneof![Just("timeout"), Just("max_steps"), Just("binary_data_output"), Just("other")];
+    let parameters = prop::option::of((parameter, any::<u64>()));
+    (prop::collection::vec(input, 0..4), parameters, prop::collection::vec(any::<u8>(), 0..40)).prop_map(
+        |(inputs, parameters, bytes)| {
+            let parameters: Value =
+                parameters.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+            (json!({ "inputs": inputs, "parameters": parameters }), bytes)
+        },
+    )
 }
 
 /// Read, all four are free cells; written back, a line of blanks would not show them.
@@ -85,6 +130,19 @@ proptest! {
     fn any_text_is_refused_or_read(text in prop_oneof!["[.0-9|+ \n-]{0,110}", "[# .SGo\r\n]{0,110}"]) {
         parse::<SudokuPuzzle>(text.as_bytes());
         parse::<MazePuzzle>(text.as_bytes());
+    }
+
+    #[test]
+    fn any_tensors_are_refused_or_read((head, bytes) in inferences(), off in 0..3_usize, noise in any::<[u8; 4]>()) {
+        let head = head.to_string();
+        let mut body = [head.as_bytes(), &bytes].concat();
+        parse_tensors(&body, Some((head.len() + off).saturating_sub(1)));
+        parse_tensors(&body, None);
+        parse_tensors(head.as_bytes(), None);
+        let place = usize::from(noise[0]) * body.len() / 256;
+        body[place] = noise[1];
+        parse_tensors(&body, Some(head.len()));
+        parse_tensors(&noise, Some(usize::from(noise[0] % 8)));
     }
 
     #[test]

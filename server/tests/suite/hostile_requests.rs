@@ -89,6 +89,11 @@ fn options_of_requests() {
 }
 
 #[test]
+fn bodies_of_requests_for_inference() {
+    hold("infer", requests::check_inference);
+}
+
+#[test]
 fn bodies_of_arc_requests() {
     hold("solve_arc", arc_requests::check_arc);
 }

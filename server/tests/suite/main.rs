@@ -16,6 +16,7 @@ mod bodies;
 #[allow(dead_code, unreachable_pub, reason = "shared with tests that use other parts")]
 #[path = "../../../tests/src/browser.rs"]
 mod browser;
+mod clusters;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../../../engine/tests/common/countdown.rs"]
 mod countdown;
@@ -30,6 +31,7 @@ mod jobs;
 #[allow(unreachable_pub, reason = "shared with a package of helpers")]
 #[path = "../../../tests/src/not_run.rs"]
 mod not_run;
+mod open_inference;
 mod openapi;
 mod operated;
 mod operations;

@@ -34,7 +34,7 @@ use self::body::{ArcQuestion, ArcRequest};
 pub(crate) use self::job::answer_alone;
 use super::accept::Output;
 use super::body::SolveRequest;
-use super::pipeline::{Facts, Solvable, Wanted};
+use super::pipeline::{Facts, Queueable, Solvable, Wanted};
 use super::{Problem, ServerState, SolveOptions};
 
 /// Steps that the traces of one request may hold: 4 MB of cells.
@@ -115,18 +115,11 @@ pub(super) fn routes() -> Router<Arc<ServerState>> {
         .route("/samples/arc/{task_id}", get(sample).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
 }
 
-impl Solvable for ArcQuestion {
+impl Queueable for ArcQuestion {
     const SOONER: &'static str = "ask for fewer augmentations or tasks at once";
 
     type Ticket = Ticket;
     type Answered = Answered;
-    type Json = ArcResponse;
-    type BatchJson = ArcBatchResponse;
-
-    fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<Self>, Problem> {
-        let ArcRequest { questions, is_batch, options } = ArcRequest::parse(body, query, max_puzzles)?;
-        Ok(SolveRequest { puzzles: questions, is_batch, options })
-    }
 
     fn submit(registry: &Registry, questions: Vec<Self>, wanted: &Wanted) -> Result<Vec<Ticket>, Problem> {
         queue(registry, questions, wanted)
@@ -148,12 +141,22 @@ impl Solvable for ArcQuestion {
         Ok(Answered { question, model, answer: answer?, steps, trace })
     }
 
-    fn events(ticket: Ticket, wanted: Wanted, give_up_at: Instant) -> impl Stream<Item = Event> + Send + 'static {
-        stream::events(ticket, wanted, give_up_at)
-    }
-
     fn total_steps(answered: &Answered) -> usize {
         answered.answer.total_steps
+    }
+}
+
+impl Solvable for ArcQuestion {
+    type Json = ArcResponse;
+    type BatchJson = ArcBatchResponse;
+
+    fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<Self>, Problem> {
+        let ArcRequest { questions, is_batch, options } = ArcRequest::parse(body, query, max_puzzles)?;
+        Ok(SolveRequest { puzzles: questions, is_batch, options })
+    }
+
+    fn events(ticket: Ticket, wanted: Wanted, give_up_at: Instant) -> impl Stream<Item = Event> + Send + 'static {
+        stream::events(ticket, wanted, give_up_at)
     }
 
     fn json(answered: &Answered, _: &Wanted) -> ArcResponse {

@@ -10,7 +10,7 @@ use super::Ticket;
 use super::answer::{ArcResponse, ArcStepResponse};
 use super::body::ArcQuestion;
 use crate::http::events::{EventKind, Moment, event, moments, problem_event};
-use crate::http::pipeline::{Solvable, Wanted};
+use crate::http::pipeline::{Queueable, Wanted};
 
 /// The data of a `step` event.
 #[derive(Debug, Serialize, ToSchema)]

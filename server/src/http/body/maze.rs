@@ -64,6 +64,21 @@ impl Puzzle for MazePuzzle {
         Err(Problem::Malformed(format!("the lines of a maze are strings; {}", Self::EXPECTED)))
     }
 
+    fn from_tokens(tokens: &[i64]) -> Result<Self, Problem> {
+        let shape = MazeShape::from_cells(tokens.len())?;
+        let cell = |(position, &token): (usize, &i64)| {
+            let cell = i32::try_from(token).ok().and_then(Cell::from_token);
+            cell.ok_or_else(|| {
+                Problem::Malformed(format!(
+                    "cell {position} holds the token {token}; expected 1 to {}",
+                    Cell::ALL.len()
+                ))
+            })
+        };
+        let cells = tokens.iter().enumerate().map(cell).collect::<Result<_, _>>()?;
+        Ok(Self::new(MazeDrawing::from_cells(shape.side(), cells, Spelling::REFERENCE)?, Layout::Line))
+    }
+
     fn from_picture(png: &[u8]) -> Result<Self, Problem> {
         Ok(Self::new(read_maze(png)?, Layout::Picture))
     }

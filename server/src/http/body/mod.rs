@@ -78,6 +78,12 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     /// When it is not a board.
     fn from_json(value: &Value) -> Result<Self, Problem>;
 
+    /// Reads `[rows * columns]` tokens of a square board, as a model's graph takes them.
+    ///
+    /// # Errors
+    /// When they are no such board.
+    fn from_tokens(tokens: &[i64]) -> Result<Self, Problem>;
+
     /// Reads the bytes of a PNG.
     ///
     /// # Errors

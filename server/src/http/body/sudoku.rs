@@ -73,6 +73,12 @@ impl Puzzle for SudokuPuzzle {
         }
     }
 
+    fn from_tokens(tokens: &[i64]) -> Result<Self, Problem> {
+        // What fits no token of any board is -1, which is none either.
+        let tokens: Vec<i32> = tokens.iter().map(|&token| i32::try_from(token).unwrap_or(-1)).collect();
+        Ok(Self { board: Board::from_tokens(&tokens)?, form: Form::Flat })
+    }
+
     fn from_picture(_: &[u8]) -> Result<Self, Problem> {
         Err(Problem::UnsupportedMedia("a Sudoku is not read from pictures; send its digits, see GET /docs".into()))
     }

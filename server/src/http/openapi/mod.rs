@@ -4,6 +4,7 @@
 
 mod docs;
 mod examples;
+mod inference;
 mod operations;
 mod schemas;
 
@@ -19,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use self::operations::{OPERATIONS, Operation};
 use super::prefix::seen_by_clients;
-use super::{Problem, ProblemKind, ServerState};
+use super::{Problem, ProblemKind, ServerState, open_inference};
 
 /// The whole description.
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
@@ -45,7 +46,7 @@ fn below(prefix: &str) -> Cow<'static, Value> {
 
 fn document() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for operation in OPERATIONS {
+    for operation in OPERATIONS.iter().chain(inference::OPERATIONS) {
         paths.entry(operation.path).or_default().insert(operation.method.to_owned(), describe(operation));
     }
     let mut document = json!({
@@ -63,6 +64,8 @@ fn document() -> Value {
         "security": [{}, { "key": [] }],
         "tags": [
             { "name": "solve", "description": "Puzzles in, answers out." },
+            { "name": "inference", "description": "The Open Inference Protocol, version 2: what clients of Triton and KServe \
+                                                  speak." },
             { "name": "jobs", "description": "ARC tasks that are being learned." },
             { "name": "samples", "description": "Puzzles to begin with." },
             { "name": "operation", "description": "What runs here, and how it does." },
@@ -102,7 +105,7 @@ fn describe(operation: &Operation) -> Value {
         by_status.entry(kind.status().as_u16()).or_default().push(kind);
     }
     for (status, kinds) in by_status {
-        let response = problem_response(&kinds);
+        let response = problem_response(operation.path, &kinds);
         // A probe says in its own words that something is wrong.
         responses.entry(status.to_string()).or_insert(response);
     }
@@ -125,12 +128,17 @@ fn describe(operation: &Operation) -> Value {
     described
 }
 
-fn problem_response(kinds: &[ProblemKind]) -> Value {
+fn problem_response(path: &str, kinds: &[ProblemKind]) -> Value {
     let meanings: Vec<String> = kinds.iter().map(|kind| format!("`{}`: {}", kind.name(), kind.meaning())).collect();
     let retry_after = json!({ "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } } });
+    let (media_type, schema) = if open_inference::is_below(path) {
+        ("application/json", "InferenceError")
+    } else {
+        ("application/problem+json", "Problem")
+    };
     let mut response = json!({
         "description": meanings.join("\n\n"),
-        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+        "content": { media_type: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } },
     });
     if kinds.iter().any(|kind| kind.has_retry_after()) {
         response["headers"] = retry_after;

@@ -273,7 +273,7 @@ const READ: Operation = Operation {
 };
 
 /// What operators' routes have in common.
-const PROBE: Operation = Operation {
+pub(super) const PROBE: Operation = Operation {
     method: "get",
     path: "",
     id: "",
@@ -309,7 +309,7 @@ fn file(media_type: &str) -> Value {
     json!({ "200": { "description": "The file.", "content": { media_type: {} } } })
 }
 
-fn path_parameter(name: &str, description: &str) -> Value {
+pub(super) fn path_parameter(name: &str, description: &str) -> Value {
     json!({ "name": name, "in": "path", "required": true, "description": description, "schema": { "type": "string" } })
 }
 
@@ -330,16 +330,16 @@ fn solved_or_accepted() -> Value {
     responses
 }
 
-fn reference(schema: &str) -> Value {
+pub(super) fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
-fn ok(description: &str, schema: &Value) -> Value {
+pub(super) fn ok(description: &str, schema: &Value) -> Value {
     json!({ "200": { "description": description, "content": { "application/json": { "schema": schema } } } })
 }
 
 /// What every route that solves may answer, besides its own.
-fn solve_problems(own: &[Kind]) -> Vec<Kind> {
+pub(super) fn solve_problems(own: &[Kind]) -> Vec<Kind> {
     let common = [
         Kind::Malformed,
         Kind::InvalidOption,

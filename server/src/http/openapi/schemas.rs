@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, OpenApi};
 
+use super::inference;
 use crate::http::arc::answer::{ArcBatchResponse, ArcResponse, ArcStepResponse};
 use crate::http::arc::stream::{ArcAnswerEvent, ArcStepEvent};
 use crate::http::arc::{ArcSample, ArcSamples};
@@ -68,6 +69,7 @@ pub(super) fn all() -> Value {
     schemas["SolveEvent"] = stream_event("StepEvent", "AnswerEvent");
     schemas["ArcEvent"] = stream_event("ArcStepEvent", "ArcAnswerEvent");
     schemas["JobEvent"] = job_event();
+    inference::add_schemas(&mut schemas);
     schemas
 }
 

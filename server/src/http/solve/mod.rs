@@ -24,7 +24,7 @@ pub(super) use self::answer::{ModelName, TimingsMs};
 use self::submit::{Asked, Ticket};
 use super::accept::Output;
 use super::body::{self, BoardForm, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
-use super::pipeline::{self, Facts, Solvable, Wanted, solve};
+use super::pipeline::{self, Facts, Queueable, Solvable, Wanted, solve};
 use super::{Problem, ServerState, SolveOptions};
 
 /// The routes of boards.
@@ -63,17 +63,11 @@ async fn read<P: Puzzle>(
     Ok(Json(ReadResponse { puzzle: puzzle.plain(), rows: cells / puzzle.columns(), columns: puzzle.columns() }))
 }
 
-impl<P: Puzzle> Solvable for P {
+impl<P: Puzzle> Queueable for P {
     const SOONER: &'static str = "send fewer puzzles at once";
 
     type Ticket = Ticket<P>;
     type Answered = (Asked<P>, Answer);
-    type Json = SolveResponse;
-    type BatchJson = BatchResponse;
-
-    fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<P>, Problem> {
-        SolveRequest::parse(body, query, max_puzzles)
-    }
 
     fn submit(registry: &Registry, puzzles: Vec<P>, wanted: &Wanted) -> Result<Vec<Ticket<P>>, Problem> {
         submit::submit(registry, puzzles, wanted)
@@ -83,12 +77,21 @@ impl<P: Puzzle> Solvable for P {
         Ok((ticket.asked, ticket.pending.await?))
     }
 
-    fn events(ticket: Ticket<P>, wanted: Wanted, give_up_at: Instant) -> impl Stream<Item = Event> + Send + 'static {
-        stream::events(ticket, wanted, give_up_at)
-    }
-
     fn total_steps((_, answer): &(Asked<P>, Answer)) -> usize {
         answer.total_steps
+    }
+}
+
+impl<P: Puzzle> Solvable for P {
+    type Json = SolveResponse;
+    type BatchJson = BatchResponse;
+
+    fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<P>, Problem> {
+        SolveRequest::parse(body, query, max_puzzles)
+    }
+
+    fn events(ticket: Ticket<P>, wanted: Wanted, give_up_at: Instant) -> impl Stream<Item = Event> + Send + 'static {
+        stream::events(ticket, wanted, give_up_at)
     }
 
     fn json((asked, answer): &(Asked<P>, Answer), wanted: &Wanted) -> SolveResponse {

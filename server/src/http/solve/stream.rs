@@ -14,7 +14,7 @@ use super::answer::SolveResponse;
 use super::submit::{Asked, Ticket};
 use crate::http::body::{BoardForm, Puzzle};
 use crate::http::events::{EventKind, Moment, event, moments, problem_event};
-use crate::http::pipeline::{Solvable, Wanted};
+use crate::http::pipeline::{Queueable, Wanted};
 
 /// The data of a `step` event.
 #[derive(Debug, Serialize, ToSchema)]
