@@ -254,7 +254,7 @@ impl Run {
         let speed = interval.samples_per_second();
         let (lr, _) = self.learner.learning_rates(step);
         let norms =
-            [("gradient_norm", self.learner.gradient_norm), ("parameter_norm", Some(self.learner.parameter_norm()))];
+            [("gradient_norm", self.learner.gradient_norm()), ("parameter_norm", Some(self.learner.parameter_norm()))];
         let norms = norms.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let seconds = interval.since.elapsed().as_secs_f64();
         let others = [("lr", lr), ("samples_per_second", speed), ("seconds", seconds)];

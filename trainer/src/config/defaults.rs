@@ -55,6 +55,7 @@ pub(super) fn defaults(arch: &ArchitectureConfig) -> Value {
         "checkpoint_path": null,
         "load_checkpoint": null,
         "device": "cpu",
+        "cuda_graphs": false,
         "threads": 0,
         "collective_timeout": 600,
     });

@@ -196,6 +196,9 @@ pub struct PretrainConfig {
     pub load_checkpoint: Option<PathBuf>,
     /// Where to compute.
     pub device: DeviceKind,
+    /// Record the GPU's work of a step once, and replay it as one launch.
+    #[serde(default)]
+    pub cuda_graphs: bool,
     /// Threads; 0 takes all cores, which the processes of a machine share evenly.
     pub threads: usize,
     /// Seconds that a rank waits for the others, at most: in a collective, and for rank 0 to evaluate or save.
