@@ -28,7 +28,7 @@ done_kills=0 slowest=0 last=0
 while [ "$done_kills" -lt "$kills" ]; do
     "$trainer" launch --nproc "$ranks" -- "${command[@]}" > log 2> errors &
     launcher=$!
-    # A random step of the next twenty, and a random moment in it.
+    # One of the next twenty steps that no start has come to, and a random moment in it.
     target=$((last + 1 + RANDOM % 20))
     until [ "$(logged_step run)" -ge "$target" ]; do
         kill -0 "$launcher" 2> /dev/null || { echo "the run ended before kill $((done_kills + 1))" >&2; cat errors >&2; exit 1; }
@@ -47,8 +47,8 @@ while [ "$done_kills" -lt "$kills" ]; do
     grep -q "error: rank $victim was killed by signal 9" errors || { echo "rank $victim is not named:" >&2; cat errors >&2; exit 1; }
     [ "$took" -le "$slowest" ] || slowest=$took
     done_kills=$((done_kills + 1))
-    last=$(readlink run/last | tr -dc '0-9')
-    echo "kill $done_kills: rank $victim past step $target, all ended in $took ms, the last checkpoint is of step $last"
+    last=$(logged_step run)
+    echo "kill $done_kills: rank $victim past step $target, all ended in $took ms, the last checkpoint is $(readlink run/last)"
     command=(pretrain resume=run)
 done
 "$trainer" launch --nproc "$ranks" -- "${command[@]}" > log 2> errors
