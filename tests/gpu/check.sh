@@ -45,7 +45,7 @@ fi
 
 stage "golden data of the reference"
 # The newest program of each test.
-test_program() { find "$build/deps" -maxdepth 1 -type f -executable -name "$1-*" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2; }
+test_program() { find -H "$build/deps" -maxdepth 1 -type f -executable -name "$1-*" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2; }
 for test in forward_parity training_parity; do
     program=$(test_program $test)
     [ -n "$program" ] || { echo "$build/deps has no $test; build it as the head of this script says" >&2; exit 1; }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, TchError, Tensor};
 
-use crate::act::{ActStep, DeviceInputs, DeviceResults, Halting, Reasoner};
+use crate::act::{DeviceInputs, DeviceResults, Halting, Reasoner};
 use crate::carry::Carry;
 use crate::metrics::StepMetrics;
 use crate::parameters::Parameters;
@@ -63,7 +63,7 @@ impl Replays {
                 *steps += 1;
                 let results = work(reasoner, &inputs, global_rows);
                 let gradient = inputs.puzzle_rows.as_ref().map(Tensor::grad);
-                return Ok((sums(reasoner.conclude(carry, results, inputs.puzzle_rows, halting)), gradient));
+                return Ok((reasoner.conclude(carry, results, None, halting).metrics, gradient));
             }
             Replay::Warming(_) => {
                 *replay = Replay::Ready(Box::new(Fixed::record(reasoner, &inputs, parameters, global_rows)?));
@@ -72,9 +72,17 @@ impl Replays {
         }
         let Replay::Ready(fixed) = replay else { unreachable!("recorded above") };
         fixed.inputs.fill(&inputs);
-        let results = fixed.run(reasoner, global_rows)?;
+        if let Some(rows) = &mut fixed.inputs.puzzle_rows {
+            rows.zero_grad();
+        }
+        // The next step writes where this one does.
+        let results = match &fixed.recording {
+            #[cfg(feature = "cuda")]
+            Recording::Graph { graph, results } => graph.replay().map(|()| results.copies())?,
+            Recording::Again => work(reasoner, &fixed.inputs, global_rows).copies(),
+        };
         let gradient = fixed.inputs.puzzle_rows.as_ref().map(|rows| rows.grad().copy());
-        Ok((sums(reasoner.conclude(carry, results, None, halting)), gradient))
+        Ok((reasoner.conclude(carry, results, None, halting).metrics, gradient))
     }
 }
 
@@ -94,18 +102,6 @@ impl Fixed {
         };
         parameters.forget_casts();
         Ok(Self { inputs, recording })
-    }
-
-    /// Does the work on the values of the inputs; what it leaves is the caller's, whatever the next step writes.
-    fn run(&mut self, reasoner: &Reasoner, global_rows: usize) -> Result<DeviceResults, TchError> {
-        if let Some(rows) = &mut self.inputs.puzzle_rows {
-            rows.zero_grad();
-        }
-        match &self.recording {
-            #[cfg(feature = "cuda")]
-            Recording::Graph { graph, results } => graph.replay().map(|()| results.copies()),
-            Recording::Again => Ok(work(reasoner, &self.inputs, global_rows).copies()),
-        }
     }
 }
 
@@ -128,8 +124,4 @@ fn work(reasoner: &Reasoner, inputs: &DeviceInputs, global_rows: usize) -> Devic
     let results = reasoner.compute(inputs);
     (&results.loss / global_rows as f64).backward();
     results
-}
-
-fn sums(step: ActStep) -> StepMetrics {
-    step.metrics
 }

@@ -20,7 +20,7 @@ use not_run::not_run;
 use process::{assert_same_content, succeed, tiny, words};
 use tempfile::TempDir;
 
-const STEPS: u64 = 150;
+const STEPS: u64 = 60;
 
 /// Lays the cable, runs the command as two ranks, and cuts it once a line comes in. This shell's own namespace is the
 /// machine of rank 0; the second lives as long as the sleeping process. Each rank's status is left in a file.
