@@ -54,4 +54,4 @@ done
 "$trainer" launch --nproc "$ranks" -- "${command[@]}" > log 2> errors
 cd ..
 same_checkpoints undisturbed/run killed/run
-echo "$kills kills of $ranks ranks: the same $(checkpoints undisturbed/run) checkpoints to the bit after $steps steps; slowest end $slowest ms"
+echo "$kills kills of $ranks ranks: the same bytes after $steps steps (checkpoints kept: $(checkpoints undisturbed/run)); slowest end $slowest ms"
