@@ -1,4 +1,4 @@
-//! Compiles the fused operators of `csrc/` and the collectives of `c10d/`, records the commit that is being built, and tells the linker where
+//! Compiles the fused operators of `csrc/`, the collectives of `c10d/` and the recordings of `cuda/`, records the commit that is being built, and tells the linker where
 //! libtorch lies, so that the trainer's programs and tests start without `LD_LIBRARY_PATH`: the rpath that `torch-sys`
 //! emits does not reach the packages that use it.
 
@@ -39,6 +39,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=csrc");
     println!("cargo:rerun-if-changed=c10d");
+    println!("cargo:rerun-if-changed=cuda");
     println!("cargo:rerun-if-changed=build.rs");
     let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
         panic!("LIBTORCH is not set: it names the folder of libtorch's `include` and `lib`; run `cargo xtask setup`")
@@ -63,6 +64,14 @@ fn main() {
             let digest = digest(&libtorch, &C10D_FOLDERS, |_| true);
             when_changed(&out, "process_group", &digest, || compile_process_group(&libtorch));
         });
+        if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
+            threads.spawn(|| {
+                let digest = digest(&libtorch, &["cuda"], |_| true);
+                when_changed(&out, "cuda_step", &digest, || {
+                    libtorch_cpp(&libtorch).file("cuda/step.cpp").compile("trainer_cuda_step");
+                });
+            });
+        }
     });
     link(&libtorch, &out, x86_64);
     record_commit();
@@ -192,8 +201,12 @@ fn link(libtorch: &Path, out: &Path, x86_64: bool) {
     }
     println!("cargo:rustc-link-search=native={}", libtorch.join("lib").display());
     println!("cargo:rustc-link-lib=static=trainer_process_group");
-    let cuda = std::env::var_os("CARGO_FEATURE_CUDA").map(|_| "torch_cuda");
-    for library in cuda.into_iter().chain(["torch_cpu", "c10", "gomp", "stdc++"]) {
+    let mut libraries = vec!["torch_cpu", "c10", "gomp", "stdc++"];
+    if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
+        println!("cargo:rustc-link-lib=static=trainer_cuda_step");
+        libraries.splice(0..0, ["torch_cuda", "c10_cuda"]);
+    }
+    for library in libraries {
         println!("cargo:rustc-link-lib={library}");
     }
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}/lib", libtorch.display());

@@ -12,6 +12,7 @@ use crate::carry::Carry;
 use crate::losses::{LossType, LossWeights, move_loss, q_continue_target, q_loss};
 use crate::metrics::StepMetrics;
 use crate::parameters::Parameters;
+use crate::transfer::{table_of, table_to_host, to_device};
 
 /// Who may halt before the step limit.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +52,32 @@ pub struct ActStep {
     /// The rows of the puzzle table that took part, `[batch, puzzle_emb_ndim]` float32, a leaf that collects their
     /// gradient.
     pub puzzle_rows: Option<Tensor>,
+}
+
+/// What the device reads in a step.
+#[derive(Debug)]
+pub(crate) struct DeviceInputs {
+    tokens: Tensor,
+    labels: Tensor,
+    reset: Tensor,
+    state: Vec<Tensor>,
+    /// A leaf.
+    pub(crate) puzzle_rows: Option<Tensor>,
+    is_last: Option<Tensor>,
+    moves: Option<Tensor>,
+}
+
+/// What it leaves there.
+#[derive(Debug)]
+pub(crate) struct DeviceResults {
+    pub(crate) loss: Tensor,
+    /// `[columns, batch]` float64, as [`RowScores::read`] takes them.
+    rows: Tensor,
+    state: Vec<Tensor>,
+    preds: Tensor,
+    logits: Tensor,
+    q_halt: Tensor,
+    q_continue: Tensor,
 }
 
 /// A model ready to take supervision steps.
@@ -124,37 +151,50 @@ impl Reasoner {
 
     /// One supervision step for every row of `carry`, which holds the next state, counts and halts afterwards.
     pub fn step(&self, carry: &mut Carry, parameters: &Parameters, halting: Halting) -> ActStep {
+        let inputs = self.inputs(carry, parameters, halting);
+        let results = self.compute(&inputs);
+        self.conclude(carry, results, inputs.puzzle_rows, halting)
+    }
+
+    /// What the device needs for a step of `carry`.
+    pub(crate) fn inputs(&self, carry: &Carry, parameters: &Parameters, halting: Halting) -> DeviceInputs {
         let device = parameters.device();
-        let puzzle_rows = puzzle_rows(carry, parameters);
-        let inputs = StepInputs {
-            tokens: Activation(carry.inputs(device)),
-            puzzle_embeddings: puzzle_rows.as_ref().map(|rows| self.puzzle_positions(rows)),
+        DeviceInputs {
+            tokens: carry.inputs(device),
+            labels: carry.labels(device),
+            reset: carry.reset_mask(device),
+            state: carry.state.iter().map(Tensor::shallow_clone).collect(),
+            puzzle_rows: puzzle_rows(carry, parameters),
+            is_last: self.is_last(carry, halting).map(|is_last| to_device(&is_last, device)),
+            moves: self.arch.has_move_head().then(|| carry.shortest_moves(device)),
+        }
+    }
+
+    /// The device's part of a step: nothing in it comes to the host, but the tokens of a structured mixer.
+    pub(crate) fn compute(&self, inputs: &DeviceInputs) -> DeviceResults {
+        let labels = &inputs.labels;
+        let step_inputs = StepInputs {
+            tokens: Activation(inputs.tokens.shallow_clone()),
+            puzzle_embeddings: inputs.puzzle_rows.as_ref().map(|rows| self.puzzle_positions(rows)),
         };
-        let state: Vec<Activation> = carry.state.iter().map(|z| Activation(z.shallow_clone())).collect();
-        let state = self.model.reset_state(&self.backend, &Activation(carry.reset_mask(device)), &state);
-        let output = self.model.step(&self.backend, &inputs, &state);
+        let state: Vec<Activation> = inputs.state.iter().map(|z| Activation(z.shallow_clone())).collect();
+        let reset = Activation(inputs.reset.shallow_clone());
+        let state = self.model.reset_state(&self.backend, &reset, &state);
+        let output = self.model.step(&self.backend, &step_inputs, &state);
 
         let (logits, q_halt, q_continue) = (output.logits.0, output.q_halt.0, output.q_continue.0);
-        let labels = carry.labels(device);
-        let scores = Scores::new(&logits, &labels);
-        let lm_loss = self.loss_type.per_position(&logits, &labels) / scores.divisor.unsqueeze(-1);
+        let scores = Scores::new(&logits, labels);
+        let lm_loss = self.loss_type.per_position(&logits, labels) / scores.divisor.unsqueeze(-1);
         let lm_loss = lm_loss.sum_dim_intlist(-1, false, None::<Kind>);
         let q_halt_loss = q_loss(&q_halt, &scores.all_right);
-        let q_continue_loss =
-            self.q_continue_target(carry, &inputs, &output.state, halting).map(|target| q_loss(&q_continue, &target));
-        let move_loss = output.moves.map(|moves| move_loss(&moves.0, &carry.shortest_moves(device)));
-        let rows = RowScores {
-            right: to_vec(&scores.right),
-            labelled: to_vec(&scores.labelled),
-            q_halt: to_vec(&q_halt.to_kind(Kind::Float)),
-            q_continue: to_vec(&q_continue.to_kind(Kind::Float)),
-            lm_loss: to_vec(&lm_loss.to_kind(Kind::Double)),
-            q_halt_loss: to_vec(&q_halt_loss.to_kind(Kind::Double)),
-            q_continue_loss: q_continue_loss.as_ref().map(|loss| to_vec(&loss.to_kind(Kind::Double))),
-            move_loss: move_loss.as_ref().map(|loss| to_vec(&loss.to_kind(Kind::Double))),
-        };
-        carry.state = output.state.into_iter().map(|z| z.0).collect();
-        self.halt(carry, &rows, halting);
+        let q_continue_loss = inputs.is_last.as_ref().map(|is_last| {
+            let target = self.q_continue_target(&step_inputs, &output.state, is_last);
+            q_loss(&q_continue, &target)
+        });
+        let move_loss = output.moves.zip(inputs.moves.as_ref()).map(|(found, moves)| move_loss(&found.0, moves));
+        let columns = [&scores.right, &scores.labelled, &q_halt, &q_continue, &lm_loss, &q_halt_loss];
+        let columns: Vec<&Tensor> = columns.into_iter().chain(&q_continue_loss).chain(&move_loss).collect();
+        let rows = table_of(&columns);
         let q_loss = match q_continue_loss {
             Some(q_continue_loss) => q_halt_loss + q_continue_loss,
             None => q_halt_loss,
@@ -163,29 +203,39 @@ impl Reasoner {
         if let Some(move_loss) = move_loss {
             loss += move_loss.sum(None::<Kind>) * self.loss_weights.moves;
         }
-        let metrics = StepMetrics::of_halted(carry, &rows);
-        ActStep { loss, metrics, preds: scores.preds, logits, q_halt, q_continue, rows, puzzle_rows }
+        let state = output.state.into_iter().map(|z| z.0).collect();
+        DeviceResults { loss, rows, state, preds: scores.preds, logits, q_halt, q_continue }
     }
 
-    /// In training, where the architecture learns `q_continue`: its target, by one more step without gradient.
-    fn q_continue_target(
+    /// The host's part of a step: who halts.
+    pub(crate) fn conclude(
         &self,
-        carry: &Carry,
-        inputs: &StepInputs<Activation>,
-        state: &[Activation],
+        carry: &mut Carry,
+        results: DeviceResults,
+        puzzle_rows: Option<Tensor>,
         halting: Halting,
-    ) -> Option<Tensor> {
+    ) -> ActStep {
+        let DeviceResults { loss, rows, state, preds, logits, q_halt, q_continue } = results;
+        let rows = RowScores::read(&rows, self.is_last(carry, halting).is_some(), self.arch.has_move_head());
+        carry.state = state;
+        self.halt(carry, &rows, halting);
+        let metrics = StepMetrics::of_halted(carry, &rows);
+        ActStep { loss, metrics, preds, logits, q_halt, q_continue, rows, puzzle_rows }
+    }
+
+    /// In training, where the architecture learns `q_continue`: which rows take their last step.
+    fn is_last(&self, carry: &Carry, halting: Halting) -> Option<Vec<bool>> {
         let limit = self.arch.halt_max_steps() as u32;
         let trains = matches!(halting, Halting::Explore { .. }) && limit > 1;
-        if !trains || !self.arch.learns_q_continue() {
-            return None;
-        }
-        let is_last: Vec<bool> = carry.steps.iter().map(|&steps| steps + 1 >= limit).collect();
-        Some(self.backend.no_grad(|| {
+        (trains && self.arch.learns_q_continue()).then(|| carry.steps.iter().map(|&steps| steps + 1 >= limit).collect())
+    }
+
+    /// The target of `q_continue`, by one more step without gradient.
+    fn q_continue_target(&self, inputs: &StepInputs<Activation>, state: &[Activation], is_last: &Tensor) -> Tensor {
+        self.backend.no_grad(|| {
             let next = self.model.step(&self.backend, inputs, state);
-            let is_last = Tensor::from_slice(&is_last).to_device(next.q_halt.0.device());
-            q_continue_target(&next.q_halt.0, &next.q_continue.0, &is_last)
-        }))
+            q_continue_target(&next.q_halt.0, &next.q_continue.0, is_last)
+        })
     }
 
     /// Table rows as whole positions, zero-padded at the end.
@@ -218,10 +268,52 @@ impl Reasoner {
     }
 }
 
+impl DeviceInputs {
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.tokens, &self.labels, &self.reset].into_iter().chain(&self.state).chain(&self.is_last).chain(&self.moves)
+    }
+
+    /// The same values in tensors of their own.
+    pub(crate) fn copies(&self) -> Self {
+        let leaf = |rows: &Tensor| rows.detach().copy().set_requires_grad(true);
+        Self {
+            tokens: self.tokens.copy(),
+            labels: self.labels.copy(),
+            reset: self.reset.copy(),
+            state: self.state.iter().map(Tensor::copy).collect(),
+            puzzle_rows: self.puzzle_rows.as_ref().map(leaf),
+            is_last: self.is_last.as_ref().map(Tensor::copy),
+            moves: self.moves.as_ref().map(Tensor::copy),
+        }
+    }
+
+    /// Takes the values of `other`, which has the same shapes.
+    pub(crate) fn fill(&self, other: &Self) {
+        let pairs = self.tensors().zip(other.tensors()).chain(self.puzzle_rows.iter().zip(&other.puzzle_rows));
+        tch::no_grad(|| pairs.for_each(|(own, other)| own.shallow_clone().copy_(other)));
+    }
+}
+
+impl DeviceResults {
+    /// The same values in tensors of their own; without gradients.
+    pub(crate) fn copies(&self) -> Self {
+        let copy = |tensor: &Tensor| tensor.detach().copy();
+        Self {
+            loss: copy(&self.loss),
+            rows: copy(&self.rows),
+            state: self.state.iter().map(copy).collect(),
+            preds: copy(&self.preds),
+            logits: copy(&self.logits),
+            q_halt: copy(&self.q_halt),
+            q_continue: copy(&self.q_continue),
+        }
+    }
+}
+
 /// The batch's rows of the puzzle table, as leaves of the gradient.
 fn puzzle_rows(carry: &Carry, parameters: &Parameters) -> Option<Tensor> {
     let table = parameters.puzzle_table()?;
-    let identifiers = Tensor::from_slice(&carry.current.puzzle_identifiers).to_device(table.device());
+    let identifiers = to_device(&carry.current.puzzle_identifiers, table.device());
     Some(table.detach().index_select(0, &identifiers.to_kind(Kind::Int64)).set_requires_grad(true))
 }
 
@@ -264,7 +356,7 @@ struct Scores {
     all_right: Tensor,
 }
 
-/// Per-row numbers on the host: the copies are the only synchronisation of a step, needed to decide who halts.
+/// Per-row numbers on the host, needed to decide who halts: all of them come in one transfer.
 #[derive(Debug)]
 pub(crate) struct RowScores {
     pub(crate) right: Vec<i64>,
@@ -275,6 +367,26 @@ pub(crate) struct RowScores {
     pub(crate) q_halt_loss: Vec<f64>,
     pub(crate) q_continue_loss: Option<Vec<f64>>,
     pub(crate) move_loss: Option<Vec<f64>>,
+}
+
+impl RowScores {
+    /// The columns that every step has, in the order of the fields, then those that some have.
+    fn read(table: &Tensor, has_q_continue_loss: bool, has_move_loss: bool) -> Self {
+        let mut values = table_to_host(table).into_iter();
+        let mut next = || values.next().unwrap_or_default();
+        let integers = |values: Vec<f64>| values.into_iter().map(|value| value as i64).collect();
+        let floats = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
+        Self {
+            right: integers(next()),
+            labelled: integers(next()),
+            q_halt: floats(next()),
+            q_continue: floats(next()),
+            lm_loss: next(),
+            q_halt_loss: next(),
+            q_continue_loss: has_q_continue_loss.then(&mut next),
+            move_loss: has_move_loss.then(next),
+        }
+    }
 }
 
 impl Scores {
@@ -289,12 +401,4 @@ impl Scores {
             Self { preds, right, labelled, divisor, all_right }
         })
     }
-}
-
-fn to_vec<T: tch::kind::Element + Copy + Default>(tensor: &Tensor) -> Vec<T> {
-    let tensor = tensor.detach().to_device(tch::Device::Cpu).contiguous();
-    let mut values = vec![T::default(); tensor.numel()];
-    let count = values.len();
-    tensor.copy_data(&mut values, count);
-    values
 }

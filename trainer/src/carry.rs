@@ -9,6 +9,7 @@ use models::{ArchitectureConfig, MOVES};
 use tch::{Device, Kind, Tensor};
 
 use crate::backend::kind_of;
+use crate::transfer::to_device;
 
 /// The carry of a batch.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl Carry {
 
     /// `[batch]` bool tensor of the halted rows.
     pub fn reset_mask(&self, device: Device) -> Tensor {
-        Tensor::from_slice(&self.halted).to_device(device)
+        to_device(&self.halted, device)
     }
 
     /// `[batch, seq_len]` int64 tokens of the examples being worked on.
@@ -115,11 +116,11 @@ impl Carry {
             })
             .flatten()
             .collect();
-        Tensor::from_slice(&moves).view([self.current.rows() as i64, seq_len as i64, MOVES as i64]).to_device(device)
+        to_device(&moves, device).view([self.current.rows() as i64, seq_len as i64, MOVES as i64])
     }
 
     fn tokens(&self, tokens: &[i32], device: Device) -> Tensor {
         let size = [self.current.rows() as i64, self.current.seq_len as i64];
-        Tensor::from_slice(tokens).view(size).to_device(device).to_kind(Kind::Int64)
+        to_device(tokens, device).view(size).to_kind(Kind::Int64)
     }
 }

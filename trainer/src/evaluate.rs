@@ -15,6 +15,7 @@ use crate::carry::Carry;
 use crate::distributed::Ranks;
 use crate::metrics::StepMetrics;
 use crate::parameters::Parameters;
+use crate::transfer::to_device;
 
 /// What an evaluation found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -168,7 +169,7 @@ fn answer_until(
             thinking.iter().zip(&carry.halted).map(|(&thinking, &halted)| thinking && halted).collect();
         answer.metrics.merge(&StepMetrics::of(&carry, &act.rows, |row| halts[row]));
         if halts.contains(&true) {
-            let rows = Tensor::from_slice(&halts).to_device(device).unsqueeze(-1);
+            let rows = to_device(&halts, device).unsqueeze(-1);
             answer.preds = act.preds.where_self(&rows, &answer.preds);
             for row in (0..halts.len()).filter(|&row| halts[row]) {
                 answer.q_halt[row] = act.rows.q_halt[row];

@@ -17,6 +17,8 @@ use crate::metrics::{METRIC_NUMBERS, StepMetrics};
 use crate::optimizer::{FlatOptimizer, FlatOptimizerConfig, LearningRateSchedule, sign_sgd, update_ema};
 use crate::parameters::Parameters;
 use crate::phases::{Phase, PhaseClock};
+use crate::replay::Replays;
+use crate::transfer;
 
 /// What a learner needs to know besides the model; fixed over a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,13 +93,13 @@ pub struct Learner {
     pub frozen_steps: u64,
     /// Where each data source stood after its last step.
     pub positions: Vec<SourcePosition>,
-    /// Norm of the weights' gradient in the last step, before it was clipped; `None` before the first step and where
-    /// weights are not trained.
-    pub gradient_norm: Option<f64>,
+    /// Norm of the weights' gradient in the last step, before it was clipped; on the device until somebody asks.
+    gradient_norm: Option<Tensor>,
     /// The processes that share every batch.
     pub ranks: Ranks,
     reasoner: Reasoner,
     clock: PhaseClock,
+    replays: Option<Replays>,
 }
 
 impl Learner {
@@ -164,7 +166,22 @@ impl Learner {
             ranks: Ranks::alone(),
             reasoner,
             clock,
+            replays: None,
         })
+    }
+
+    /// From here on the work of a step on the device is recorded once for each shape, and replayed: as a CUDA graph on a
+    /// GPU. On a processor the same work is done again each time.
+    ///
+    /// # Errors
+    /// When the architecture brings values to the host amid a step.
+    pub fn replay_steps(&mut self) -> Result<(), TrainError> {
+        if self.config.arch.mixer().is_size_free() {
+            let problem = "is set, but a structured mixer reads on the host where its sites lie; unset it";
+            return Err(TrainError::setting("cuda_graphs", problem));
+        }
+        self.replays = Some(Replays::default());
+        Ok(())
     }
 
     /// Rates of this step's weights and puzzle table.
@@ -239,7 +256,7 @@ impl Learner {
     /// of the puzzle table.
     fn gradients(&mut self, step: u64) -> Result<(StepMetrics, Option<Tensor>), TrainError> {
         let rows = self.carry.halted.len();
-        let global_rows = self.global_rows() as f64;
+        let global_rows = self.global_rows();
         let (mut sums, mut parts, mut puzzle_gradients) = (StepMetrics::default(), Vec::new(), Vec::new());
         let rows_before = self.config.rank as usize * rows;
         for first_row in (0..rows).step_by(self.config.micro_batch_size.unwrap_or(rows)) {
@@ -247,15 +264,24 @@ impl Learner {
             let mut part = self.carry.rows(first_row..last_row);
             self.clock.enter(Phase::Forward);
             let halting = Halting::Explore { seed: self.config.seed, step, first_row: rows_before + first_row };
-            let act = self.reasoner.step(&mut part, &self.parameters, halting);
-            let loss = act.metrics.loss(self.config.loss_weights);
-            if !loss.is_finite() {
-                return Err(TrainError::NotFinite { step, loss, place: String::new() });
-            }
-            self.clock.enter(Phase::Backward);
-            (act.loss / global_rows).backward();
-            sums.merge(&act.metrics);
-            puzzle_gradients.extend(act.puzzle_rows.map(|rows| rows.grad()));
+            let not_finite = |metrics: &StepMetrics| {
+                let loss = metrics.loss(self.config.loss_weights);
+                (!loss.is_finite()).then(|| TrainError::NotFinite { step, loss, place: String::new() })
+            };
+            let (metrics, puzzle_gradient) = if let Some(replays) = &mut self.replays {
+                let learned = replays.learn(&self.reasoner, &mut part, &self.parameters, halting, global_rows)?;
+                not_finite(&learned.0).map_or(Ok(learned), Err)?
+            } else {
+                let act = self.reasoner.step(&mut part, &self.parameters, halting);
+                if let Some(error) = not_finite(&act.metrics) {
+                    return Err(error);
+                }
+                self.clock.enter(Phase::Backward);
+                (act.loss / global_rows as f64).backward();
+                (act.metrics, act.puzzle_rows.map(|rows| rows.grad()))
+            };
+            sums.merge(&metrics);
+            puzzle_gradients.extend(puzzle_gradient);
             parts.push(part);
         }
         self.carry.join(&parts);
@@ -289,7 +315,7 @@ impl Learner {
 
     /// Whether every weight and every value of the moving average is a number.
     pub fn is_finite(&self) -> bool {
-        let finite = |values: &Tensor| values.isfinite().all().int64_value(&[]) != 0;
+        let finite = |values: &Tensor| transfer::number(&values.isfinite().all()) != 0.0;
         finite(self.parameters.flat()) && self.ema.as_ref().is_none_or(finite)
     }
 
@@ -308,7 +334,13 @@ impl Learner {
 
     /// √Σ‖p‖² over all trained weights.
     pub fn parameter_norm(&self) -> f64 {
-        norm(self.parameters.flat())
+        transfer::number(&norm(self.parameters.flat()))
+    }
+
+    /// Norm of the weights' gradient in the last step, before it was clipped; `None` before the first step and where
+    /// weights are not trained.
+    pub fn gradient_norm(&self) -> Option<f64> {
+        self.gradient_norm.as_ref().map(transfer::number)
     }
 
     fn update(&mut self, puzzle_gradient: Option<&Tensor>) -> Result<(), TrainError> {
@@ -324,10 +356,13 @@ impl Learner {
             let mut gradient = self.parameters.flat_gradient();
             self.ranks.sum(&gradient)?;
             let norm = norm(&gradient);
-            self.gradient_norm = Some(norm);
-            if let Some(most) = self.config.grad_clip.filter(|&most| norm > most) {
-                gradient *= most / norm;
+            if let Some(most) = self.config.grad_clip {
+                let norm = transfer::number(&norm);
+                if norm > most {
+                    gradient *= most / norm;
+                }
             }
+            self.gradient_norm = Some(norm);
             self.optimizer.update(&mut self.parameters.flat().shallow_clone(), &gradient, lr);
         }
         self.parameters.weights_changed();
@@ -353,6 +388,6 @@ impl Learner {
 }
 
 /// √Σx², summed in float64.
-fn norm(values: &Tensor) -> f64 {
-    tch::no_grad(|| values.norm_scalaropt_dtype(2, Kind::Double).double_value(&[]))
+fn norm(values: &Tensor) -> Tensor {
+    tch::no_grad(|| values.norm_scalaropt_dtype(2, Kind::Double))
 }

@@ -11,6 +11,8 @@ pub mod backend;
 pub mod bench;
 pub mod carry;
 pub mod config;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod data;
 pub mod distributed;
 mod error;
@@ -36,6 +38,7 @@ pub mod principal;
 mod probe_files;
 pub mod probes;
 pub mod progress;
+mod replay;
 pub mod run_directory;
 mod run_evaluation;
 pub mod search;
@@ -45,6 +48,7 @@ mod sites;
 pub mod state;
 pub mod stopping;
 pub mod study;
+pub mod transfer;
 mod wandb;
 
 pub use error::TrainError;

@@ -183,6 +183,11 @@ impl Parameters {
                 tensor.zero_grad();
             }
         }
+        self.forget_casts();
+    }
+
+    /// Forgets the copies in the forward type alone.
+    pub(crate) fn forget_casts(&self) {
         for cast in self.casts.borrow().iter() {
             *cast.borrow_mut() = None;
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use models::ForwardDtype;
 use tch::Device;
 
 use crate::TrainError;
@@ -13,6 +14,7 @@ use crate::data::TrainingData;
 use crate::distributed::{Flags, Peers, Ranks};
 use crate::evaluate::Evaluation;
 use crate::keeper::Keeper;
+use crate::kernels;
 use crate::learner::Learner;
 use crate::logger::{EVAL_PHASE, TRAIN_PHASE};
 use crate::metrics::StepMetrics;
@@ -121,6 +123,13 @@ fn train(
     let mut run = Run::prepare(config, start, observer)?;
     let count = run.learner.parameters.flat().numel();
     observer.started(&run.folder, run.learner.step, run.data.total_steps, count);
+    let is_bfloat16 = config.arch.forward_dtype() == ForwardDtype::BFloat16;
+    if is_bfloat16 && config.device == DeviceKind::Cpu && !kernels::has_bf16_products() {
+        observer.noted(
+            "this processor has no instructions for bfloat16, which makes training several times as slow as in float32: \
+             consider arch.forward_dtype=float32",
+        );
+    }
     let outcome = run.go(stop, observer)?;
     if let Some(keeper) = &mut run.keeper {
         keeper.logger.end(matches!(outcome, Outcome::Finished { .. }))?;
@@ -254,7 +263,7 @@ impl Run {
         let speed = interval.samples_per_second();
         let (lr, _) = self.learner.learning_rates(step);
         let norms =
-            [("gradient_norm", self.learner.gradient_norm), ("parameter_norm", Some(self.learner.parameter_norm()))];
+            [("gradient_norm", self.learner.gradient_norm()), ("parameter_norm", Some(self.learner.parameter_norm()))];
         let norms = norms.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let seconds = interval.since.elapsed().as_secs_f64();
         let others = [("lr", lr), ("samples_per_second", speed), ("seconds", seconds)];

@@ -2,7 +2,9 @@
 //! `backend` and to the kernels.
 
 use models::{STENCIL, UNIT_KINDS, open_candidates};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
+
+use crate::transfer::{to_device, to_host};
 
 /// What sites of a batch are.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl Sites {
 
     fn new(tokens: &Tensor, side: usize, are_candidates: bool, mask: &[bool], live: Option<LiveSites>) -> Self {
         let batch = tokens.size()[0];
-        let mask = Tensor::from_slice(mask).view([batch, -1]).to_device(tokens.device());
+        let mask = to_device(mask, tokens.device()).view([batch, -1]);
         Self { tokens: tokens.shallow_clone(), side: side as i64, are_candidates, live, mask }
     }
 
@@ -94,9 +96,5 @@ impl LiveSites {
 /// The tokens of a batch of square boards on the host, and the cells of a side.
 fn read(tokens: &Tensor) -> (Vec<i64>, usize) {
     let side = (tokens.size()[1] as usize).isqrt();
-    let tokens = tokens.to_device(Device::Cpu).to_kind(Kind::Int64).contiguous();
-    let mut values = vec![0_i64; tokens.numel()];
-    let count = values.len();
-    tokens.copy_data(&mut values, count);
-    (values, side)
+    (to_host(tokens), side)
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 #[test]
 fn a_small_benchmark_runs_and_its_figures_fit_each_other() {
     let folder = TempDir::new().unwrap();
-    let line = "bench --config sudoku-4x4 --batch-size 3 --steps 2 --seconds 0 --threads 1 --json bench.json";
+    let line = "bench --config sudoku-4x4 --batch-size 3 --micro-batch-size 1 --steps 2 --seconds 0 --threads 1 --json bench.json";
     let said = succeed(folder.path(), &words(line));
     assert!(
         said.contains("| sudoku-4x4 | bfloat16 |     3 |") && said.contains("forward without gradient ms"),
@@ -23,6 +23,7 @@ fn a_small_benchmark_runs_and_its_figures_fit_each_other() {
     let number = |pointer: &str| row.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}"));
     assert_eq!((report["threads"].as_u64(), row["seconds"]["count"].as_u64()), (Some(1), Some(2)));
     let seconds = number("/seconds/median");
+    assert!((number("/host_syncs") - 3.0).abs() < 1e-12, "one for each micro-batch of a row: {row}");
     assert!((number("/samples_per_second") * seconds - 3.0).abs() < 1e-9);
     assert!((number("/flops_per_second") * seconds / number("/flops") - 1.0).abs() < 1e-9);
     assert!(number("/utilisation") > 0.0 && number("/rooflines/1/peak_flops_per_second") > 0.0);

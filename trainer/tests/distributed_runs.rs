@@ -126,7 +126,7 @@ fn a_rank_that_hangs_is_named_when_the_time_is_over() {
     let output = launcher.wait_with_output().unwrap();
     let said = message(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("on rank 0: rank 1 ended or hangs: no answer"), "{said}");
+    assert!(said.contains("on rank 0: rank 1 ended, hangs or cannot be reached: no answer"), "{said}");
     assert!(said.contains("error: rank 0 ended with status 1"), "{said}");
 }
 

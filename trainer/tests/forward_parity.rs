@@ -6,9 +6,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{architecture, batch, dims, fixture, json, max_abs_diff, published, tensors};
+use common::{architecture, batch, device, dims, fixture, json, max_abs_diff, published, tensors};
 use models::{ArchitectureConfig, ForwardDtype, ModelDims};
-use tch::{Device, Tensor};
+use tch::Tensor;
 use trainer::act::{Halting, Reasoner};
 use trainer::backend::TchBackend;
 use trainer::carry::Carry;
@@ -32,7 +32,7 @@ fn check(case: &str) {
     let parameters = published(&folder.join("step_1"), &arch, &dims);
     let reasoner = Reasoner::new(&arch, &dims, &parameters, LossType::StablemaxCrossEntropy).unwrap();
     let examples = batch(&io, "");
-    let mut carry = Carry::empty(&arch, examples.rows(), dims.seq_len, Device::Cpu);
+    let mut carry = Carry::empty(&arch, examples.rows(), dims.seq_len, device());
     carry.admit(&examples);
 
     if arch.forward_dtype() == ForwardDtype::BFloat16 {
@@ -72,7 +72,7 @@ fn check_bfloat16(
     let run = |backend: TchBackend| {
         let reasoner = Reasoner::on_backend(backend, arch, dims, parameters, LossType::StablemaxCrossEntropy).unwrap();
         let examples = batch(io, "");
-        let mut carry = Carry::empty(arch, examples.rows(), dims.seq_len, Device::Cpu);
+        let mut carry = Carry::empty(arch, examples.rows(), dims.seq_len, device());
         carry.admit(&examples);
         let act = reasoner.step_without_gradient(&mut carry, parameters, Halting::AtLimit);
         let mut found = BTreeMap::from([

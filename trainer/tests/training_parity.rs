@@ -7,11 +7,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{architecture, batch, fixture, integers, json, max_abs_diff, tensors, values};
+use common::{architecture, batch, device, fixture, integers, json, max_abs_diff, tensors, values};
 use datasets::batch::Batch;
 use models::{ArchitectureConfig, ForwardDtype, ModelDims, ParameterKind};
 use serde_json::Value;
-use tch::{Device, Tensor};
+use tch::Tensor;
 use trainer::act::{Halting, Reasoner};
 use trainer::backend::TchBackend;
 use trainer::carry::Carry;
@@ -58,7 +58,7 @@ fn run(case: &str) {
     let tolerance = Tolerance::of(&config.arch, config.lr);
     let initial = tensors(&folder.join("initial.safetensors"));
     let mut parameters =
-        Parameters::new(&config.arch, &config.dims, Device::Cpu, |spec| Ok(values(&initial[&spec.name]))).unwrap();
+        Parameters::new(&config.arch, &config.dims, device(), |spec| Ok(values(&initial[&spec.name]))).unwrap();
     check_gradients(&folder, &config, &mut parameters, &first);
 
     let has_ema = config.ema_rate.is_some();
@@ -189,7 +189,7 @@ fn gradients(
     first: &Batch,
 ) -> BTreeMap<String, Tensor> {
     let reasoner = Reasoner::on_backend(backend, &config.arch, &config.dims, parameters, config.loss_type).unwrap();
-    let mut carry = Carry::empty(&config.arch, first.rows(), config.dims.seq_len, Device::Cpu);
+    let mut carry = Carry::empty(&config.arch, first.rows(), config.dims.seq_len, device());
     carry.admit(first);
     let act = reasoner.step(&mut carry, parameters, Halting::Explore { seed: 0, step: 1, first_row: 0 });
     (act.loss / first.rows() as f64).backward();
@@ -255,11 +255,11 @@ cases!(
 #[test]
 fn adam_atan2_follows_the_reference() {
     let unit = tensors(&fixture("training").join("adam_atan2_unit.safetensors"));
-    let mut weights = unit["param0"].copy();
+    let mut weights = unit["param0"].to_device(device()).copy();
     let config = FlatOptimizerConfig { kind: OptimizerKind::AdamATan2, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 };
     let mut optimizer = FlatOptimizer::new(config, &weights);
     for step in 1..=6 {
-        optimizer.update(&mut weights, &unit[&format!("grad{step}")], 3e-3);
+        optimizer.update(&mut weights, &unit[&format!("grad{step}")].to_device(device()), 3e-3);
         for (name, found) in [("param", &weights), ("m", &optimizer.exp_avg), ("v", &optimizer.exp_avg_sq)] {
             let expected = &unit[&format!("{name}{step}")];
             let scale = expected.abs().max().double_value(&[]).max(1.0);
@@ -275,10 +275,10 @@ fn adam_atan2_follows_the_reference() {
 #[test]
 fn sign_sgd_follows_the_reference() {
     let unit = tensors(&fixture("training").join("sign_sgd_unit.safetensors"));
-    let mut table = unit["weights0"].copy();
+    let mut table = unit["weights0"].to_device(device()).copy();
     for step in 1..=3 {
         let identifiers = integers(&unit[&format!("ids{step}")]);
-        sign_sgd(&mut table, &unit[&format!("grad{step}")], &identifiers, 0.01, 0.1);
+        sign_sgd(&mut table, &unit[&format!("grad{step}")].to_device(device()), &identifiers, 0.01, 0.1);
         let difference = max_abs_diff(&table, &unit[&format!("weights{step}")]);
         assert!(difference <= 4.0 * f64::from(f32::EPSILON), "weights{step} differs by {difference:.2e}");
     }
@@ -287,11 +287,11 @@ fn sign_sgd_follows_the_reference() {
 #[test]
 fn losses_follow_the_reference() {
     let unit = tensors(&fixture("training").join("loss_unit.safetensors"));
-    let labels = unit["labels"].to_kind(tch::Kind::Int64);
+    let labels = unit["labels"].to_device(device()).to_kind(tch::Kind::Int64);
     for (loss_type, name) in
         [(LossType::StablemaxCrossEntropy, "stablemax"), (LossType::SoftmaxCrossEntropy, "softmax")]
     {
-        let logits = unit["logits"].copy().set_requires_grad(true);
+        let logits = unit["logits"].to_device(device()).copy().set_requires_grad(true);
         let loss = loss_type.per_position(&logits, &labels);
         let reference = unit.get(&format!("{name}_loss_f64")).unwrap_or_else(|| &unit[&format!("{name}_loss")]);
         let difference = max_abs_diff(&loss, reference);

@@ -19,6 +19,7 @@ use crate::losses::{LossType, LossWeights};
 use crate::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use crate::parameters::Parameters;
 use crate::phases::{PhaseClock, PhaseTimes};
+use crate::transfer::{counted_by_libtorch, host_syncs};
 
 /// Steps that were timed.
 #[derive(Debug, Clone)]
@@ -27,12 +28,16 @@ pub(super) struct StepTiming {
     pub(super) seconds: Spread,
     /// Time in each phase, summed over the steps.
     pub(super) phases: PhaseTimes,
+    /// How often the host waited for values of the device, in all steps.
+    pub(super) host_syncs: u64,
+    /// How often libtorch says that it waited for a GPU, in one more step.
+    pub(super) gpu_waits: Option<u64>,
 }
 
 /// Runs of anything that is measured, at least.
 const LEAST_RUNS: usize = 3;
-/// Steps before those that are timed: the first allocate.
-const WARM_UP: usize = 2;
+/// Steps before those that are timed: the first allocate, and the third may be recorded.
+const WARM_UP: usize = 3;
 
 /// Two arrays are read and one is written.
 pub(super) fn memory(device: Device, budget: f64) -> MemoryPeak {
@@ -98,17 +103,27 @@ fn time<R>(device: Device, budget: f64, mut run: impl FnMut() -> R) -> Spread {
 ///
 /// A row takes a new example every `halt_max_steps` steps, each row at another, as in the middle of a run in which no row
 /// halts early.
-pub(super) fn steps(candidate: &Candidate, device: Device, count: usize) -> Result<StepTiming, TrainError> {
+pub(super) fn steps(
+    candidate: &Candidate,
+    device: Device,
+    count: usize,
+    replays: bool,
+) -> Result<StepTiming, TrainError> {
     let Candidate { arch, dims, batch_size, .. } = candidate;
     let parameters = Parameters::initialised(arch, dims, device, 0)?;
     let clock = PhaseClock::started(device);
     let mut learner = Learner::timed(config(candidate), parameters, dims.seq_len, clock.clone())?;
+    if replays {
+        learner.replay_steps()?;
+    }
     let mut examples = Examples::new(dims, *batch_size)?;
     let period = arch.halt_max_steps().max(1);
     let mut seconds = Vec::with_capacity(count);
+    let mut syncs_before = 0;
     for step in 0..WARM_UP + count {
         if step == WARM_UP {
             clock.take();
+            syncs_before = host_syncs();
         }
         let start = Instant::now();
         if step > 0 {
@@ -124,7 +139,12 @@ pub(super) fn steps(candidate: &Candidate, device: Device, count: usize) -> Resu
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    Ok(StepTiming { seconds: Spread::of(&seconds).expect("there is at least one step"), phases: clock.take() })
+    let seconds = Spread::of(&seconds).expect("there is at least one step");
+    let (phases, host_syncs) = (clock.take(), host_syncs() - syncs_before);
+    let batch = examples.next(&learner.carry.halted)?;
+    let (step, gpu_waits) = counted_by_libtorch(device, || learner.train_step(&batch));
+    step?;
+    Ok(StepTiming { seconds, phases, host_syncs, gpu_waits })
 }
 
 fn config(candidate: &Candidate) -> LearnerConfig {
@@ -141,7 +161,7 @@ fn config(candidate: &Candidate) -> LearnerConfig {
         ema_rate: Some(0.999),
         freeze_weights: false,
         grad_clip: None,
-        micro_batch_size: None,
+        micro_batch_size: candidate.micro_batch_size,
         global_batch_size: candidate.batch_size,
         local_batch_size: candidate.batch_size,
         carried_batches: 1,

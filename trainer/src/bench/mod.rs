@@ -31,6 +31,12 @@ pub struct BenchArguments {
     /// Rows of a batch; that of the configuration where not given, 64 for a checkpoint
     #[arg(long, value_name = "ROWS")]
     pub batch_size: Option<std::num::NonZeroUsize>,
+    /// Rows that are computed at a time, as `micro_batch_size` of a run; all where not given
+    #[arg(long, value_name = "ROWS")]
+    pub micro_batch_size: Option<std::num::NonZeroUsize>,
+    /// Replay recorded steps on a GPU, as `cuda_graphs=True` of a run; on a processor nothing is recorded
+    #[arg(long)]
+    pub cuda_graphs: bool,
     /// Timed steps of each configuration
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: u32,
@@ -54,6 +60,7 @@ struct Candidate {
     arch: models::ArchitectureConfig,
     dims: models::ModelDims,
     batch_size: usize,
+    micro_batch_size: Option<usize>,
 }
 
 /// Measures and prints.
@@ -79,7 +86,7 @@ pub fn run(arguments: &BenchArguments) -> Result<(), TrainError> {
         };
         let rooflines: Vec<Roofline> = kinds.iter().map(roofline).collect();
         forget_peak_memory();
-        let steps = measure::steps(candidate, device, arguments.steps as usize)?;
+        let steps = measure::steps(candidate, device, arguments.steps as usize, arguments.cuda_graphs)?;
         let activation_bytes = match candidate.arch.forward_dtype() {
             ForwardDtype::BFloat16 => 2,
             ForwardDtype::Float32 => 4,
@@ -104,11 +111,13 @@ pub fn run(arguments: &BenchArguments) -> Result<(), TrainError> {
 
 fn candidates(arguments: &BenchArguments) -> Result<Vec<Candidate>, TrainError> {
     let batch_size = |default: usize| arguments.batch_size.map_or(default, usize::from);
+    let micro_batch_size = arguments.micro_batch_size.map(usize::from);
     if let Some(folder) = &arguments.checkpoint {
         let Manifest { arch, dims, .. } = Manifest::read(&folder.join(MANIFEST_FILE))?;
         // Of a size-free model the largest boards that it was trained on.
         let dims = dims.sizes.map_or(dims, |sizes| arch.dims_at(&dims, sizes.greatest));
-        return Ok(vec![Candidate { name: folder.display().to_string(), arch, dims, batch_size: batch_size(64) }]);
+        let (name, batch_size) = (folder.display().to_string(), batch_size(64));
+        return Ok(vec![Candidate { name, arch, dims, batch_size, micro_batch_size }]);
     }
     let configs = BenchmarkConfig::selected(&arguments.configs, &BenchmarkConfig::NAMES)?;
     let candidate = |BenchmarkConfig { name, arch, dims, batch_size: rows, .. }| Candidate {
@@ -116,6 +125,7 @@ fn candidates(arguments: &BenchArguments) -> Result<Vec<Candidate>, TrainError> 
         arch,
         dims,
         batch_size: batch_size(rows),
+        micro_batch_size,
     };
     Ok(configs.into_iter().map(candidate).collect())
 }

@@ -53,6 +53,10 @@ pub struct TrainRow {
     pub least_seconds: f64,
     /// Where the time goes.
     pub phases: Vec<PhaseShare>,
+    /// How often the host waits for values of the device in a step.
+    pub host_syncs: f64,
+    /// How often libtorch says that it waited for a GPU in a step; on a GPU alone.
+    pub gpu_waits: Option<u64>,
     /// Largest resident set of the process.
     pub peak_memory_bytes: Option<u64>,
     /// What the machine can do at these shapes: in the forward type, then in float32.
@@ -104,6 +108,8 @@ impl TrainRow {
             product_seconds: if mixed > 0.0 { flops as f64 / mixed } else { 0.0 },
             least_seconds: forward.least_seconds(flops, bytes, memory),
             phases: Phase::ALL.iter().zip(&timing.phases).map(share).collect(),
+            host_syncs: timing.host_syncs as f64 / timing.seconds.count as f64,
+            gpu_waits: timing.gpu_waits,
             peak_memory_bytes,
             rooflines,
         }
@@ -128,7 +134,7 @@ impl fmt::Display for BenchReport {
             f,
             "\nms: median of a step, quarters below and above. products: the step's operations at the speed of the forward\n\
              products alone, at their shapes. peak: the fastest of these, and of the same in float32. MFU: GFLOP/s as a share\n\
-             of the peak."
+             of the peak. host syncs: how often a step brings values to the host, which waits for a GPU then."
         )
     }
 }
@@ -151,6 +157,7 @@ impl BenchReport {
             "MFU",
             "products ms",
             "float32 peak",
+            "host syncs",
             "peak MB",
         ]);
         for row in &self.steps {
@@ -171,6 +178,10 @@ impl BenchReport {
                 format!("{:.0} %", 100.0 * row.utilisation),
                 milliseconds(row.product_seconds),
                 float32.map_or_else(|| "-".to_owned(), gigaflops),
+                row.gpu_waits.map_or_else(
+                    || row.host_syncs.to_string(),
+                    |waits| format!("{}, libtorch: {waits}", row.host_syncs),
+                ),
                 row.peak_memory_bytes.map_or_else(|| "-".to_owned(), |bytes| (bytes >> 20).to_string()),
             ]);
         }
@@ -212,7 +223,7 @@ mod tests {
             |name, rate: f64| Roofline::new(name, &cost, &vec![Spread::of(&[rate]).unwrap(); cost.products.len()]);
         let memory = MemoryPeak { array_bytes: 64, bytes_per_second: Spread::of(&[20e9]).unwrap() };
         let phases = [0, 40, 30, 20, 8, 2].map(|share| Duration::from_millis(4 * share));
-        let timing = StepTiming { seconds: Spread::of(&[0.4, 0.4]).unwrap(), phases };
+        let timing = StepTiming { seconds: Spread::of(&[0.4, 0.4]).unwrap(), phases, host_syncs: 4, gpu_waits: None };
         let rooflines = vec![roofline("bfloat16", 900e9), roofline("float32", 200e9)];
         let row = TrainRow::new("small".into(), &cost, 2, rooflines, &memory, &timing, None);
         BenchReport { processor: None, device: "Cpu".into(), threads: 2, memory, steps: vec![row] }
@@ -226,6 +237,7 @@ mod tests {
         assert!((row.flops_per_second - 535.6e9).abs() < 1e9, "{row:?}");
         assert!((row.utilisation - row.flops_per_second / 900e9).abs() < 1e-9);
         assert!((row.samples_per_second - 160.0).abs() < 1e-9);
+        assert!((row.host_syncs - 2.0).abs() < 1e-12, "four in two steps");
         assert_eq!(row.phases[1].phase, "forward without gradient");
         // 160 of 400 ms, divided as binary fractions.
         assert!((row.phases[1].share - 0.4).abs() < 1e-12);

@@ -178,6 +178,8 @@ pub struct PretrainConfig {
     pub load_checkpoint: Option<PathBuf>,
     /// Where to compute.
     pub device: DeviceKind,
+    /// Record the GPU's work of a step once, and replay it as one launch.
+    pub cuda_graphs: bool,
     /// Threads; 0 takes all cores, which the processes of a machine share evenly.
     pub threads: usize,
     /// Seconds that a rank waits for the others, at most: in a collective, and for rank 0 to evaluate or save.
@@ -239,6 +241,7 @@ impl Default for PretrainConfig {
             checkpoint_path: None,
             load_checkpoint: None,
             device: DeviceKind::Cpu,
+            cuda_graphs: false,
             threads: 0,
             collective_timeout: 600,
         }

@@ -49,9 +49,9 @@ pub enum DistributedError {
         /// `rank 1 failed: …`.
         message: String,
     },
-    /// Ranks are gone or hang.
+    /// Ranks are gone, hang, or are cut off.
     #[error(
-        "{ranks} ended or hangs: no answer after {operation} failed ({reason}). The last checkpoint is intact; go on with resume=RUN"
+        "{ranks} ended, hangs or cannot be reached: no answer after {operation} failed ({reason}). The last checkpoint is intact; go on with resume=RUN"
     )]
     Silent {
         /// Who did not answer: `rank 1`, `ranks 1 and 3`.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use tch::{Kind, Tensor};
 
+use crate::transfer::to_device;
+
 /// Updates rows `identifiers` of `table` `[rows, width]` in place; `gradient` `[batch, width]` has one row per
 /// identifier, and the gradients of an identifier that occurs twice are summed before the sign is taken.
 pub fn sign_sgd(table: &mut Tensor, gradient: &Tensor, identifiers: &[i32], lr: f64, weight_decay: f64) {
@@ -20,8 +22,8 @@ pub fn sign_sgd(table: &mut Tensor, gradient: &Tensor, identifiers: &[i32], lr: 
     }
     tch::no_grad(|| {
         let device = table.device();
-        let touched = Tensor::from_slice(&touched).to_device(device);
-        let inverse = Tensor::from_slice(&inverse).to_device(device);
+        let touched = to_device(&touched, device);
+        let inverse = to_device(&inverse, device);
         let width = table.size()[1];
         let summed = Tensor::zeros([touched.size()[0], width], (Kind::Float, device)).index_add(0, &inverse, gradient);
         let rows = table.index_select(0, &touched) * (1.0 - lr * weight_decay) - summed.sign() * lr;

@@ -61,6 +61,9 @@ impl Run {
         let settings = config.learner(dims, data.total_steps, place);
         let mut learner = Learner::taking_turns(settings, parameters, &turns, PhaseClock::default())?;
         learner.frozen_steps = config.freeze_weights_steps;
+        if config.cuda_graphs {
+            replay_steps(&mut learner)?;
+        }
         let mut earlier = Earlier::default();
         let keeper = if is_first {
             let opening =
@@ -85,6 +88,16 @@ impl Run {
         }
         Ok(run)
     }
+}
+
+/// Records steps where there is a GPU to record them for.
+fn replay_steps(learner: &mut Learner) -> Result<(), TrainError> {
+    if !cfg!(feature = "cuda") || !matches!(learner.device(), Device::Cuda(_)) {
+        let problem = "is set, but this run has no GPU to record steps for; set device=cuda, in a build with the feature \
+                       `cuda`, or unset it";
+        return Err(TrainError::setting("cuda_graphs", problem));
+    }
+    learner.replay_steps()
 }
 
 /// Compares what decides on sizes and numbers; sums of tensors of different sizes would end the processes.

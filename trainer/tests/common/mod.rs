@@ -17,7 +17,18 @@ use trainer::parameters::Parameters;
 
 /// `tests/fixtures/{name}` of the workspace.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
+    // As cargo, or whoever runs a program that was built elsewhere, says.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).join("../tests/fixtures").join(name)
+}
+
+/// Where golden data is computed: the GPU under `TRAINER_TEST_DEVICE=cuda`, as `tests/gpu/check.sh` sets it.
+pub(crate) fn device() -> Device {
+    match std::env::var("TRAINER_TEST_DEVICE").as_deref() {
+        Err(_) | Ok("cpu") => Device::Cpu,
+        Ok("cuda") => Device::Cuda(0),
+        Ok(other) => panic!("TRAINER_TEST_DEVICE is `{other}`; expected cpu or cuda"),
+    }
 }
 
 /// All tensors of the safetensors file `path`, which may be stored as `{path}.gz`, without the wrappers' name prefixes.
@@ -65,7 +76,7 @@ pub(crate) fn architecture(name: &str, fields: &Value) -> ArchitectureConfig {
 /// The model whose weights `torch.save` wrote to `path`.
 pub(crate) fn published(path: &Path, arch: &ArchitectureConfig, dims: &ModelDims) -> Parameters {
     let weights = WeightFile::open(path).unwrap();
-    Parameters::new(arch, dims, Device::Cpu, |spec| {
+    Parameters::new(arch, dims, device(), |spec| {
         weights.check(spec)?;
         weights.values(&spec.name)
     })
@@ -74,7 +85,7 @@ pub(crate) fn published(path: &Path, arch: &ArchitectureConfig, dims: &ModelDims
 
 /// Row-major float32 values, whatever the tensor's type.
 pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
-    let tensor = tensor.detach().to_kind(Kind::Float).contiguous();
+    let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
     let mut values = vec![0.0; tensor.numel()];
     let count = values.len();
     tensor.copy_data(&mut values, count);
@@ -113,5 +124,6 @@ pub(crate) fn dims(fields: &Value) -> ModelDims {
 /// Largest absolute difference.
 pub(crate) fn max_abs_diff(left: &Tensor, right: &Tensor) -> f64 {
     assert_eq!(left.size(), right.size());
-    (left.to_kind(Kind::Double) - right.to_kind(Kind::Double)).abs().max().double_value(&[])
+    let wide = |tensor: &Tensor| tensor.to_device(Device::Cpu).to_kind(Kind::Double);
+    (wide(left) - wide(right)).abs().max().double_value(&[])
 }
