@@ -31,14 +31,14 @@ stage() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
 if [ $device = cuda ]; then
     command -v nvidia-smi > /dev/null || { echo "nvidia-smi is not there: this machine has no NVIDIA driver; --cpu rehearses" >&2; exit 1; }
     gpus=$(nvidia-smi --list-gpus | wc -l) ranks=$gpus
-    steps=5 configurations=small,sudoku-mlp,sudoku-attention,maze-attention puzzles=200
+    steps=5 configurations=small,sudoku-mlp,sudoku-attention,maze-attention rows=() puzzles=200
     large="--config maze-attention --batch-size 96"
     engine=(--cuda-device 0)
     export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$native/onnxruntime-gpu/lib/libonnxruntime.so}
     stage "machine"
     nvidia-smi --query-gpu=index,name,driver_version,memory.total --format=csv
 else
-    ranks=2 steps=1 configurations=sudoku puzzles=8
+    ranks=2 steps=1 configurations=sudoku rows=(--batch-size 4) puzzles=8
     large="--config maze --batch-size 8"
     engine=(--threads 1)
     export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$native/onnxruntime/lib/libonnxruntime.so} OMP_NUM_THREADS=1
@@ -56,18 +56,20 @@ for test in forward_parity training_parity; do
 done
 
 stage "training steps, TF32 off: our operations (fused ones exist for processors alone), then libtorch's"
-"$trainer" bench --device $device --config $configurations --steps $steps --seconds 0.1
-TRAINER_PLAIN=1 "$trainer" bench --device $device --config $configurations --steps $steps --seconds 0.1
+"$trainer" bench --device $device --config $configurations "${rows[@]}" --steps $steps --seconds 0.1
+TRAINER_PLAIN=1 "$trainer" bench --device $device --config $configurations "${rows[@]}" --steps $steps --seconds 0.1
 
 stage "a run on $device against the same run on the processor, float32"
 settings="generator.size=4 arch.mlp_t=True arch.pos_encodings=none arch.puzzle_emb_ndim=0 arch.hidden_size=64 arch.num_heads=2
     arch.L_layers=1 arch.H_cycles=2 arch.L_cycles=2 arch.halt_max_steps=4 arch.forward_dtype=float32 global_batch_size=32
     max_steps=50 log_interval=10 eval_count=64 lr=1e-3 lr_warmup_steps=5 optimizer=adamw"
-for each in cpu $device; do
+run() { # folder, device
     # shellcheck disable=SC2086 # Settings are words.
-    "$trainer" pretrain $settings device="$each" checkpoint_path="on-$each" > "$each.log"
-done
-paste -d, on-cpu/metrics.csv "on-$device/metrics.csv" | awk -F, '
+    "$trainer" pretrain $settings device="$2" checkpoint_path="$1" > "$1.log"
+}
+run processor cpu
+run here $device
+paste -d, processor/metrics.csv here/metrics.csv | awk -F, '
     $3 == "lm_loss" {
         difference = $8 - $4; if (difference < 0) difference = -difference
         printf "step %d %s: %.6f on the processor, %.6f here\n", $1, $2, $4, $8
