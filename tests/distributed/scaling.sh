@@ -3,17 +3,17 @@
 # processes together, and rank 0's share of time in collectives. Wants an idle machine; takes under four minutes on two
 # cores of 2024.
 #
-#   cargo build --release -p trainer && tests/distributed/scaling.sh [TRAINER] [STEPS]
+#   cargo build --release -p trainer && tests/distributed/scaling.sh [TRAINER] [STEPS] [KEY=VALUE ...]
 set -euo pipefail
 trainer=$(realpath "${1:-target/release/trainer}") steps=${2:-100}
 folder=$(mktemp -d)
 process=
 trap '[ -z "$process" ] || kill "$process" 2> /dev/null; rm -rf "$folder"' EXIT
 cd "$folder"
-# The configuration `small` of `trainer bench`, in bfloat16.
+# The configuration `small` of `trainer bench`, in bfloat16, unless settings say otherwise.
 settings="generator.size=9 arch.hidden_size=128 arch.num_heads=4 arch.mlp_t=True arch.pos_encodings=none
     arch.puzzle_emb_ndim=0 arch.q_head_input=mean global_batch_size=64 max_steps=$steps log_interval=20 eval_count=64
-    eval_interval_steps=1000000 checkpoint_interval=1000000"
+    eval_interval_steps=1000000 checkpoint_interval=1000000 ${*:3}"
 
 # Kilobytes of the largest resident set of each process so far: the ranks of a launcher, or the process itself.
 peaks() { # process

@@ -276,7 +276,7 @@ const REFERENCE_ROOT: &str = r#"{
 }"#;
 
 /// Keys of a run that the reference lacks.
-const OUR_ROOT: [&str; 29] = [
+const OUR_ROOT: [&str; 30] = [
     "arch",
     "data_paths",
     "evaluators", // The reference's, with other values.
@@ -302,6 +302,7 @@ const OUR_ROOT: [&str; 29] = [
     "optimizer",
     "grad_clip",
     "device",
+    "cuda_graphs",
     "threads",
     "collective_timeout",
     "use_wandb",
