@@ -242,7 +242,7 @@ const LIBTORCH_CUDA_LINUX_X86_64: &[(Wheel, &[Pick])] = &[
         },
         &[
             Pick::File { from: "nvidia/cusparselt/lib/libcusparseLt.so.0", to: "lib/libcusparseLt.so.0" },
-            Pick::Folder { from: "nvidia_cusparselt_cu13-0.8.1.dist-info/licenses/", to: "licenses/cusparselt-cu13" },
+            Pick::File { from: "nvidia/cusparselt/LICENSE.txt", to: "licenses/cusparselt-cu13/LICENSE.txt" },
         ],
     ),
     (
