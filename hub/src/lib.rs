@@ -1,6 +1,6 @@
 //! Files of the Hugging Face hub: what is published for this family of models ([`registry`]), and getting it ([`Hub`]).
-//! Owns addresses, the cache that `huggingface_hub` shares, and what the hub's answers mean; leaves transfers to [`files`] and the content of the files to
-//! whoever asks for them.
+//! Owns addresses, the cache that `huggingface_hub` shares, and what the hub's answers mean; leaves transfers to
+//! [`files`], and what the files hold to the callers.
 //!
 //! # Why not the crate `hf-hub`
 //! Both of its lines were tried against what is needed here (sources of 0.5.0 and 1.0.0):

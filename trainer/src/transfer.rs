@@ -1,5 +1,5 @@
 //! Values on their way between the host and the device, and how often the host waits for them. On a GPU operations are
-//! only queued: whoever asks for a value waits for everything queued before it. All that a training step brings to the
+//! only queued: reading a value waits for everything queued before it. All that a training step brings to the
 //! host goes through here, so that it can be counted; which values those are is their owners' business.
 
 use std::cell::Cell;

@@ -17,7 +17,7 @@ use trainer::parameters::Parameters;
 
 /// `tests/fixtures/{name}` of the workspace.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    // As cargo, or whoever runs a program that was built elsewhere, says.
+    // Set by cargo, or by a script that runs a test built elsewhere.
     let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&package).join("../tests/fixtures").join(name)
 }
