@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot make a learner has failed")]
 
+mod common;
+
+use common::learner_config;
 use datasets::batch::Batch;
 use models::{
     ArchitectureConfig, ForwardDtype, HrmConfig, Mixer, ModelDims, PosEncodings, QHeadInput, SizeRange, TrmConfig,
 };
 use tch::Device;
 use trainer::learner::{Learner, LearnerConfig};
-use trainer::losses::{LossType, LossWeights};
-use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
 use trainer::transfer::host_syncs;
 
@@ -36,26 +37,7 @@ fn learner(arch: ArchitectureConfig, micro_batch_size: Option<usize>, grad_clip:
     let sizes = Some(SizeRange { least: 4, greatest: 4 }).filter(|_| arch.mixer() == Mixer::Units);
     let dims = ModelDims { vocab_size: 6, seq_len: SEQ_LEN, num_puzzle_identifiers: 4, sizes };
     let parameters = Parameters::initialised(&arch, &dims, Device::Cpu, 7).unwrap();
-    let config = LearnerConfig {
-        arch,
-        dims,
-        loss_type: LossType::default(),
-        loss_weights: LossWeights::default(),
-        optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamW, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 },
-        lr: 1e-3,
-        puzzle_emb_lr: 1e-2,
-        puzzle_emb_weight_decay: 0.1,
-        schedule: LearningRateSchedule { warmup_steps: 1, total_steps: 10, min_ratio: 1.0 },
-        ema_rate: Some(0.99),
-        freeze_weights: false,
-        grad_clip,
-        micro_batch_size,
-        global_batch_size: ROWS,
-        local_batch_size: ROWS,
-        carried_batches: 1,
-        rank: 0,
-        seed: 3,
-    };
+    let config = LearnerConfig { grad_clip, micro_batch_size, ..learner_config(arch, dims, ROWS) };
     Learner::new(config, parameters, SEQ_LEN).unwrap()
 }
 

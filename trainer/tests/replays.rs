@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot make a learner has failed")]
 
+mod common;
+
+use common::learner_config;
 use datasets::batch::Batch;
 use models::{
     ArchitectureConfig, ForwardDtype, HrmConfig, Mixer, ModelDims, PosEncodings, QHeadInput, SizeRange, TrmConfig,
 };
 use tch::Device;
 use trainer::learner::{Learner, LearnerConfig};
-use trainer::losses::{LossType, LossWeights};
-use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
 use trainer::transfer::host_syncs;
 
@@ -37,26 +38,8 @@ fn learner(arch: &ArchitectureConfig, micro_batch_size: Option<usize>) -> Learne
     let sizes = arch.mixer().is_size_free().then_some(SizeRange { least: 4, greatest: 4 });
     let dims = ModelDims { sizes, ..DIMS };
     let parameters = Parameters::initialised(arch, &dims, Device::Cpu, 7).unwrap();
-    let config = LearnerConfig {
-        arch: arch.clone(),
-        dims,
-        loss_type: LossType::default(),
-        loss_weights: LossWeights::default(),
-        optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamW, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 },
-        lr: 1e-2,
-        puzzle_emb_lr: 1e-2,
-        puzzle_emb_weight_decay: 0.1,
-        schedule: LearningRateSchedule { warmup_steps: 1, total_steps: 10, min_ratio: 1.0 },
-        ema_rate: Some(0.99),
-        freeze_weights: false,
-        grad_clip: None,
-        micro_batch_size,
-        global_batch_size: ROWS,
-        local_batch_size: ROWS,
-        carried_batches: 2,
-        rank: 0,
-        seed: 3,
-    };
+    let config =
+        LearnerConfig { lr: 1e-2, carried_batches: 2, micro_batch_size, ..learner_config(arch.clone(), dims, ROWS) };
     Learner::new(config, parameters, DIMS.seq_len).unwrap()
 }
 

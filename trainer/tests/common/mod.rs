@@ -1,4 +1,4 @@
-//! Reading the golden fixtures of the Python reference.
+//! Reading the golden fixtures of the Python reference, and the settings of small learners.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
 #![allow(dead_code, reason = "every test binary uses its part of the helpers")]
@@ -13,6 +13,9 @@ use models::{ArchitectureConfig, ModelDims};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
+use trainer::learner::LearnerConfig;
+use trainer::losses::{LossType, LossWeights};
+use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
 use trainer::parameters::Parameters;
 
 /// `tests/fixtures/{name}` of the workspace.
@@ -126,4 +129,28 @@ pub(crate) fn max_abs_diff(left: &Tensor, right: &Tensor) -> f64 {
     assert_eq!(left.size(), right.size());
     let wide = |tensor: &Tensor| tensor.to_device(Device::Cpu).to_kind(Kind::Double);
     (wide(left) - wide(right)).abs().max().double_value(&[])
+}
+
+/// A learner of `rows` rows a step, with AdamW, decay and a moving average; tests change what they are about.
+pub(crate) fn learner_config(arch: ArchitectureConfig, dims: ModelDims, rows: usize) -> LearnerConfig {
+    LearnerConfig {
+        arch,
+        dims,
+        loss_type: LossType::default(),
+        loss_weights: LossWeights::default(),
+        optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamW, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 },
+        lr: 1e-3,
+        puzzle_emb_lr: 1e-2,
+        puzzle_emb_weight_decay: 0.1,
+        schedule: LearningRateSchedule { warmup_steps: 1, total_steps: 10, min_ratio: 1.0 },
+        ema_rate: Some(0.99),
+        freeze_weights: false,
+        grad_clip: None,
+        micro_batch_size: None,
+        global_batch_size: rows,
+        local_batch_size: rows,
+        carried_batches: 1,
+        rank: 0,
+        seed: 3,
+    }
 }
