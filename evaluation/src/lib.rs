@@ -16,8 +16,8 @@ pub mod run;
 pub mod score;
 mod shard;
 pub mod source;
+pub mod step_view;
 pub mod tally;
-pub mod thinking;
 
 pub use log::EvaluationLog;
 pub use records::{Entry, Skipped};

@@ -146,7 +146,7 @@ impl StepsTally {
     }
 
     /// The puzzle that took most steps until verified.
-    pub fn longest_thought(&self) -> Option<u64> {
+    pub fn most_steps(&self) -> Option<u64> {
         self.longest.map(|(_, number)| number)
     }
 

@@ -1,4 +1,4 @@
-//! The closed list of architectures: which config belongs to which model, and the one dispatch over them.
+//! The one list of architectures: which config and which name belong to which network, and all dispatch over them.
 //! Leaves each architecture's arithmetic to its own file.
 
 use serde::de::Error;
@@ -11,60 +11,169 @@ use crate::outline::Outline;
 use crate::transformer::{Transformer, TransformerConfig};
 use crate::transformers_baseline::{TransformersBaseline, TransformersBaselineConfig};
 use crate::trm::{Trm, TrmConfig};
-use crate::trm_hier6::{self, TrmHier6};
+use crate::trm_hier6::TrmHier6;
 use crate::trm_singlez::TrmSinglez;
 use crate::{
     Backend, ForwardDtype, HaltingRule, Mixer, ModelDims, ModelError, ParameterSource, ParameterSpec, SpecRecorder,
     StepInputs, StepOutput,
 };
 
-/// Config of any architecture, tagged by `name`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case")]
-pub enum ArchitectureConfig {
+/// What a config says about its architecture's networks.
+pub(crate) trait ArchitectureFields {
+    /// What the code that runs a model needs to know.
+    fn outline(&self) -> Outline;
+
+    /// Checks the fields that only this config has.
+    fn validate_own(&self) -> Result<(), ModelError>;
+}
+
+/// A network over the weights `W` of one backend: what the file of an architecture provides.
+pub(crate) trait Architecture<W>: Sized {
+    /// Its config.
+    type Config: ArchitectureFields;
+
+    /// Names of the recursion state, in order.
+    const STATE_NAMES: &'static [&'static str];
+
+    /// Checks what [`Outline::validate`] does not.
+    fn validate(config: &Self::Config) -> Result<(), ModelError> {
+        config.validate_own()
+    }
+
+    /// Builds the network that a valid `config` describes with the tensors of `source`.
+    fn new(
+        config: &Self::Config,
+        dims: &ModelDims,
+        source: &mut impl ParameterSource<Weight = W>,
+    ) -> Result<Self, ModelError>;
+
+    /// `[hidden_size]` initial values, in the order of [`STATE_NAMES`](Self::STATE_NAMES).
+    fn initial_states(&self) -> &[W];
+
+    /// One supervision step from `state`.
+    fn step<B: Backend<Weight = W>>(
+        &self,
+        backend: &B,
+        inputs: &StepInputs<B::Tensor>,
+        state: &[B::Tensor],
+    ) -> StepOutput<B::Tensor>;
+}
+
+/// Writes what differs between architectures from the one list of them: config type and name of each. The network has
+/// the variant's name.
+macro_rules! architectures {
+    ($($(#[$doc:meta])* $network:ident($config:ty) = $name:literal;)+) => {
+        /// Config of any architecture, tagged by `name`.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name")]
+        pub enum ArchitectureConfig {
+            $($(#[$doc])* #[serde(rename = $name)] $network($config),)+
+        }
+
+        impl ArchitectureConfig {
+            /// Every architecture's name.
+            pub const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
+
+            /// The config that an architecture has where nothing is said: the reference's `config/arch/{name}.yaml`.
+            ///
+            /// # Errors
+            /// [`ModelError::Config`] listing the names, when `name` is none of them.
+            pub fn default_of(name: &str) -> Result<Self, ModelError> {
+                match name {
+                    $($name => Ok(Self::$network(<$config>::default())),)+
+                    _ => {
+                        let problem = format!("unknown architecture `{name}`; expected one of {}", Self::NAMES.join(", "));
+                        Err(ModelError::config("name", problem))
+                    }
+                }
+            }
+
+            /// The reference's short name (`trm`, `hrm`).
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$network(_) => $name,)+
+                }
+            }
+
+            /// Names of the recursion state, in order.
+            pub fn state_names(&self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$network(_) => <$network<()> as Architecture<()>>::STATE_NAMES,)+
+                }
+            }
+
+            /// Checks the config against the data's dimensions.
+            ///
+            /// # Errors
+            /// [`ModelError::Config`] naming the field and what to change.
+            pub fn validate(&self, dims: &ModelDims) -> Result<(), ModelError> {
+                match self {
+                    $(Self::$network(config) => <$network<()> as Architecture<()>>::validate(config)?,)+
+                }
+                self.outline().validate(dims)
+            }
+
+            fn outline(&self) -> Outline {
+                match self {
+                    $(Self::$network(config) => config.outline(),)+
+                }
+            }
+        }
+
+        #[derive(Debug)]
+        enum Network<W> {
+            $($network($network<W>),)+
+        }
+
+        impl<W> Network<W> {
+            fn new(
+                config: &ArchitectureConfig,
+                dims: &ModelDims,
+                source: &mut impl ParameterSource<Weight = W>,
+            ) -> Result<Self, ModelError> {
+                Ok(match config {
+                    $(ArchitectureConfig::$network(config) => Self::$network($network::new(config, dims, source)?),)+
+                })
+            }
+
+            fn initial_states(&self) -> &[W] {
+                match self {
+                    $(Self::$network(network) => network.initial_states(),)+
+                }
+            }
+
+            fn step<B: Backend<Weight = W>>(
+                &self,
+                backend: &B,
+                inputs: &StepInputs<B::Tensor>,
+                state: &[B::Tensor],
+            ) -> StepOutput<B::Tensor> {
+                match self {
+                    $(Self::$network(network) => network.step(backend, inputs, state),)+
+                }
+            }
+        }
+    };
+}
+
+architectures! {
     /// Tiny Recursive Model.
-    Trm(TrmConfig),
+    Trm(TrmConfig) = "trm";
     /// TRM with one state.
-    TrmSinglez(TrmConfig),
+    TrmSinglez(TrmConfig) = "trm_singlez";
     /// TRM with a hierarchy of six latents.
-    TrmHier6(TrmConfig),
+    TrmHier6(TrmConfig) = "trm_hier6";
     /// Hierarchical Reasoning Model.
-    Hrm(HrmConfig),
+    Hrm(HrmConfig) = "hrm";
     /// The reference's recursive transformer.
-    TransformersBaseline(TransformersBaselineConfig),
+    TransformersBaseline(TransformersBaselineConfig) = "transformers_baseline";
     /// LSTM baselines.
-    Lstm(LstmConfig),
+    Lstm(LstmConfig) = "lstm";
     /// Transformer encoder baseline.
-    Transformer(TransformerConfig),
+    Transformer(TransformerConfig) = "transformer";
 }
 
 impl ArchitectureConfig {
-    /// Every architecture's name.
-    pub const NAMES: [&'static str; 7] =
-        ["trm", "trm_singlez", "trm_hier6", "hrm", "transformers_baseline", "lstm", "transformer"];
-
-    /// The config that an architecture has where nothing is said: the reference's `config/arch/{name}.yaml`.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] listing the names, when `name` is none of them.
-    pub fn default_of(name: &str) -> Result<Self, ModelError> {
-        Ok(match name {
-            "trm" => Self::Trm(TrmConfig::default()),
-            "trm_singlez" => Self::TrmSinglez(TrmConfig::default()),
-            "trm_hier6" => Self::TrmHier6(TrmConfig::default()),
-            "hrm" => Self::Hrm(HrmConfig::default()),
-            "transformers_baseline" => Self::TransformersBaseline(TransformersBaselineConfig::default()),
-            "lstm" => Self::Lstm(LstmConfig::default()),
-            "transformer" => Self::Transformer(TransformerConfig::default()),
-            _ => {
-                return Err(ModelError::config(
-                    "name",
-                    format!("unknown architecture `{name}`; expected one of {}", Self::NAMES.join(", ")),
-                ));
-            }
-        })
-    }
-
     /// The config that the reference's own program builds from the table `arch` of its config files: fields that the
     /// class of this architecture does not read are left out, `puzzle_emb_ndim` is 0 where it is missing.
     ///
@@ -86,19 +195,6 @@ impl ArchitectureConfig {
             }
         }
         serde_json::from_value(Value::Object(config))
-    }
-
-    /// The reference's short name (`trm`, `hrm`).
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Trm(_) => "trm",
-            Self::TrmSinglez(_) => "trm_singlez",
-            Self::TrmHier6(_) => "trm_hier6",
-            Self::Hrm(_) => "hrm",
-            Self::TransformersBaseline(_) => "transformers_baseline",
-            Self::Lstm(_) => "lstm",
-            Self::Transformer(_) => "transformer",
-        }
     }
 
     /// Whether a second head predicts the moves of mazes.
@@ -188,27 +284,6 @@ impl ArchitectureConfig {
         ModelDims { vocab_size, seq_len: side * side, ..*dims }
     }
 
-    /// Names of the recursion state, in order.
-    pub fn state_names(&self) -> &'static [&'static str] {
-        self.outline().state_names
-    }
-
-    /// Checks the config against the data's dimensions.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] naming the field and what to change.
-    pub fn validate(&self, dims: &ModelDims) -> Result<(), ModelError> {
-        match self {
-            Self::Trm(config) | Self::TrmSinglez(config) => config.validate_own()?,
-            Self::TrmHier6(config) => trm_hier6::validate_own(config)?,
-            Self::Hrm(config) => config.validate_own()?,
-            Self::TransformersBaseline(config) => config.validate_own()?,
-            Self::Lstm(config) => config.validate_own()?,
-            Self::Transformer(config) => config.validate_own()?,
-        }
-        self.outline().validate(dims)
-    }
-
     /// Every tensor of the model, in order of construction.
     ///
     /// # Errors
@@ -218,18 +293,6 @@ impl ArchitectureConfig {
         Model::new(self, dims, &mut recorder)?;
         Ok(recorder.specs)
     }
-
-    fn outline(&self) -> Outline {
-        match self {
-            Self::Trm(config) => config.outline(&Trm::<()>::STATE_NAMES),
-            Self::TrmSinglez(config) => config.outline(&TrmSinglez::<()>::STATE_NAMES),
-            Self::TrmHier6(config) => config.outline(&TrmHier6::<()>::STATE_NAMES),
-            Self::Hrm(config) => config.outline(),
-            Self::TransformersBaseline(config) => config.outline(),
-            Self::Lstm(config) => config.outline(),
-            Self::Transformer(config) => config.outline(),
-        }
-    }
 }
 
 /// A model of any architecture, over the weights of one backend.
@@ -237,17 +300,6 @@ impl ArchitectureConfig {
 pub struct Model<W> {
     network: Network<W>,
     state_names: &'static [&'static str],
-}
-
-#[derive(Debug)]
-enum Network<W> {
-    Trm(Trm<W>),
-    TrmSinglez(TrmSinglez<W>),
-    TrmHier6(TrmHier6<W>),
-    Hrm(Hrm<W>),
-    TransformersBaseline(TransformersBaseline<W>),
-    Lstm(Lstm<W>),
-    Transformer(Transformer<W>),
 }
 
 impl<W> Model<W> {
@@ -260,19 +312,8 @@ impl<W> Model<W> {
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
     ) -> Result<Self, ModelError> {
-        use ArchitectureConfig as Config;
         config.validate(dims)?;
-        let network = match config {
-            Config::Trm(config) => Network::Trm(Trm::new(config, dims, source)?),
-            Config::TrmSinglez(config) => Network::TrmSinglez(TrmSinglez::new(config, dims, source)?),
-            Config::TrmHier6(config) => Network::TrmHier6(TrmHier6::new(config, dims, source)?),
-            Config::Hrm(config) => Network::Hrm(Hrm::new(config, dims, source)?),
-            Config::TransformersBaseline(config) => {
-                Network::TransformersBaseline(TransformersBaseline::new(config, dims, source)?)
-            }
-            Config::Lstm(config) => Network::Lstm(Lstm::new(config, dims, source)?),
-            Config::Transformer(config) => Network::Transformer(Transformer::new(config, dims, source)?),
-        };
+        let network = Network::new(config, dims, source)?;
         Ok(Self { network, state_names: config.state_names() })
     }
 
@@ -283,15 +324,7 @@ impl<W> Model<W> {
 
     /// `[hidden_size]` initial values, in the order of [`state_names`](Self::state_names).
     pub fn initial_states(&self) -> &[W] {
-        match &self.network {
-            Network::Trm(model) => &model.init,
-            Network::TrmSinglez(model) => &model.init,
-            Network::TrmHier6(model) => &model.init,
-            Network::Hrm(model) => &model.init,
-            Network::TransformersBaseline(model) => &model.init,
-            Network::Lstm(model) => &model.init,
-            Network::Transformer(model) => &model.init,
-        }
+        self.network.initial_states()
     }
 
     /// The state with every row of `reset` (`[batch]` bool) back at its initial value.
@@ -311,14 +344,6 @@ impl<W> Model<W> {
         inputs: &StepInputs<B::Tensor>,
         state: &[B::Tensor],
     ) -> StepOutput<B::Tensor> {
-        match &self.network {
-            Network::Trm(model) => model.step(backend, inputs, state),
-            Network::TrmSinglez(model) => model.step(backend, inputs, state),
-            Network::TrmHier6(model) => model.step(backend, inputs, state),
-            Network::Hrm(model) => model.step(backend, inputs, state),
-            Network::TransformersBaseline(model) => model.step(backend, inputs, state),
-            Network::Lstm(model) => model.step(backend, inputs, state),
-            Network::Transformer(model) => model.step(backend, inputs, state),
-        }
+        self.network.step(backend, inputs, state)
     }
 }

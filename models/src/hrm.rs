@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{Architecture, ArchitectureFields};
 use crate::config::{ForwardDtype, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
@@ -76,11 +77,10 @@ impl Default for HrmConfig {
     }
 }
 
-impl HrmConfig {
-    pub(crate) fn outline(&self) -> Outline {
+impl ArchitectureFields for HrmConfig {
+    fn outline(&self) -> Outline {
         let attention = AttentionOutline { num_heads: self.num_heads, rope_theta: self.rope_theta };
         Outline {
-            state_names: &Hrm::<()>::STATE_NAMES,
             hidden_size: self.hidden_size,
             puzzle_emb_ndim: self.puzzle_emb_ndim,
             puzzle_emb_len: 0,
@@ -95,7 +95,7 @@ impl HrmConfig {
         }
     }
 
-    pub(crate) fn validate_own(&self) -> Result<(), ModelError> {
+    fn validate_own(&self) -> Result<(), ModelError> {
         check_depths(&[
             ("H_cycles", self.H_cycles),
             ("L_cycles", self.L_cycles),
@@ -113,16 +113,18 @@ pub(crate) struct Hrm<W> {
     H_level: ReasoningModule<W>,
     L_level: ReasoningModule<W>,
     /// `z_H`, `z_L`: `[hidden_size]` each.
-    pub(crate) init: [W; 2],
+    init: [W; 2],
     H_cycles: usize,
     L_cycles: usize,
 }
 
-impl<W> Hrm<W> {
-    pub(crate) const STATE_NAMES: [&'static str; 2] = ["z_H", "z_L"];
+impl<W> Architecture<W> for Hrm<W> {
+    type Config = HrmConfig;
+
+    const STATE_NAMES: &'static [&'static str] = &["z_H", "z_L"];
 
     #[expect(non_snake_case, reason = "the reference's names")]
-    pub(crate) fn new(
+    fn new(
         config: &HrmConfig,
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
@@ -139,10 +141,14 @@ impl<W> Hrm<W> {
         Ok(Self { frame, H_level, L_level, init, H_cycles: config.H_cycles, L_cycles: config.L_cycles })
     }
 
+    fn initial_states(&self) -> &[W] {
+        &self.init
+    }
+
     /// One supervision step: `H_cycles` rounds of `L_cycles` updates of `z_L` and one of `z_H`; gradients flow through
     /// the last update of each (the paper's one-step approximation).
     #[expect(non_snake_case, reason = "the paper's letters")]
-    pub(crate) fn step<B: Backend<Weight = W>>(
+    fn step<B: Backend<Weight = W>>(
         &self,
         backend: &B,
         inputs: &StepInputs<B::Tensor>,
@@ -162,7 +168,9 @@ impl<W> Hrm<W> {
         let z_H = self.H_level.forward(backend, &z_H, &z_L, None);
         self.frame.output(backend, &z_H, &[z_H.clone(), z_L], None)
     }
+}
 
+impl<W> Hrm<W> {
     /// `z_L ← L(z_L + z_H + x)`, `cycles` times.
     #[expect(non_snake_case, reason = "the paper's letters")]
     fn think<B: Backend<Weight = W>>(

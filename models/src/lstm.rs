@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{Architecture, ArchitectureFields};
 use crate::config::{ForwardDtype, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, initial_state};
 use crate::layers::{LayerNorm, Linear, LstmLayer};
@@ -68,10 +69,9 @@ impl Default for LstmConfig {
     }
 }
 
-impl LstmConfig {
-    pub(crate) fn outline(&self) -> Outline {
+impl ArchitectureFields for LstmConfig {
+    fn outline(&self) -> Outline {
         Outline {
-            state_names: &Lstm::<()>::STATE_NAMES,
             hidden_size: self.hidden_size,
             puzzle_emb_ndim: self.puzzle_emb_ndim,
             puzzle_emb_len: self.puzzle_emb_len,
@@ -86,7 +86,7 @@ impl LstmConfig {
         }
     }
 
-    pub(crate) fn validate_own(&self) -> Result<(), ModelError> {
+    fn validate_own(&self) -> Result<(), ModelError> {
         check_widths(&[("hidden_size", self.hidden_size)])?;
         check_depths(&[("num_layers", self.num_layers), ("num_passes", self.num_passes)])?;
         if self.pos_encodings == PosEncodings::Rope {
@@ -103,7 +103,9 @@ impl LstmConfig {
         }
         Ok(())
     }
+}
 
+impl LstmConfig {
     fn directions(&self) -> usize {
         if self.bidirectional { 2 } else { 1 }
     }
@@ -115,7 +117,7 @@ pub(crate) struct Lstm<W> {
     frame: Frame<W>,
     network: Network<W>,
     /// `z_H`: `[hidden_size]`.
-    pub(crate) init: [W; 1],
+    init: [W; 1],
     num_passes: usize,
     rms_norm_eps: f64,
 }
@@ -129,10 +131,12 @@ enum Network<W> {
     Residual(Vec<(LstmLayer<W>, LayerNorm<W>)>),
 }
 
-impl<W> Lstm<W> {
-    pub(crate) const STATE_NAMES: [&'static str; 1] = ["z_H"];
+impl<W> Architecture<W> for Lstm<W> {
+    type Config = LstmConfig;
 
-    pub(crate) fn new(
+    const STATE_NAMES: &'static [&'static str] = &["z_H"];
+
+    fn new(
         config: &LstmConfig,
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
@@ -148,12 +152,16 @@ impl<W> Lstm<W> {
         })
     }
 
+    fn initial_states(&self) -> &[W] {
+        &self.init
+    }
+
     /// One supervision step: the question is added to the state, which `num_passes` readings of the cells refine.
     ///
     /// The benchmark's multi-pass network has no norm between its passes; here there is one, because the state goes
     /// round not three times but as often as there are supervision steps.
     #[expect(non_snake_case, reason = "the reference's letters")]
-    pub(crate) fn step<B: Backend<Weight = W>>(
+    fn step<B: Backend<Weight = W>>(
         &self,
         backend: &B,
         inputs: &StepInputs<B::Tensor>,

@@ -7,8 +7,6 @@ use crate::config::{ForwardDtype, HaltingRule, Mixer, ModelDims, PosEncodings, Q
 /// The view of a config that does not depend on its architecture.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outline {
-    /// Names of the recursion state, in order.
-    pub(crate) state_names: &'static [&'static str],
     /// Width of an activation.
     pub(crate) hidden_size: usize,
     /// Width of a row of the puzzle-embedding table; 0: no puzzle embedding.

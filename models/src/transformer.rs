@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{Architecture, ArchitectureFields};
 use crate::config::{ForwardDtype, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, initial_state};
 use crate::layers::{Attention, LayerNorm, Linear, Rope};
@@ -67,10 +68,9 @@ impl Default for TransformerConfig {
     }
 }
 
-impl TransformerConfig {
-    pub(crate) fn outline(&self) -> Outline {
+impl ArchitectureFields for TransformerConfig {
+    fn outline(&self) -> Outline {
         Outline {
-            state_names: &Transformer::<()>::STATE_NAMES,
             hidden_size: self.hidden_size,
             puzzle_emb_ndim: self.puzzle_emb_ndim,
             puzzle_emb_len: self.puzzle_emb_len,
@@ -85,7 +85,7 @@ impl TransformerConfig {
         }
     }
 
-    pub(crate) fn validate_own(&self) -> Result<(), ModelError> {
+    fn validate_own(&self) -> Result<(), ModelError> {
         if self.pos_encodings == PosEncodings::None {
             return Err(ModelError::config(
                 "pos_encodings",
@@ -103,7 +103,7 @@ pub(crate) struct Transformer<W> {
     frame: Frame<W>,
     blocks: Vec<EncoderBlock<W>>,
     /// `z_H`: `[hidden_size]`.
-    pub(crate) init: [W; 1],
+    init: [W; 1],
 }
 
 /// Attention and feed-forward layer, each followed by its residual and layer norm.
@@ -116,10 +116,12 @@ struct EncoderBlock<W> {
     norm2: LayerNorm<W>,
 }
 
-impl<W> Transformer<W> {
-    pub(crate) const STATE_NAMES: [&'static str; 1] = ["z_H"];
+impl<W> Architecture<W> for Transformer<W> {
+    type Config = TransformerConfig;
 
-    pub(crate) fn new(
+    const STATE_NAMES: &'static [&'static str] = &["z_H"];
+
+    fn new(
         config: &TransformerConfig,
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
@@ -133,9 +135,13 @@ impl<W> Transformer<W> {
         Ok(Self { frame, blocks, init: [initial_state(source, "H_init", config.hidden_size)?] })
     }
 
+    fn initial_states(&self) -> &[W] {
+        &self.init
+    }
+
     /// One supervision step: `z_H ← f(z_H + x)`.
     #[expect(non_snake_case, reason = "the reference's letters")]
-    pub(crate) fn step<B: Backend<Weight = W>>(
+    fn step<B: Backend<Weight = W>>(
         &self,
         backend: &B,
         inputs: &StepInputs<B::Tensor>,

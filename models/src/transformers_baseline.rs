@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{Architecture, ArchitectureFields};
 use crate::config::{ForwardDtype, HaltingRule, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
@@ -70,10 +71,9 @@ impl Default for TransformersBaselineConfig {
     }
 }
 
-impl TransformersBaselineConfig {
-    pub(crate) fn outline(&self) -> Outline {
+impl ArchitectureFields for TransformersBaselineConfig {
+    fn outline(&self) -> Outline {
         Outline {
-            state_names: &TransformersBaseline::<()>::STATE_NAMES,
             hidden_size: self.hidden_size,
             puzzle_emb_ndim: self.puzzle_emb_ndim,
             puzzle_emb_len: 0,
@@ -96,7 +96,7 @@ impl TransformersBaselineConfig {
         }
     }
 
-    pub(crate) fn validate_own(&self) -> Result<(), ModelError> {
+    fn validate_own(&self) -> Result<(), ModelError> {
         if self.pos_encodings == PosEncodings::None {
             return Err(ModelError::config(
                 "pos_encodings",
@@ -114,13 +114,15 @@ pub(crate) struct TransformersBaseline<W> {
     frame: Frame<W>,
     H_level: ReasoningModule<W>,
     /// `z_H`: `[hidden_size]`.
-    pub(crate) init: [W; 1],
+    init: [W; 1],
 }
 
-impl<W> TransformersBaseline<W> {
-    pub(crate) const STATE_NAMES: [&'static str; 1] = ["z_H"];
+impl<W> Architecture<W> for TransformersBaseline<W> {
+    type Config = TransformersBaselineConfig;
 
-    pub(crate) fn new(
+    const STATE_NAMES: &'static [&'static str] = &["z_H"];
+
+    fn new(
         config: &TransformersBaselineConfig,
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
@@ -135,9 +137,13 @@ impl<W> TransformersBaseline<W> {
         })
     }
 
+    fn initial_states(&self) -> &[W] {
+        &self.init
+    }
+
     /// One supervision step: `z_H ← f(z_H + x)`.
     #[expect(non_snake_case, reason = "the reference's letters")]
-    pub(crate) fn step<B: Backend<Weight = W>>(
+    fn step<B: Backend<Weight = W>>(
         &self,
         backend: &B,
         inputs: &StepInputs<B::Tensor>,

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{Architecture, ArchitectureFields};
 use crate::config::{ForwardDtype, Mixer, PosEncodings, QHeadInput};
 use crate::frame::{Frame, Start, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
@@ -97,15 +98,16 @@ impl TrmConfig {
     /// Positions before the first token: 0 without puzzle embedding, else `puzzle_emb_len`, else as many as the
     /// embedding fills.
     pub fn puzzle_positions(&self) -> usize {
-        self.outline(&[]).puzzle_positions()
+        self.outline().puzzle_positions()
     }
+}
 
-    pub(crate) fn outline(&self, state_names: &'static [&'static str]) -> Outline {
+impl ArchitectureFields for TrmConfig {
+    fn outline(&self) -> Outline {
         let attention = AttentionOutline { num_heads: self.num_heads, rope_theta: self.rope_theta };
         let mixer = Mixer::chosen(self.mixer, self.mlp_t);
         let blocked_tokens = if mixer == Mixer::Local { self.blocked_tokens.clone() } else { Vec::new() };
         Outline {
-            state_names,
             hidden_size: self.hidden_size,
             puzzle_emb_ndim: self.puzzle_emb_ndim,
             puzzle_emb_len: self.puzzle_emb_len,
@@ -121,7 +123,7 @@ impl TrmConfig {
     }
 
     /// The fields that only these architectures have.
-    pub(crate) fn validate_own(&self) -> Result<(), ModelError> {
+    fn validate_own(&self) -> Result<(), ModelError> {
         check_depths(&[("H_cycles", self.H_cycles), ("L_cycles", self.L_cycles), ("L_layers", self.L_layers)])
     }
 }
@@ -133,20 +135,22 @@ pub(crate) struct Trm<W> {
     frame: Frame<W>,
     L_level: ReasoningModule<W>,
     /// `z_H`, `z_L`: `[hidden_size]` each.
-    pub(crate) init: [W; 2],
+    init: [W; 2],
     H_cycles: usize,
     L_cycles: usize,
 }
 
-impl<W> Trm<W> {
-    pub(crate) const STATE_NAMES: [&'static str; 2] = ["z_H", "z_L"];
+impl<W> Architecture<W> for Trm<W> {
+    type Config = TrmConfig;
 
-    pub(crate) fn new(
+    const STATE_NAMES: &'static [&'static str] = &["z_H", "z_L"];
+
+    fn new(
         config: &TrmConfig,
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
     ) -> Result<Self, ModelError> {
-        let outline = config.outline(&Self::STATE_NAMES);
+        let outline = config.outline();
         let frame = Frame::new(source, &outline, dims)?;
         let shape = BlockShape::new(source, &outline, dims);
         Ok(Self {
@@ -161,10 +165,14 @@ impl<W> Trm<W> {
         })
     }
 
+    fn initial_states(&self) -> &[W] {
+        &self.init
+    }
+
     /// One supervision step: `H_cycles` rounds of `L_cycles` latent updates and one answer update, of which only the
     /// last round is differentiated.
     #[expect(non_snake_case, reason = "the paper's letters")]
-    pub(crate) fn step<B: Backend<Weight = W>>(
+    fn step<B: Backend<Weight = W>>(
         &self,
         backend: &B,
         inputs: &StepInputs<B::Tensor>,
@@ -179,7 +187,9 @@ impl<W> Trm<W> {
         let (z_H, z_L) = self.recursion(backend, &start, &z.0, z.1);
         self.frame.output(backend, &z_H, &[z_H.clone(), z_L], start.sites.as_ref())
     }
+}
 
+impl<W> Trm<W> {
     /// The paper's `latent_recursion`: `z_L ← f(z_L + z_H + x)` `L_cycles` times, then `z_H ← f(z_H + z_L)`.
     #[expect(non_snake_case, reason = "the paper's letters")]
     fn recursion<B: Backend<Weight = W>>(

@@ -2,6 +2,7 @@
 //! `models/recursive_reasoning/trm_hier6.py` of the reference. Leaves halting and carried state to the
 //! caller.
 
+use crate::architecture::{Architecture, ArchitectureFields};
 use crate::frame::{Frame, Start, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput, TrmConfig};
@@ -16,34 +17,36 @@ pub(crate) struct TrmHier6<W> {
     frame: Frame<W>,
     L_level: ReasoningModule<W>,
     /// `z_H`, `z_L1` to `z_L6`: `[hidden_size]` each.
-    pub(crate) init: [W; LATENTS + 1],
+    init: [W; LATENTS + 1],
     H_cycles: usize,
     L_cycles: usize,
 }
 
-/// The fields that mean something else here than in TRM.
-pub(crate) fn validate_own(config: &TrmConfig) -> Result<(), ModelError> {
-    if config.L_cycles > LATENTS {
-        return Err(ModelError::config(
-            "L_cycles",
-            format!(
-                "is {}, but every L cycle updates a latent of its own and trm_hier6 has {LATENTS}; set it to {LATENTS} or less",
-                config.L_cycles
-            ),
-        ));
+impl<W> Architecture<W> for TrmHier6<W> {
+    type Config = TrmConfig;
+
+    const STATE_NAMES: &'static [&'static str] = &["z_H", "z_L1", "z_L2", "z_L3", "z_L4", "z_L5", "z_L6"];
+
+    /// `L_cycles` means something else here than in TRM.
+    fn validate(config: &TrmConfig) -> Result<(), ModelError> {
+        if config.L_cycles > LATENTS {
+            return Err(ModelError::config(
+                "L_cycles",
+                format!(
+                    "is {}, but every L cycle updates a latent of its own and trm_hier6 has {LATENTS}; set it to {LATENTS} or less",
+                    config.L_cycles
+                ),
+            ));
+        }
+        config.validate_own()
     }
-    config.validate_own()
-}
 
-impl<W> TrmHier6<W> {
-    pub(crate) const STATE_NAMES: [&'static str; LATENTS + 1] = ["z_H", "z_L1", "z_L2", "z_L3", "z_L4", "z_L5", "z_L6"];
-
-    pub(crate) fn new(
+    fn new(
         config: &TrmConfig,
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
     ) -> Result<Self, ModelError> {
-        let outline = config.outline(&Self::STATE_NAMES);
+        let outline = config.outline();
         let frame = Frame::new(source, &outline, dims)?;
         let shape = BlockShape::new(source, &outline, dims);
         let reasoning = ReasoningModule::new(source, "inner.L_level", config.L_layers, &shape)?;
@@ -65,8 +68,12 @@ impl<W> TrmHier6<W> {
         })
     }
 
+    fn initial_states(&self) -> &[W] {
+        &self.init
+    }
+
     /// One supervision step: `H_cycles` rounds, of which only the last is differentiated.
-    pub(crate) fn step<B: Backend<Weight = W>>(
+    fn step<B: Backend<Weight = W>>(
         &self,
         backend: &B,
         inputs: &StepInputs<B::Tensor>,
@@ -80,7 +87,9 @@ impl<W> TrmHier6<W> {
         let z = self.recursion(backend, &start, z);
         self.frame.output(backend, &z[0], &z, start.sites.as_ref())
     }
+}
 
+impl<W> TrmHier6<W> {
     /// The first `L_cycles` latents in turn, each `z_Li ← f(Σ z_L + z_H + x)`, then `z_H ← f(z_H + Σ z_L)`.
     #[expect(non_snake_case, reason = "the reference's letters")]
     fn recursion<B: Backend<Weight = W>>(

@@ -2,6 +2,7 @@
 //! the reference (the ablation "single z" of arXiv 2510.04871). Leaves halting and carried state to the
 //! caller.
 
+use crate::architecture::{Architecture, ArchitectureFields};
 use crate::frame::{Frame, Start, initial_state};
 use crate::layers::{BlockShape, ReasoningModule};
 use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOutput, TrmConfig};
@@ -13,20 +14,22 @@ pub(crate) struct TrmSinglez<W> {
     frame: Frame<W>,
     L_level: ReasoningModule<W>,
     /// `z_L`: `[hidden_size]`.
-    pub(crate) init: [W; 1],
+    init: [W; 1],
     H_cycles: usize,
     L_cycles: usize,
 }
 
-impl<W> TrmSinglez<W> {
-    pub(crate) const STATE_NAMES: [&'static str; 1] = ["z_L"];
+impl<W> Architecture<W> for TrmSinglez<W> {
+    type Config = TrmConfig;
 
-    pub(crate) fn new(
+    const STATE_NAMES: &'static [&'static str] = &["z_L"];
+
+    fn new(
         config: &TrmConfig,
         dims: &ModelDims,
         source: &mut impl ParameterSource<Weight = W>,
     ) -> Result<Self, ModelError> {
-        let outline = config.outline(&Self::STATE_NAMES);
+        let outline = config.outline();
         let frame = Frame::new(source, &outline, dims)?;
         let shape = BlockShape::new(source, &outline, dims);
         Ok(Self {
@@ -38,9 +41,13 @@ impl<W> TrmSinglez<W> {
         })
     }
 
+    fn initial_states(&self) -> &[W] {
+        &self.init
+    }
+
     /// One supervision step: `H_cycles` rounds, of which only the last is differentiated.
     #[expect(non_snake_case, reason = "the reference's letters")]
-    pub(crate) fn step<B: Backend<Weight = W>>(
+    fn step<B: Backend<Weight = W>>(
         &self,
         backend: &B,
         inputs: &StepInputs<B::Tensor>,
@@ -54,7 +61,9 @@ impl<W> TrmSinglez<W> {
         let z_L = self.recursion(backend, &start, z_L);
         self.frame.output(backend, &z_L, std::slice::from_ref(&z_L), start.sites.as_ref())
     }
+}
 
+impl<W> TrmSinglez<W> {
     /// `z_L ← f(z_L + x)` `L_cycles` times, then once without the question: `z_L ← f(z_L)`.
     #[expect(non_snake_case, reason = "the reference's letters")]
     fn recursion<B: Backend<Weight = W>>(&self, backend: &B, start: &Start<B>, z_L: B::Tensor) -> B::Tensor {

@@ -1,12 +1,12 @@
 //! `cargo xtask test`: what must hold before a change is shared, one stage after the other, stopping at the first that
 //! fails. The stages' commands are printed, so that each can be run alone; what a test could not check on this machine is
-//! said at the end.
+//! said at the end. `cargo xtask test --torch-cuda` is apart, because of what it fetches and builds.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::native::{Library, Project};
 use crate::onnxruntime_web;
@@ -73,6 +73,23 @@ pub(crate) fn run(project: &Project) -> Result<ExitCode> {
         println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the trainer against libtorch with CUDA and tests what needs no GPU: golden data, training, collectives between
+/// processes. The build has a folder of its own, or each would compile the other's `torch-sys` again.
+pub(crate) fn run_torch_cuda(project: &Project) -> Result<()> {
+    const TESTS: [&str; 4] = ["cuda_build", "forward_parity", "training_parity", "distributed"];
+    toolchain::check_cxx_compiler()?;
+    project.set_up(Library::LibtorchCuda)?;
+    let place = project.place(Library::LibtorchCuda);
+    let mut cargo = project.cargo();
+    cargo.args(["test", "--package", "trainer", "--features", "cuda"]);
+    cargo.args(TESTS.iter().flat_map(|test| ["--test", test]));
+    cargo.arg("--target-dir").arg(project.root.join("target").join("torch-cuda"));
+    cargo.env(Library::LibtorchCuda.variable(), &place.path).current_dir(&project.root);
+    let status = cargo.status().context("cannot run cargo")?;
+    ensure!(status.success(), "the trainer's build against {} failed its tests ({status})", place.path.display());
+    Ok(())
 }
 
 /// The report of what was not run; the file goes with it.

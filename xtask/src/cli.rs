@@ -24,6 +24,9 @@ The project's own commands.
   cargo xtask test
       Set-up, format, lints, documentation and all tests, stopping at the first failure. The server's page is tested
       in Chromium; without chromium and chromedriver in PATH, that is said at the end.
+  cargo xtask test --torch-cuda
+      Build the trainer against libtorch with CUDA (as setup --torch-cuda) in a folder of its own, 5 GB, and run the tests
+      of that build, which need no GPU.
   cargo xtask screenshots
       Take the pictures of the server's page in docs/page, with Chromium.
   cargo xtask site [--out DIR] [OPTION]...
@@ -54,6 +57,8 @@ pub(crate) enum Command {
     DataArc,
     /// Run all checks.
     Test,
+    /// Build the trainer against libtorch with CUDA and test the build.
+    TestTorchCuda,
     /// Take the pictures of the server's page.
     Screenshots,
     /// Write the page without a server, with these arguments.
@@ -80,7 +85,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         "setup" => Command::Setup(libraries(&mut parser)?),
         "doctor" => Command::Doctor(libraries(&mut parser)?),
         "data" => data(&parser.value()?.string()?)?,
-        "test" => Command::Test,
+        "test" => test(&mut parser)?,
         "screenshots" => Command::Screenshots,
         "site" => return Ok(Command::Site(parser.raw_args()?.collect())),
         "speedrun" => return Ok(Command::Speedrun(parser.raw_args()?.collect())),
@@ -97,6 +102,15 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         Some(Long("help") | Short('h')) => Ok(Command::Help),
         Some(other) => Err(other.unexpected().into()),
     }
+}
+
+fn test(parser: &mut lexopt::Parser) -> Result<Command> {
+    Ok(match parser.next()? {
+        None => Command::Test,
+        Some(Long("torch-cuda")) => Command::TestTorchCuda,
+        Some(Long("help") | Short('h')) => Command::Help,
+        Some(other) => return Err(other.unexpected().into()),
+    })
 }
 
 fn libraries(parser: &mut lexopt::Parser) -> Result<Vec<Library>> {
@@ -153,6 +167,12 @@ mod tests {
             parsed("doctor --torch --all").unwrap(),
             Command::Doctor(vec![Library::Libtorch, Library::OnnxRuntime])
         );
+    }
+
+    #[test]
+    fn all_checks_run_unless_one_is_named() {
+        assert_eq!(parsed("test").unwrap(), Command::Test);
+        assert_eq!(parsed("test --torch-cuda").unwrap(), Command::TestTorchCuda);
     }
 
     #[test]

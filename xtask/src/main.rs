@@ -52,6 +52,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Doctor(libraries) => return Ok(doctor::examine(&project, &libraries)),
         Command::DataArc => fetch_arc(&project)?,
         Command::Test => return checks::run(&project),
+        Command::TestTorchCuda => checks::run_torch_cuda(&project)?,
         Command::Screenshots => cargo_run::screenshots(&project)?,
         Command::Site(arguments) => cargo_run::site(&project, &arguments)?,
         Command::Speedrun(arguments) => speedrun::run(&project, arguments)?,

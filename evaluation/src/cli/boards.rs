@@ -1,4 +1,4 @@
-//! The evaluation of one model on Sudoku or mazes, part by part, and the puzzle that is shown at the end.
+//! The evaluation of one model on Sudoku or mazes, part by part, and the puzzle that is shown before the results.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -24,7 +24,7 @@ use crate::records::{ChainsRecord, ServedRecord, StepsRecord};
 use crate::report::{Machine, RunFacts, Runtime};
 use crate::run::{ask_block, default_block, policy_of, run_blocks};
 use crate::source::Draft;
-use crate::{BoardPuzzle, Entry, EvaluationError, EvaluationLog, PuzzleSource, Shard, thinking};
+use crate::{BoardPuzzle, Entry, EvaluationError, EvaluationLog, PuzzleSource, Shard, step_view};
 
 /// Most bad lines of a puzzle file that are listed.
 const BAD_LINES_SHOWN: usize = 10;
@@ -109,15 +109,15 @@ impl Evaluation {
         }
         let choice = if args.write_policy { Some(policy::choose(self)?) } else { None };
         let (report, steps) = report(std::slice::from_ref(&self.folder), facts, self.clients, choice)?;
-        say(report.to_terminal())?;
         report.write(&self.folder)?;
+        if !args.no_show {
+            self.show_one(steps.most_steps().unwrap_or(0), policy)?;
+        }
+        say(report.to_terminal())?;
         if args.write_policy && self.shard == Shard::WHOLE {
             say(format_args!("policy   {}", policy::write(checkpoint, &report)?))?;
         }
         say(format_args!("report   {} and report.md", self.folder.join(REPORT_FILE).display()))?;
-        if !args.no_show {
-            self.show_one(steps.longest_thought().unwrap_or(0), policy)?;
-        }
         Ok(())
     }
 
@@ -261,7 +261,7 @@ impl Evaluation {
                 let (givens, guesses) = (puzzle.givens.unwrap_or_default(), puzzle.hardness);
                 say(format_args!("\npuzzle {} ({givens} givens, {guesses} guesses for our solver)", number + 1))?;
                 let board = board_from_tokens(shape, &puzzle.tokens);
-                match thinking::show(&Term::stdout(), &board, &answer) {
+                match step_view::show(&Term::stdout(), &board, &answer) {
                     Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
                     shown => shown.context("cannot draw on the terminal"),
                 }
@@ -271,7 +271,7 @@ impl Evaluation {
                 let steps = answer.total_steps;
                 say(format_args!("\nmaze {}: {verdict}, {steps} steps in all", number + 1))?;
                 let shown = if answer.verified { &answer.tokens } else { &puzzle.tokens };
-                say(maze_text(shown).trim_end())
+                say(maze_text(shown))
             }
             Task::Arc => Ok(()),
         }

@@ -93,7 +93,7 @@ pub struct BoardArgs {
     /// unfinished folder of this very run under results/, if there is one, else a new one named after date and time.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Do not show a puzzle being solved at the end.
+    /// Do not show the puzzle that took most steps being solved.
     #[arg(long)]
     pub no_show: bool,
 }

@@ -1,5 +1,5 @@
 //! A puzzle being solved in the terminal, a frame per reasoning step: givens bold, changed cells highlighted.
-//! Without a terminal (or with `NO_COLOR`) the frames are plain text, one below the other.
+//! Without a terminal the steps are listed; with `NO_COLOR` nothing is highlighted.
 
 use std::io;
 use std::time::Duration;
@@ -9,28 +9,50 @@ use datasets::sudoku::{Board, SudokuShape};
 use engine::task::board_from_tokens;
 use engine::{Answer, StepTrace};
 
-/// Time that each frame stays on a terminal.
+/// Longest time that a frame stays on a terminal.
 const FRAME_TIME: Duration = Duration::from_millis(350);
+/// Longest time that all frames take together.
+const SHOW_TIME: Duration = Duration::from_secs(5);
+/// Steps that are listed without a terminal; of more, the first and the last.
+const STEPS_LISTED: usize = 8;
 
-/// Shows the steps of `answer`, which must have its trace.
+/// Shows the steps of `answer`, which must have its trace: on a terminal each board in the place of the one before,
+/// elsewhere the puzzle, a line for each step and the last board.
 ///
 /// # Errors
 /// When the terminal is gone.
 pub fn show(term: &Term, puzzle: &Board, answer: &Answer) -> io::Result<()> {
-    let frames = frames(puzzle, answer, term.is_term() && console::colors_enabled());
+    let styled = term.is_term() && console::colors_enabled();
+    let frames = frames(puzzle, answer, styled);
+    if !term.is_term() {
+        return term.write_str(&listing(&frames));
+    }
+    let frame_time = FRAME_TIME.min(SHOW_TIME / frames.len() as u32);
     let mut lines_on_screen = 0;
-    for frame in frames {
-        if term.is_term() {
-            term.clear_last_lines(lines_on_screen)?;
-            lines_on_screen = frame.lines().count();
-        }
-        term.write_str(&frame)?;
-        if term.is_term() {
-            term.flush()?;
-            std::thread::sleep(FRAME_TIME);
-        }
+    for frame in &frames {
+        term.clear_last_lines(lines_on_screen)?;
+        lines_on_screen = frame.lines().count();
+        term.write_str(frame)?;
+        term.flush()?;
+        std::thread::sleep(frame_time);
     }
     Ok(())
+}
+
+/// The first and the last of `frames` whole, of the others their headings.
+fn listing(frames: &[String]) -> String {
+    let [puzzle, steps @ .., answer] = frames else { return frames.concat() };
+    let heading = |frame: &String| frame.lines().next().unwrap_or_default().to_owned() + "\n";
+    let mut text = puzzle.clone();
+    if steps.len() <= STEPS_LISTED {
+        text.extend(steps.iter().map(heading));
+    } else {
+        let (first, last) = (&steps[..STEPS_LISTED / 2], &steps[steps.len() - STEPS_LISTED / 2..]);
+        text.extend(first.iter().map(heading));
+        text += &format!("… {} more steps\n", steps.len() - STEPS_LISTED);
+        text.extend(last.iter().map(heading));
+    }
+    text + answer
 }
 
 /// The givens, then the board after every step; each ends in a newline.
@@ -126,6 +148,20 @@ mod tests {
         assert!(frames[1].starts_with("step 1: q -3.25, 1 cell changed\n"), "{}", frames[1]);
         assert!(frames[2].starts_with("step 2: q +1.00, 3 cells changed, obeys the rules\n"), "{}", frames[2]);
         assert!(frames.iter().all(|frame| !frame.contains('\u{1b}')));
+    }
+
+    #[test]
+    fn without_a_terminal_the_puzzle_and_the_answer_are_drawn_and_the_steps_between_listed() {
+        let (puzzle, answer) = example();
+        let frames = frames(&puzzle, &answer, false);
+        let expected = format!("{}step 1: q -3.25, 1 cell changed\n{}", frames[0], frames[2]);
+        assert_eq!(listing(&frames), expected);
+
+        let many: Vec<_> = (0..20).map(|step| format!("step {step}\nboard\n")).collect();
+        let listed = listing(&many);
+        let lines: Vec<_> = listed.lines().collect();
+        assert_eq!(lines.len(), 2 + STEPS_LISTED + 1 + 2, "{listed}");
+        assert_eq!((lines[2], lines[6], lines[7]), ("step 1", "… 10 more steps", "step 15"), "{listed}");
     }
 
     #[test]
