@@ -8,7 +8,6 @@ mod emitter;
 mod error;
 mod graph;
 pub mod graph_runner;
-pub mod import;
 pub mod metadata;
 pub mod names;
 mod operators;

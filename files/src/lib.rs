@@ -7,6 +7,8 @@
 pub mod download;
 mod error;
 mod hash;
+#[cfg(feature = "progress")]
+pub mod progress;
 mod staging;
 
 pub use error::FileError;

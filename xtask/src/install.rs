@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use files::StagedFolder;
+use files::progress::{Unit, progress_bar};
 
-use crate::fetch::{Store, byte_bar};
+use crate::fetch::Store;
 use crate::recipe::{Pick, Recipe};
 use crate::unpack::unpack;
 
@@ -118,7 +119,7 @@ fn check_room(recipe: &Recipe, native: &Path, store: &Store) -> Result<()> {
 
 fn lay_out(recipe: &Recipe, wheels: &[(PathBuf, &[Pick])], folder: &Path) -> Result<()> {
     let writing = || format!("cannot write {}", folder.display());
-    let progress = byte_bar("  unpacking", recipe.unpacked_bytes);
+    let progress = progress_bar("  unpacking", Some(recipe.unpacked_bytes), Unit::Bytes);
     let mut written = 0;
     for (wheel, picks) in wheels {
         written += unpack(wheel, picks, folder, recipe.unpacked_bytes - written, &progress)?;

@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("files", &[]),
     ("hub", &["files"]),
     ("datasets", &["files", "hub"]),
-    ("models", &["files"]),
+    ("models", &["files", "hub"]),
     ("kernels", &[]),
     ("trainer", &["files", "hub", "datasets", "models", "tch", "torch-sys"]),
     ("exporter", &["files", "hub", "models", "kernels", "ort", "ort-sys"]),

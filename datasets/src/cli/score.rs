@@ -10,9 +10,10 @@ use clap::Args;
 use datasets::Task;
 use datasets::scoring::predictions::{PredictionPass, prediction_passes};
 use datasets::scoring::{DEFAULT_PASS_KS, ReportOptions, ScoreReport, Scorer, read_ratings};
+use files::progress::{Unit, progress_bar};
 use serde::Serialize;
 
-use super::{progress_bar, score_table};
+use super::score_table;
 
 /// Flags of `datasets score`.
 #[derive(Args)]
@@ -127,7 +128,7 @@ fn vote(scorer: &mut Scorer, passes: &[PredictionPass], options: &ReportOptions)
     for (_, file) in passes.iter().flat_map(|pass| pass.open(&metadata)) {
         rows += file?.rows() as u64;
     }
-    let bar = progress_bar("scoring", Some(rows), false);
+    let bar = progress_bar("scoring", Some(rows), Unit::Items);
     for pass in passes {
         scorer.add_pass(pass, |rows| bar.inc(rows as u64))?;
     }

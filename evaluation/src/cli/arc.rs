@@ -152,7 +152,7 @@ pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Resul
     let folder = args.out.clone().map_or_else(|| default_folder(name, &parts, args.shard, started), Ok)?;
     let [(_, run)] = parts;
     let mut log = EvaluationLog::open(&log_path(&folder, PART), &run, args.shard)?;
-    let bar = progress_bar(Some(count as u64), format!("{name}: {} steps each", policy.max_steps))?;
+    let bar = progress_bar(Some(count as u64), &format!("{name}: {} steps each", policy.max_steps))?;
     let evaluate = |block: Vec<(usize, TestRow)>| -> Result<Vec<ArcRecord>, EvaluationError> {
         let mut numbers = block.iter().map(|&(number, _)| number as u64);
         let mut records = Vec::with_capacity(block.len());

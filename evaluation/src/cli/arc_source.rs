@@ -9,11 +9,11 @@ use datasets::builder::arc::{ArcBuild, DEFAULT_NUM_AUG, DEFAULT_SEED, DEFAULT_TE
 use engine::arc::TaskIndex;
 use engine::model::shipped_for;
 use engine::task::Task;
-use exporter::import::{self, ImportOptions};
 use hub::{Hub, registry};
+use models::import::published::{self, ImportOptions};
 
 use super::ArcArgs;
-use super::output::{progress_bar, say, told};
+use super::output::{download_bar, say};
 
 /// The published model that is taken for `arc1` and `arc2`.
 fn published_name(name: &str) -> &'static str {
@@ -47,8 +47,8 @@ fn number(name: &str) -> u8 {
 fn published(name: &str) -> Result<PathBuf> {
     let model = registry::model(name).with_context(|| format!("no published model is called {name}"))?;
     let hub = Hub::from_env()?;
-    let bar = progress_bar(Some(0), format!("fetching {name}"))?;
-    let found = import::find(model.name, &ImportOptions::default(), &hub, told(&bar)).with_context(|| {
+    let (bar, told) = download_bar(name)?;
+    let found = published::find(model.name, &ImportOptions::default(), &hub, told).with_context(|| {
         format!(
             "{name} cannot be had from the hub; on a machine with a connection fetch {}/{}, import it here with \
              `exporter import`, and name its folder with --checkpoint",
@@ -57,7 +57,7 @@ fn published(name: &str) -> Result<PathBuf> {
     })?;
     bar.finish_and_clear();
     say(format_args!("weights  {}", found.source))?;
-    Ok(import::in_cache(&found, &hub)?)
+    Ok(published::in_cache(&found, &hub)?)
 }
 
 /// The data set of `tasks` without examples: the numbers of the puzzle table's rows. Built anew each time, since the tasks may

@@ -171,7 +171,7 @@ impl Evaluation {
     ) -> Result<()> {
         let identity = self.identity(name, policy, extra);
         let mut log = EvaluationLog::open(&log_path(&self.folder, name), &identity, self.shard)?;
-        let bar = progress_bar(self.source.count(), message.to_owned())?;
+        let bar = progress_bar(self.source.count(), message)?;
         let request = |puzzle: &BoardPuzzle| {
             let request = Request::new(puzzle.tokens.clone()).with_policy(policy_of(policy, puzzle.number));
             Request { trace, ..request }

@@ -6,12 +6,12 @@ use anyhow::{Context, Result, bail};
 use datasets::sudoku::SudokuShape;
 use engine::model::{self, LoadedModel};
 use engine::task::{self, Task, task_of};
-use exporter::import::{self, ImportOptions};
 use hub::{FileReference, Hub, RepositoryKind, registry};
 use models::Manifest;
 use models::checkpoint::{MANIFEST_FILE, WEIGHTS_FILE};
+use models::import::published::{self, ImportOptions};
 
-use super::output::{progress_bar, say, told};
+use super::output::{download_bar, say};
 use super::{BoardArgs, BoardTask, SourceArgs};
 use crate::PuzzleSource;
 
@@ -91,11 +91,11 @@ pub(super) fn puzzles(args: &BoardArgs, task: Task) -> Result<PuzzleSource> {
         SourceArgs { data: Some(directory), .. } => PuzzleSource::folder(task, directory, limit)?,
         SourceArgs { puzzles: Some(path), .. } => PuzzleSource::lines(task, path, limit)?,
         SourceArgs { source_repo: Some(repository), .. } => {
-            let bar = progress_bar(Some(0), format!("fetching test.csv of {repository}"))?;
+            let (bar, told) = download_bar(&format!("test.csv of {repository}"))?;
             let published = registry::dataset(repository).map(|set| (set.repository, set.revision));
             let (repository, revision) = published.unwrap_or((repository, "main"));
             let reference = FileReference::new(RepositoryKind::Dataset, repository, "test.csv", revision)?;
-            let path = Hub::from_env()?.file(&reference, told(&bar))?;
+            let path = Hub::from_env()?.file(&reference, told)?;
             bar.finish_and_clear();
             PuzzleSource::list(task, &path, &format!("test.csv of {repository}"), limit)?
         }
@@ -113,20 +113,20 @@ fn imported(family: BoardTask, weights: &str) -> Result<PathBuf> {
         name => name,
     };
     let hub = Hub::from_env()?;
-    let bar = progress_bar(Some(0), format!("fetching {name}"))?;
-    let found = import::find(name, &ImportOptions::default(), &hub, told(&bar))?;
+    let (bar, told) = download_bar(name)?;
+    let found = published::find(name, &ImportOptions::default(), &hub, told)?;
     bar.finish_and_clear();
     say(format_args!("weights  {}", found.source))?;
-    Ok(import::in_cache(&found, &hub)?)
+    Ok(published::in_cache(&found, &hub)?)
 }
 
 /// The folder, in the hub's cache, of a model repository that holds a checkpoint in our form.
 fn from_hub(repository: &str) -> Result<PathBuf> {
     let hub = Hub::from_env()?;
-    let bar = progress_bar(Some(0), format!("fetching {repository}"))?;
-    let fetch = |file| {
+    let (bar, mut told) = download_bar(repository)?;
+    let mut fetch = |file| {
         let reference = FileReference::new(RepositoryKind::Model, repository, file, "main")?;
-        hub.file(&reference, told(&bar))
+        hub.file(&reference, &mut told)
             .with_context(|| format!("{repository}: no such folder here, and {file} cannot be had from the hub"))
     };
     let manifest = fetch(MANIFEST_FILE)?;

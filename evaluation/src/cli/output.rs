@@ -1,11 +1,12 @@
-//! What an evaluation tells while it runs. A reader who goes away (`| head`) ends no evaluation: its report is a file.
+//! What an evaluation prints while it runs. A reader who goes away (`| head`) ends no evaluation: its report is a file.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use files::progress::{self, Unit};
+use indicatif::ProgressBar;
 
 /// Prints a line.
 pub(super) fn say(line: impl Display) -> Result<()> {
@@ -17,25 +18,21 @@ pub(super) fn say(line: impl Display) -> Result<()> {
 }
 
 /// A bar for `length` puzzles, if that is known.
-pub(super) fn progress_bar(length: Option<u64>, message: String) -> Result<ProgressBar> {
-    let template = match length {
-        Some(_) => "{msg:26} {bar:40} {human_pos}/{human_len} {per_sec} ETA {eta}",
-        None => "{msg:26} {spinner} {human_pos} {per_sec}",
-    };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style).with_message(message);
+pub(super) fn progress_bar(length: Option<u64>, message: &str) -> Result<ProgressBar> {
+    started(progress::progress_bar(message, length, Unit::Items))
+}
+
+/// A bar for a download of `what`, and what to call with the bytes that are here and their total.
+pub(super) fn download_bar(what: &str) -> Result<(ProgressBar, impl FnMut(u64, Option<u64>) + use<>)> {
+    let (bar, told) = progress::download_bar(&format!("fetching {what}"));
+    Ok((started(bar)?, told))
+}
+
+fn started(bar: ProgressBar) -> Result<ProgressBar> {
     if bar.is_hidden() {
         // Whoever reads a log wants to know what takes its time.
-        say(format_args!("running  {}", bar.message()))?;
+        say(format_args!("running  {}", bar.prefix()))?;
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     Ok(bar)
-}
-
-/// Shows a download's bytes.
-pub(super) fn told(bar: &ProgressBar) -> impl FnMut(u64, Option<u64>) {
-    |bytes, total| {
-        bar.set_length(total.unwrap_or(bytes));
-        bar.set_position(bytes);
-    }
 }

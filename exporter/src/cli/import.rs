@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use exporter::import::{self, ImportOptions, ImportedCheckpoint, PublishedWeights};
+use files::progress::download_bar;
 use hub::Hub;
-use indicatif::{ProgressBar, ProgressStyle};
 use models::import::Setting;
+use models::import::published::{self, ImportOptions, ImportedCheckpoint, PublishedWeights};
 use serde_json::Value;
 
 /// What to import, what is known about it, and where to.
@@ -56,18 +56,15 @@ pub(crate) struct ImportArguments {
 pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
     let options = options(arguments)?;
     let hub = Hub::from_env()?;
-    let bar = progress_bar(&arguments.weights);
-    let weights = import::find(&arguments.weights, &options, &hub, |here, total| {
-        bar.set_length(total.unwrap_or(here));
-        bar.set_position(here);
-    })?;
+    let (bar, told) = download_bar(&format!("fetching {}", arguments.weights));
+    let weights = published::find(&arguments.weights, &options, &hub, told)?;
     bar.finish_and_clear();
     let directory = arguments.out.clone().unwrap_or_else(|| PathBuf::from("checkpoints").join(&weights.name));
     if !weights.file.opaque().is_empty() {
         let classes = weights.file.opaque().join(", ");
         eprintln!("warning: the file also names {classes} in Python; nothing of that is read or executed");
     }
-    let imported = import::write(&weights, &options, &directory)?;
+    let imported = published::write(&weights, &options, &directory)?;
     print!("{}", report(&weights, &imported));
     Ok(())
 }
@@ -127,10 +124,4 @@ fn report(weights: &PublishedWeights, imported: &ImportedCheckpoint) -> String {
         lines.push(format!("\nwarning: nothing says {}; if they differ, say so with --set", assumed.join(", ")));
     }
     lines.join("\n") + "\n"
-}
-
-fn progress_bar(name: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style).with_message(format!("fetching {name}"))
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use memmap2::Mmap;
 use safetensors::Dtype;
@@ -34,6 +35,8 @@ pub struct WeightFile {
     format: WeightFormat,
     index: BTreeMap<String, TensorLayout>,
     opaque: Vec<String>,
+    /// Once it was asked for: to hash gigabytes takes a while.
+    sha256: OnceLock<String>,
 }
 
 /// Type, shape and row-major bytes of a tensor.
@@ -97,6 +100,7 @@ impl WeightFile {
             format,
             index,
             opaque,
+            sha256: OnceLock::new(),
         })
     }
 
@@ -217,12 +221,15 @@ impl WeightFile {
     /// # Errors
     /// When the disk fails.
     pub fn sha256(&self) -> Result<String, ModelError> {
+        if let Some(known) = self.sha256.get() {
+            return Ok(known.clone());
+        }
         let mut digest = Sha256::new();
         self.read(0..self.bytes.len(), PIECE_BYTES, |bytes| {
             digest.update(bytes);
             Ok(())
         })?;
-        Ok(hex::encode(digest.finalize()))
+        Ok(self.sha256.get_or_init(|| hex::encode(digest.finalize())).clone())
     }
 
     /// Compares the file with the checksums that it holds; safetensors has none. It is read in pieces.

@@ -1,8 +1,9 @@
 //! Checkpoints from the reference's weights: finds out what model a file of tensors holds and writes it as ours.
 //! Owns what names and shapes say ([`Tensors`]), where every other setting comes from ([`Setting`]), and the check that
-//! nothing is missing, wrong or left over; leaves the formats to `checkpoint`, and where files come from to others.
+//! nothing is missing, wrong or left over; leaves the formats to `checkpoint`, and where files come from to [`published`].
 
 mod error;
+pub mod published;
 mod reference_config;
 mod settings;
 mod tensors;

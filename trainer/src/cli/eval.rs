@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use datasets::Task;
 use datasets::scoring::{BoardScorer, ScoreReport, Scorer, SymmetricCopies};
-use indicatif::ProgressBar;
+use files::progress::{Unit, progress_bar};
 use models::Checkpoint;
 use models::checkpoint::WeightsKind;
 use serde::Serialize;
@@ -145,7 +145,11 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<()> {
     let backend =
         arguments.precision.map_or_else(|| TchBackend::new(manifest.arch.forward_dtype()), Precision::backend);
     let reasoner = Reasoner::on_backend(backend, &manifest.arch, &manifest.dims, &parameters, LossType::default())?;
-    let bar = ProgressBar::new((data.rows()? * copies.as_ref().map_or(1, SymmetricCopies::count)) as u64);
+    let bar = progress_bar(
+        "evaluating",
+        Some((data.rows()? * copies.as_ref().map_or(1, SymmetricCopies::count)) as u64),
+        Unit::Items,
+    );
     let batches = data.batches()?;
     let found = evaluate_copies(&reasoner, &manifest.arch, &parameters, batches, copies.as_ref(), &mut sink, |rows| {
         bar.inc(rows as u64);
@@ -169,7 +173,7 @@ fn print_depths(arguments: &EvalArguments, checkpoint: &Checkpoint, data: &Evalu
     let manifest = &checkpoint.manifest;
     let parameters = weights_to_evaluate(checkpoint, arguments.weights, device(arguments.device)?)?;
     let depths: Vec<usize> = arguments.t_eval.iter().map(|&depth| usize::from(depth)).collect();
-    let bar = ProgressBar::new(data.rows()? as u64);
+    let bar = progress_bar("evaluating", Some(data.rows()? as u64), Unit::Items);
     let batches = data.batches()?;
     let found = accuracy_by_depth(&manifest.arch, &manifest.dims, &parameters, batches, &depths, |rows| {
         bar.inc(rows as u64);

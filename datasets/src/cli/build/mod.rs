@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::Subcommand;
 use datasets::builder::BuildProgress;
 use datasets::builder::arc::ArcProgress;
+use files::progress::{Unit, progress_bar};
 use indicatif::ProgressBar;
 
-use super::{UPDATE_EVERY, progress_bar};
+use super::UPDATE_EVERY;
 
 /// Time between two looks of a spinner.
 const TICK: Duration = Duration::from_millis(200);
@@ -56,29 +57,31 @@ impl Bars {
             BuildProgress::Reading(split, done) => ("reading", split, done as u64, None),
             BuildProgress::Writing(split, done, total) => ("writing", split, done as u64, Some(total as u64)),
         };
-        let is_fetching = verb == "fetching";
-        if !is_fetching && !done.is_multiple_of(UPDATE_EVERY) && total != Some(done) {
+        let unit = if verb == "fetching" { Unit::Bytes } else { Unit::Items };
+        if unit == Unit::Items && !done.is_multiple_of(UPDATE_EVERY) && total != Some(done) {
             return;
         }
-        self.show(&format!("{verb} {}", split.name()), done, total, is_fetching);
+        self.show(&format!("{verb} {}", split.name()), done, total, unit);
     }
 
     fn update_arc(&mut self, progress: ArcProgress) {
         match progress {
-            ArcProgress::Augmenting(done, total) => self.show("augmenting", done as u64, Some(total as u64), false),
-            ArcProgress::Writing(split, done, total) => {
-                self.show(&format!("writing {}", split.name()), done as u64, Some(total as u64), false);
+            ArcProgress::Augmenting(done, total) => {
+                self.show("augmenting", done as u64, Some(total as u64), Unit::Items)
             }
-            ArcProgress::Syncing(split) => self.show(&format!("syncing {}", split.name()), 0, None, false),
+            ArcProgress::Writing(split, done, total) => {
+                self.show(&format!("writing {}", split.name()), done as u64, Some(total as u64), Unit::Items);
+            }
+            ArcProgress::Syncing(split) => self.show(&format!("syncing {}", split.name()), 0, None, Unit::Items),
         }
     }
 
-    fn show(&mut self, label: &str, done: u64, total: Option<u64>, bytes: bool) {
+    fn show(&mut self, label: &str, done: u64, total: Option<u64>, unit: Unit) {
         if self.current.as_ref().is_none_or(|(current, _)| *current != label) {
             self.finish();
-            let bar = progress_bar(label, total, bytes);
+            let bar = progress_bar(label, total, unit);
             // Where a stage has no steps to report, the clock turns the spinner.
-            if total.is_none() && !bytes {
+            if total.is_none() && unit == Unit::Items {
                 bar.enable_steady_tick(TICK);
             }
             self.current = Some((label.to_owned(), bar));

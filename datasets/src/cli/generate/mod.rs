@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use datasets::DatasetError;
 use datasets::builder::generated::{self, GeneratedBuild, NumberedPuzzles};
+use files::progress::{Unit, progress_bar};
 
-use super::{UPDATE_EVERY, progress_bar};
+use super::UPDATE_EVERY;
 
 /// Puzzles that can be generated.
 #[derive(Subcommand)]
@@ -72,7 +73,7 @@ impl Destination {
                 overwrite: self.overwrite,
             }),
             (None, Some(path)) => {
-                let bar = progress_bar("generating", Some(self.count), false);
+                let bar = progress_bar("generating", Some(self.count), Unit::Items);
                 generated::write_csv(&path, &puzzles, self.count, |done| {
                     if done.is_multiple_of(UPDATE_EVERY) {
                         bar.set_position(done);
@@ -89,7 +90,7 @@ impl Destination {
 
 fn write_folder<P: NumberedPuzzles>(config: &GeneratedBuild<P>) -> anyhow::Result<()> {
     let total = config.train_count.saturating_add(config.test_count);
-    let bar = progress_bar("generating", Some(total), false);
+    let bar = progress_bar("generating", Some(total), Unit::Items);
     let mut written = 0;
     generated::build(config, |_, _| {
         written += 1;

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use datasets::builder::sudoku_pool::{self, PoolBuild};
 use datasets::sudoku::{PoolDomain, PoolKind};
-
-use crate::cli::progress_bar;
+use files::progress::{Unit, progress_bar};
 
 /// Flags of `datasets generate sudoku-pool`.
 #[derive(Args)]
@@ -48,7 +47,7 @@ impl SudokuPool {
             exclude: self.exclude,
             count: self.count,
         };
-        let bar = progress_bar("searching", Some(config.count as u64), false);
+        let bar = progress_bar("searching", Some(config.count as u64), Unit::Items);
         let progress = sudoku_pool::build(&config, |progress| bar.set_position(progress.puzzles as u64))?;
         bar.finish_and_clear();
         eprintln!("{} holds {} puzzles of {} chains", config.path.display(), progress.puzzles, progress.chains);

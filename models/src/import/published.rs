@@ -1,16 +1,17 @@
 //! Published weights by any name: a file here, a short name of the registry, or `owner/name/file` on the hub.
 //! Owns finding the file and what is known about it, and keeping imports in the cache; leaves the hub to `hub` and what
-//! the tensors say to `models::import`.
+//! the tensors say to the modules beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use hub::registry::{self, PublishedModel};
 use hub::{FetchError, FileReference, Hub, HubError};
-use models::checkpoint::{MANIFEST_FILE, WeightFile, WeightsKind};
-use models::import::{Hints, ImportError, Inference, ReferenceConfig, infer, write_imported};
-use models::{Checkpoint, Manifest, ModelError};
 use serde_json::{Map, Value};
+
+use super::{Hints, ImportError, Inference, ReferenceConfig, infer, write_imported};
+use crate::checkpoint::{MANIFEST_FILE, WeightFile, WeightsKind};
+use crate::{Checkpoint, Manifest, ModelError};
 
 /// The config that the reference leaves beside its checkpoints.
 const CONFIG_FILE: &str = "all_config.yaml";
@@ -150,10 +151,18 @@ pub fn write(
     directory: &Path,
 ) -> Result<ImportedCheckpoint, WeightsError> {
     check_target(directory, options.overwrite)?;
-    let inference = infer(&weights.file, &weights.hints)?;
+    write_as(infer(&weights.file, &weights.hints)?, weights, options.drop_left_over, directory)
+}
+
+/// Writes `weights` as the model of `inference`, over whatever checkpoint is there.
+fn write_as(
+    inference: Inference,
+    weights: &PublishedWeights,
+    drop_left_over: bool,
+    directory: &Path,
+) -> Result<ImportedCheckpoint, WeightsError> {
     let description = (weights.kind, weights.dataset.as_str(), step_of(&weights.source));
-    let manifest =
-        write_imported(&weights.file, &inference, &weights.source, description, options.drop_left_over, directory)?;
+    let manifest = write_imported(&weights.file, &inference, &weights.source, description, drop_left_over, directory)?;
     Ok(ImportedCheckpoint { directory: directory.to_owned(), manifest, inference })
 }
 
@@ -172,7 +181,8 @@ pub fn in_cache(weights: &PublishedWeights, hub: &Hub) -> Result<PathBuf, Weight
             && (&manifest.arch, &manifest.dims, &manifest.task) == (&inference.arch, &inference.dims, &inference.task)
     };
     if !Checkpoint::open(&directory).is_ok_and(|checkpoint| same(&checkpoint)) {
-        write(weights, &ImportOptions { overwrite: true, ..ImportOptions::default() }, &directory)?;
+        check_target(&directory, true)?;
+        write_as(inference, weights, false, &directory)?;
     }
     Ok(directory)
 }
