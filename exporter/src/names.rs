@@ -9,20 +9,12 @@
 //! ONNX forbids an input and an output of the same name, hence `next_state.`; floats are float32, and
 //! `tokens = puzzle_emb_len + seq_len`.
 
-/// Tokens of the puzzle.
-pub const INPUTS: &str = "inputs";
+pub use models::names::{INPUTS, LOGITS, PREDS, Q_CONTINUE_LOGITS, Q_HALT_LOGITS};
+
 /// Rows of the puzzle-embedding table, zero-padded to whole positions.
 pub const PUZZLE_EMBEDDINGS: &str = "puzzle_embeddings";
 /// Rows whose state starts anew.
 pub const RESET: &str = "reset";
-/// Predicted tokens.
-pub const PREDS: &str = "preds";
-/// Logit of "the answer is right": halt where positive.
-pub const Q_HALT_LOGITS: &str = "q_halt_logits";
-/// Logit of the value of one more step, only for architectures that use it.
-pub const Q_CONTINUE_LOGITS: &str = "q_continue_logits";
-/// Logits of the predicted tokens.
-pub const LOGITS: &str = "logits";
 
 /// Input that takes recursion state `name` (`z_H`): `state.z_H`.
 pub fn state_input(name: &str) -> String {

@@ -15,6 +15,7 @@ mod hrm;
 pub mod import;
 mod layers;
 mod lstm;
+pub mod names;
 mod outline;
 mod parameters;
 mod sites;

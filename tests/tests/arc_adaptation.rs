@@ -45,7 +45,7 @@ async fn a_task_is_unknown_its_commands_are_run_and_it_is_known() {
     let directory = world.checkpoint.canonicalize().unwrap();
     std::os::unix::fs::symlink(&directory, here.join(directory.file_name().unwrap())).unwrap();
     assert_eq!(adapt[..2], ["trainer", "adapt"]);
-    let mut program = Command::new(env!("CARGO_BIN_EXE_adapt_alone"));
+    let mut program = Command::new(env!("CARGO_BIN_EXE_trainer_alone"));
     program.args(&adapt[1..]).args(["--steps", "2", "--num-aug", "5", "global_batch_size=4", "threads=1"]);
     let output = program.current_dir(&here).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

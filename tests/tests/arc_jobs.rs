@@ -89,7 +89,7 @@ async fn a_server_learns_a_task_on_top_of_its_model() {
         jobs: 1,
         queue: 2,
         minutes: 5.0,
-        trainer: PathBuf::from(env!("CARGO_BIN_EXE_adapt_alone")),
+        trainer: PathBuf::from(env!("CARGO_BIN_EXE_trainer_alone")),
         // Neither behind other tests nor on a processor that they keep busy.
         cores: Cores { processors: Vec::new(), nice: 0 },
         // Which win over the time: a test learns no longer than it takes to see that it works.

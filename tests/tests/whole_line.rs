@@ -3,14 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+use std::fs;
+use std::path::Path;
+
 use datasets::batch::Batch;
 use datasets::sudoku::{Board, GeneratorOptions, HeldOutPuzzle, SudokuShape};
 use engine::task::{self, tokens_of};
 use evaluation::score::RawScore;
+use exporter::verify::{Trainer, VerifyOptions, verify};
 use exporter::{Flavor, GraphKind};
 use integration_tests::raw::{self, run_raw, score_raw};
 use integration_tests::{Graph, StepOutputs, libtorch_steps, one_thread, post_puzzles, routes, train};
-use models::Checkpoint;
+use models::checkpoint::MANIFEST_FILE;
+use models::{Checkpoint, ForwardDtype};
 use serde_json::Value;
 use tch::Device;
 use tempfile::TempDir;
@@ -97,7 +102,7 @@ fn share_of_equal<T: PartialEq>(left: &[T], right: &[T]) -> f64 {
 #[test]
 fn a_float32_model_is_the_same_function_everywhere() {
     let folder = TempDir::new().unwrap();
-    let checkpoint = Checkpoint::open(train(folder.path(), &format!("{SETTINGS} arch.forward_dtype=float32"))).unwrap();
+    let checkpoint = Checkpoint::open(train(folder.path(), SETTINGS)).unwrap();
     let set = held_out(6);
 
     let expected = libtorch_steps(&checkpoint, &batch(&set), HALT_STEPS);
@@ -127,6 +132,26 @@ fn a_float32_model_is_the_same_function_everywhere() {
         assert!(trainer.exact_accuracy > 0.1, "too little was learned for the comparison to mean something");
     }
     solves_over_http(&checkpoint, &set);
+    is_verified_with_libtorch(checkpoint);
+}
+
+/// What `exporter verify` finds with the real `trainer forward`, whose part a script plays in the exporter's own tests.
+fn is_verified_with_libtorch(checkpoint: Checkpoint) {
+    let program = Path::new(env!("CARGO_BIN_EXE_trainer_alone"));
+    let options = VerifyOptions {
+        rows: 8,
+        steps: HALT_STEPS,
+        inputs: None,
+        data: None,
+        trainer: Trainer::find(Some(program)).unwrap(),
+        threads: 1,
+        seed: 0,
+    };
+    let report = verify(checkpoint, &options, |_| {}).unwrap();
+    assert_eq!((report.reference.as_str(), report.notes.as_slice()), ("libtorch float64", &[][..]));
+    assert!(report.is_kept(), "{report:?}");
+    let sets: Vec<_> = report.sets.iter().map(|set| (set.rows, set.columns.len() > 4)).collect();
+    assert_eq!(sets, [(8, true), (8, true)], "random tokens, and puzzles that the trainer generates");
 }
 
 /// What the model solves comes back solved, verified and in the documented form; what it does not is said, too.
@@ -159,7 +184,13 @@ fn solves_over_http(checkpoint: &Checkpoint, set: &[HeldOutPuzzle]) {
 #[test]
 fn a_bfloat16_model_agrees_with_its_float32_graphs_but_for_rounding() {
     let folder = TempDir::new().unwrap();
-    let checkpoint = Checkpoint::open(train(folder.path(), SETTINGS)).unwrap();
+    let trained = train(folder.path(), SETTINGS);
+    // Trained in float32, which is quick everywhere, and run in bfloat16.
+    let path = trained.join(MANIFEST_FILE);
+    let manifest = fs::read_to_string(&path).unwrap();
+    fs::write(&path, manifest.replace(r#""forward_dtype": "float32""#, r#""forward_dtype": "bfloat16""#)).unwrap();
+    let checkpoint = Checkpoint::open(trained).unwrap();
+    assert_eq!(checkpoint.manifest.arch.forward_dtype(), ForwardDtype::BFloat16);
     let set = held_out(6);
     let expected = libtorch_steps(&checkpoint, &batch(&set), HALT_STEPS);
     for (graph, found) in exported_steps(&checkpoint, &set) {

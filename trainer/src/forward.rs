@@ -1,9 +1,11 @@
 //! What a checkpoint's model says, step by step, on given inputs: libtorch's column of a parity report.
 //! Owns the file of inputs, the choice of arithmetic and the file of outputs; leaves comparing to `exporter verify`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{ArgGroup, Args, ValueEnum};
 use datasets::Task;
+use models::names::{INPUTS, LOGITS, PREDS, PUZZLE_IDENTIFIERS, Q_CONTINUE_LOGITS, Q_HALT_LOGITS, of_step};
 use models::{Backend, Checkpoint, ForwardDtype, Model, ModelDims, ModelError, ParameterKind, StepInputs};
 use tch::{Device, Kind, Tensor};
 
@@ -12,9 +14,11 @@ use crate::backend::{Activation, TchBackend, Weight};
 use crate::data::EvaluationData;
 use crate::generator::Generator;
 use crate::parameters::Parameters;
+use crate::pretrain::set_threads;
 
 /// Type that everything is computed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
 pub enum Precision {
     /// What the error of the others is measured against.
     Float64,
@@ -48,6 +52,70 @@ pub struct ForwardOptions {
     pub state_rows: usize,
 }
 
+/// What `trainer forward` runs on what.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("source").required(true).args(["inputs", "rows"]))]
+pub struct ForwardArguments {
+    /// Checkpoint folder
+    #[arg(long)]
+    pub checkpoint: PathBuf,
+    /// Safetensors file with `inputs` `[rows, seq_len]` and, where needed, `puzzle_identifiers` `[rows]`
+    #[arg(long, value_name = "FILE")]
+    pub inputs: Option<PathBuf>,
+    /// In place of a file: the first so many puzzles of a data set, or generated ones that no training seed draws
+    #[arg(long)]
+    pub rows: Option<usize>,
+    /// Folder in the reference's format that `--rows` takes the puzzles from
+    #[arg(long, value_name = "DIR", requires = "rows")]
+    pub data: Option<PathBuf>,
+    /// Safetensors file to write: the inputs, and `step{n}.logits`, `.q_halt_logits`, `.preds` for every step
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Supervision steps; the checkpoint's `halt_max_steps` where not given
+    #[arg(long)]
+    pub steps: Option<usize>,
+    /// Type to compute in; the checkpoint's `forward_dtype` where not given
+    #[arg(long)]
+    pub precision: Option<Precision>,
+    /// Without the fused operations
+    #[arg(long)]
+    pub plain: bool,
+    /// Keep the recursion states of this many rows, from the first
+    #[arg(long, default_value_t = 0)]
+    pub states: usize,
+    /// Threads; 0 takes all cores
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// Runs `trainer forward`.
+///
+/// # Errors
+/// As [`forward`], and when the checkpoint or the puzzles cannot be read.
+pub fn run(arguments: &ForwardArguments) -> Result<(), TrainError> {
+    set_threads(arguments.threads);
+    let checkpoint = Checkpoint::open(&arguments.checkpoint)?;
+    let arch = &checkpoint.manifest.arch;
+    let options = ForwardOptions {
+        steps: arguments.steps.unwrap_or(arch.halt_max_steps()),
+        precision: arguments.precision.unwrap_or(match arch.forward_dtype() {
+            ForwardDtype::BFloat16 => Precision::BFloat16,
+            ForwardDtype::Float32 => Precision::Float32,
+        }),
+        plain: arguments.plain,
+        state_rows: arguments.states,
+    };
+    let rows = arguments.rows.unwrap_or(1);
+    let (inputs, origin) = match (&arguments.inputs, &arguments.data) {
+        (Some(path), _) => (ForwardInputs::read(path)?, path.clone()),
+        (None, Some(data)) => (ForwardInputs::of_folder(data, rows)?, data.clone()),
+        (None, None) => (ForwardInputs::held_out(&checkpoint, rows)?, "generated puzzles".into()),
+    };
+    forward(&checkpoint, &inputs, &origin, &options, &arguments.out)?;
+    println!("{}", arguments.out.display());
+    Ok(())
+}
+
 /// Puzzles for a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardInputs {
@@ -66,20 +134,20 @@ impl ForwardInputs {
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let tensors = Tensor::read_safetensors(path).map_err(|e| TrainError::state(path, e.to_string()))?;
         let find = |name: &str| tensors.iter().find(|(found, _)| found == name).map(|(_, tensor)| tensor);
-        let inputs = find("inputs").ok_or_else(|| TrainError::state(path, "holds no tensor `inputs`"))?;
+        let inputs = find(INPUTS).ok_or_else(|| TrainError::state(path, "holds no tensor `inputs`"))?;
         let &[rows, _] = inputs.size().as_slice() else {
             let problem = format!("`inputs` has shape {:?}, expected [rows, seq_len]", inputs.size());
             return Err(TrainError::state(path, problem));
         };
-        let puzzle_identifiers = match find("puzzle_identifiers") {
-            Some(tensor) if tensor.size() == [rows] => integers(path, "puzzle_identifiers", tensor)?,
+        let puzzle_identifiers = match find(PUZZLE_IDENTIFIERS) {
+            Some(tensor) if tensor.size() == [rows] => integers(path, PUZZLE_IDENTIFIERS, tensor)?,
             Some(tensor) => {
                 let problem = format!("`puzzle_identifiers` has shape {:?}, expected [{rows}]", tensor.size());
                 return Err(TrainError::state(path, problem));
             }
             None => vec![0; rows as usize],
         };
-        Ok(Self { tokens: integers(path, "inputs", inputs)?, puzzle_identifiers })
+        Ok(Self { tokens: integers(path, INPUTS, inputs)?, puzzle_identifiers })
     }
 
     /// The first `rows` puzzles of the test split of the dataset folder `data`.
@@ -171,13 +239,13 @@ pub fn forward(
     }
     let rows = inputs.puzzle_identifiers.len() as i64;
     let mut tensors = vec![
-        ("inputs".to_owned(), Tensor::from_slice(&inputs.tokens).view([rows, seq_len as i64])),
-        ("puzzle_identifiers".to_owned(), Tensor::from_slice(&inputs.puzzle_identifiers)),
+        (INPUTS.to_owned(), Tensor::from_slice(&inputs.tokens).view([rows, seq_len as i64])),
+        (PUZZLE_IDENTIFIERS.to_owned(), Tensor::from_slice(&inputs.puzzle_identifiers)),
     ];
     for (step, batches) in steps.iter().enumerate() {
         for (position, (name, _)) in batches.first().into_iter().flatten().enumerate() {
             let parts: Vec<&Tensor> = batches.iter().map(|batch| &batch[position].1).collect();
-            tensors.push((format!("step{}.{name}", step + 1), Tensor::cat(&parts, 0)));
+            tensors.push((of_step(step + 1, name), Tensor::cat(&parts, 0)));
         }
     }
     Ok(files::write_at(out, |staging| {
@@ -224,10 +292,10 @@ impl Run {
                 let output = self.model.step(&self.backend, &inputs, &state);
                 state = output.state;
                 let mut named = vec![
-                    ("preds".to_owned(), output.logits.0.argmax(-1, false)),
-                    ("logits".to_owned(), self.wide(&output.logits.0)),
-                    ("q_halt_logits".to_owned(), self.wide(&output.q_halt.0)),
-                    ("q_continue_logits".to_owned(), self.wide(&output.q_continue.0)),
+                    (PREDS.to_owned(), output.logits.0.argmax(-1, false)),
+                    (LOGITS.to_owned(), self.wide(&output.logits.0)),
+                    (Q_HALT_LOGITS.to_owned(), self.wide(&output.q_halt.0)),
+                    (Q_CONTINUE_LOGITS.to_owned(), self.wide(&output.q_continue.0)),
                 ];
                 let kept = |state: &Activation| state.0.narrow(0, 0, state_rows as i64).to_kind(Kind::Float);
                 let states = self.model.state_names().iter().zip(&state);

@@ -29,7 +29,6 @@ use clap::{Parser, Subcommand};
 use cli::eval::{self, EvalArguments};
 use cli::hpo::{self, HpoArguments};
 use cli::launch::{self, LaunchArguments};
-use cli::parse_precision;
 use cli::study::{self, StudyArguments};
 use models::{Checkpoint, ForwardDtype};
 use serde_json::Value;
@@ -39,8 +38,8 @@ use trainer::bench::BenchArguments;
 use trainer::config::{Override, PretrainConfig};
 use trainer::distributed::{Environment, Peers};
 use trainer::export_metrics::export_wide;
-use trainer::forward::{ForwardInputs, ForwardOptions, Precision, forward};
-use trainer::pretrain::{Observer, Outcome, Start, pretrain_with, set_threads};
+use trainer::forward::ForwardArguments;
+use trainer::pretrain::{Observer, Outcome, Start, pretrain_with};
 use trainer::progress::{Progress, Silent};
 use trainer::stopping::{INTERRUPTED, end_after_grace, on_end_of_input, on_signals};
 use trainer::study::FOLLOWS_STUDY;
@@ -120,39 +119,7 @@ enum Command {
         arc_data: Option<PathBuf>,
     },
     /// Write what a checkpoint's model says at every step, for comparisons
-    #[command(group = clap::ArgGroup::new("source").required(true).args(["inputs", "rows"]))]
-    Forward {
-        /// Checkpoint folder
-        #[arg(long)]
-        checkpoint: PathBuf,
-        /// Safetensors file with `inputs` `[rows, seq_len]` and, where needed, `puzzle_identifiers` `[rows]`
-        #[arg(long, value_name = "FILE")]
-        inputs: Option<PathBuf>,
-        /// In place of a file: the first so many puzzles of a data set, or generated ones that no training seed draws
-        #[arg(long)]
-        rows: Option<usize>,
-        /// Folder in the reference's format that `--rows` takes the puzzles from
-        #[arg(long, value_name = "DIR", requires = "rows")]
-        data: Option<PathBuf>,
-        /// Safetensors file to write: the inputs, and `step{n}.logits`, `.q_halt_logits`, `.preds` for every step
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// Supervision steps; the checkpoint's `halt_max_steps` where not given
-        #[arg(long)]
-        steps: Option<usize>,
-        /// Type to compute in: float64, float32 or bfloat16; the checkpoint's `forward_dtype` where not given
-        #[arg(long, value_parser = parse_precision)]
-        precision: Option<Precision>,
-        /// Without the fused operations
-        #[arg(long)]
-        plain: bool,
-        /// Keep the recursion states of this many rows, from the first
-        #[arg(long, default_value_t = 0)]
-        states: usize,
-        /// Threads; 0 takes all cores
-        #[arg(long, default_value_t = 0)]
-        threads: usize,
-    },
+    Forward(ForwardArguments),
     /// Evaluate a checkpoint on a test split, or on generated puzzles that no training seed draws
     Eval(EvalArguments),
     /// Measure this machine and how much of it a training step uses; a minute or two
@@ -207,27 +174,8 @@ fn run() -> anyhow::Result<ExitCode> {
             println!("{}", out.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Forward { checkpoint, inputs, rows, data, out, steps, precision, plain, states, threads } => {
-            set_threads(threads);
-            let checkpoint = Checkpoint::open(&checkpoint)?;
-            let arch = &checkpoint.manifest.arch;
-            let options = ForwardOptions {
-                steps: steps.unwrap_or(arch.halt_max_steps()),
-                precision: precision.unwrap_or(match arch.forward_dtype() {
-                    ForwardDtype::BFloat16 => Precision::BFloat16,
-                    ForwardDtype::Float32 => Precision::Float32,
-                }),
-                plain,
-                state_rows: states,
-            };
-            let rows = rows.unwrap_or(1);
-            let (inputs, origin) = match (inputs, data) {
-                (Some(path), _) => (ForwardInputs::read(&path)?, path),
-                (None, Some(data)) => (ForwardInputs::of_folder(&data, rows)?, data),
-                (None, None) => (ForwardInputs::held_out(&checkpoint, rows)?, "generated puzzles".into()),
-            };
-            forward(&checkpoint, &inputs, &origin, &options, &out)?;
-            println!("{}", out.display());
+        Command::Forward(arguments) => {
+            trainer::forward::run(&arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Eval(arguments) => {

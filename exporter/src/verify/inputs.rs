@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use models::ModelDims;
+use models::names::{INPUTS, PUZZLE_IDENTIFIERS};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -41,10 +42,10 @@ impl VerifyInputs {
     /// # Errors
     /// When the file is malformed or its puzzles are not of the model's size.
     pub fn read(name: String, file: &TensorFile, dims: &ModelDims) -> Result<Self, VerifyError> {
-        let tokens = file.integers("inputs")?;
+        let tokens = file.integers(INPUTS)?;
         let rows = tokens.len() / dims.seq_len;
         let identifiers =
-            if file.holds("puzzle_identifiers") { file.integers("puzzle_identifiers")? } else { vec![0; rows] };
+            if file.holds(PUZZLE_IDENTIFIERS) { file.integers(PUZZLE_IDENTIFIERS)? } else { vec![0; rows] };
         if rows == 0 || tokens.len() != identifiers.len() * dims.seq_len {
             let (found, expected) = (tokens.len(), dims.seq_len);
             let rows = identifiers.len();
@@ -107,8 +108,8 @@ impl VerifyInputs {
         let tokens: Vec<i32> = self.tokens.iter().map(|&token| token as i32).collect();
         let identifiers: Vec<i32> = self.puzzle_identifiers.iter().map(|&identifier| identifier as i32).collect();
         let tensors = [
-            ("inputs".to_owned(), HostTensor::int32(&[rows, tokens.len() / rows.max(1)], &tokens)),
-            ("puzzle_identifiers".to_owned(), HostTensor::int32(&[rows], &identifiers)),
+            (INPUTS.to_owned(), HostTensor::int32(&[rows, tokens.len() / rows.max(1)], &tokens)),
+            (PUZZLE_IDENTIFIERS.to_owned(), HostTensor::int32(&[rows], &identifiers)),
         ];
         Ok(write_tensors(path, &tensors.into())?)
     }

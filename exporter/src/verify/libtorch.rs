@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use models::names;
 use tempfile::TempDir;
 
 use super::outputs::TensorFile;
@@ -68,17 +69,17 @@ impl Trainer {
         let arch = &job.checkpoint.manifest.arch;
         let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
         let step_of = |step: usize| {
-            let floats = |name: &str| outputs.floats(&format!("step{step}.{name}"));
+            let floats = |name: &str| outputs.floats(&names::of_step(step, name));
             let states = arch.state_names().iter().map(|name| Ok(narrow(floats(name)?)));
-            let mut halt_margin = floats("q_halt_logits")?;
+            let mut halt_margin = floats(names::Q_HALT_LOGITS)?;
             if arch.uses_q_continue() {
-                let q_continue = floats("q_continue_logits")?;
+                let q_continue = floats(names::Q_CONTINUE_LOGITS)?;
                 halt_margin.iter_mut().zip(q_continue).for_each(|(margin, q_continue)| *margin -= q_continue);
             }
             Ok(StepValues {
-                logits: floats("logits")?,
+                logits: floats(names::LOGITS)?,
                 halt_margin,
-                preds: outputs.integers(&format!("step{step}.preds"))?,
+                preds: outputs.integers(&names::of_step(step, names::PREDS))?,
                 state: states.collect::<Result<_, VerifyError>>()?,
             })
         };

@@ -25,8 +25,6 @@ use trainer::probes::{DepthAccuracy, accuracy_by_depth};
 use trainer::progress::summary;
 use trainer::state::raw_weights;
 
-use super::parse_precision;
-
 /// What to evaluate, on what, and how.
 #[derive(Debug, Args)]
 pub(crate) struct EvalArguments {
@@ -57,8 +55,8 @@ pub(crate) struct EvalArguments {
     /// Which weights of the checkpoint: ema or raw, as far as it holds them. Default: those to ship
     #[arg(long, value_parser = parse_weights)]
     weights: Option<WeightsKind>,
-    /// Type to compute in: float64, float32 or bfloat16; the checkpoint's `forward_dtype` where not given
-    #[arg(long, value_parser = parse_precision)]
+    /// Type to compute in; the checkpoint's `forward_dtype` where not given
+    #[arg(long)]
     precision: Option<Precision>,
     /// Accuracies after so many updates of the answer (`H_cycles`), from the initial state and without halting: 1,2,4,8,16
     #[arg(long, value_name = "T,…", value_delimiter = ',', conflicts_with_all = ["augmentations", "save_predictions", "precision"], value_parser = clap::value_parser!(u16).range(1..=4096))]
