@@ -9,6 +9,7 @@ use engine::LoadError;
 use engine::registry::{Models, Registry, ServedModel};
 use serde::Serialize;
 use tracing::{error, info};
+use utoipa::ToSchema;
 
 use crate::http::{Access, KeyError};
 
@@ -35,7 +36,7 @@ pub struct ReloadCounts {
 }
 
 /// What a reload has changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Reloaded {
     /// The models that are served from now on.
     pub models: Vec<ReloadedModel>,
@@ -46,13 +47,13 @@ pub struct Reloaded {
 }
 
 /// One model after a reload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReloadedModel {
     /// Its name.
     pub name: String,
     /// Hex sha256 of its weight file.
     pub sha256: String,
-    /// The same before the reload; `None` when the model is new.
+    /// The same before the reload; null when the model is new.
     pub previous_sha256: Option<String>,
 }
 

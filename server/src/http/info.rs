@@ -7,9 +7,15 @@ use axum::extract::State;
 use engine::task;
 use serde_json::{Value, json};
 
-use super::ServerState;
+use super::openapi::problems;
+use super::{ProblemKind as Kind, ServerState};
 
-/// What runs here: models with their engines' limits and counters, runtime, limits of the HTTP side.
+/// Models, their policies and counters, the runtime that really computes, limits.
+#[utoipa::path(
+    get, path = "/info", operation_id = "info", tag = "operation",
+    responses((status = 200, description = "What runs here.", body = Object)),
+    extensions(("x-responses" = json!(problems(&[Kind::Unauthorized])))),
+)]
 pub(super) async fn info(State(state): State<Arc<ServerState>>) -> Json<Value> {
     let registry = state.models.current();
     let models = registry.models().iter().map(|model| {

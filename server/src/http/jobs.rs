@@ -12,8 +12,11 @@ use futures_util::stream;
 use tokio::sync::watch;
 
 use super::events::{EventKind, event, problem_event, respond};
-use super::{Problem, ServerState};
+use super::openapi::problems;
+use super::{Problem, ProblemKind as Kind, ServerState};
 use crate::jobs::{JobError, JobId, JobState, JobView, Jobs};
+
+const ID: &str = "The job, as the answer 202 names it.";
 
 /// The routes of jobs.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
@@ -31,20 +34,53 @@ pub(super) fn accepted(state: &ServerState, view: &JobView) -> Response {
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)).into_response()
 }
 
-async fn job(State(state): State<Arc<ServerState>>, Path(id): Path<String>) -> Result<Json<JobView>, Problem> {
+/// Where the learning of an ARC task stands, and its answer at the end.
+///
+/// The answer is what `POST /solve/arc` gives; from then on that route answers for the task at once.
+#[utoipa::path(
+    get, path = "/jobs/{id}", operation_id = "job", tag = "jobs",
+    params(("id" = inline(JobId), Path, description = ID)),
+    responses((status = 200, description = "The job.", body = JobView)),
+    extensions(("x-responses" = json!(problems(&[Kind::UnknownJob, Kind::Unauthorized])))),
+)]
+pub(super) async fn job(
+    State(state): State<Arc<ServerState>>,
+    Path(id): Path<String>,
+) -> Result<Json<JobView>, Problem> {
     let view = watch(&state, &id)?.borrow().clone();
     Ok(Json(view))
 }
 
-async fn cancel(State(state): State<Arc<ServerState>>, Path(id): Path<String>) -> Result<Json<JobView>, Problem> {
+/// Ends a job and forgets what it has learned.
+#[utoipa::path(
+    delete, path = "/jobs/{id}", operation_id = "cancelJob", tag = "jobs",
+    params(("id" = inline(JobId), Path, description = ID)),
+    responses((status = 200, description = "The job, cancelled.", body = JobView)),
+    extensions(("x-responses" = json!(problems(&[Kind::UnknownJob, Kind::Unauthorized, Kind::Internal])))),
+)]
+pub(super) async fn cancel(
+    State(state): State<Arc<ServerState>>,
+    Path(id): Path<String>,
+) -> Result<Json<JobView>, Problem> {
     let (jobs, id) = named(&state, &id)?;
     // Files are removed.
     let cancelled = tokio::task::spawn_blocking(move || jobs.cancel(id)).await;
     cancelled.map_err(|_| Problem::Internal)?.map(Json).ok_or(Problem::UnknownJob)
 }
 
-/// A `progress` event for each change, then the `answer` or a `problem`.
-async fn events(State(state): State<Arc<ServerState>>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// The same as a stream.
+///
+/// A `progress` event for each change, then an `answer` or a `problem`.
+#[utoipa::path(
+    get, path = "/jobs/{id}/events", operation_id = "watchJob", tag = "jobs",
+    params(("id" = inline(JobId), Path, description = ID)),
+    responses((
+        status = 200, description = "Events.",
+        body = ref("#/components/schemas/JobEvent"), content_type = "text/event-stream",
+    )),
+    extensions(("x-responses" = json!(problems(&[Kind::UnknownJob, Kind::Unauthorized, Kind::JobCancelled])))),
+)]
+pub(super) async fn events(State(state): State<Arc<ServerState>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let mut views = watch(&state, &id)?;
     views.mark_changed();
     let events = stream::unfold(Some(views), |views| async {

@@ -18,15 +18,21 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry as Page, Unit};
 use tokio::sync::Semaphore;
 
+use super::openapi::problems;
 use super::traffic::Traffic;
-use super::{Problem, ServerState};
+use super::{Problem, ProblemKind, ServerState};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::reload::Reloader;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// All numbers, at this moment.
+/// Counters for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "operation",
+    responses((status = 200, description = "Prometheus' text form.", content_type = "*/*")),
+    extensions(("x-responses" = json!(problems(&[ProblemKind::Unauthorized])))),
+)]
 pub(super) async fn metrics(State(state): State<Arc<ServerState>>, headers: HeaderMap) -> Result<Response, Problem> {
     let mut text = String::new();
     // Only a writer can fail, and a string does not.

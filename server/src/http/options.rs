@@ -1,6 +1,7 @@
 //! What a request may say besides its puzzle: its inference policy and the form of the answer. The same for every task,
 //! in the body and in the query string. Leaves checking ranges to the engine.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use axum::extract::Query;
@@ -8,8 +9,10 @@ use axum::http::Uri;
 use engine::default_policy::PolicyOverrides;
 use engine::{Halting, NoiseTarget, Policy};
 use serde::Deserialize;
-use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::Problem;
 
@@ -21,20 +24,26 @@ pub struct SolveOptions {
     /// Name of the model to use, where several fit.
     pub model: Option<String>,
     /// Most supervision steps of a chain of thought.
+    #[schema(minimum = 1)]
+    #[param(minimum = 1)]
     pub max_steps: Option<usize>,
     /// When a chain stops earlier.
     pub halting: Option<Halting>,
     /// Equal answers in a row that `"halting": "stable"` waits for.
+    #[schema(minimum = 1)]
+    #[param(minimum = 1)]
     pub stable_steps: Option<usize>,
     /// Further chains on symmetric copies of the puzzle.
     pub augmentations: Option<usize>,
     /// Further chains on the puzzle itself, which differ by their noise.
     pub rollouts: Option<usize>,
     /// Deviation of the noise that further chains add to their state before each step.
+    #[schema(minimum = 0, maximum = 10)]
+    #[param(minimum = 0, maximum = 10)]
     pub sigma: Option<f32>,
     /// States that get the noise: `latent`, `answer` or `all`.
-    #[schema(value_type = Option<String>)]
-    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<NoiseTargets>)]
+    #[param(value_type = Option<NoiseTargets>)]
     pub noise: Option<NoiseTarget>,
     /// Steps of the last chain, on the puzzle as it is, when all others have failed.
     pub depth: Option<usize>,
@@ -48,6 +57,22 @@ pub struct SolveOptions {
     pub grid: Option<bool>,
     /// Server-sent events instead of one answer.
     pub stream: Option<bool>,
+}
+
+/// [`NoiseTarget`] in the description: its crate describes nothing.
+struct NoiseTargets;
+
+impl PartialSchema for NoiseTargets {
+    fn schema() -> RefOr<Schema> {
+        let names = [NoiseTarget::Latent, NoiseTarget::Answer, NoiseTarget::All].map(|target| json!(target));
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    }
+}
+
+impl ToSchema for NoiseTargets {
+    fn name() -> Cow<'static, str> {
+        "NoiseTarget".into()
+    }
 }
 
 /// Jaro-Winkler similarity from which a name is taken for a misspelt option.

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use super::Problem;
+use super::openapi::problems;
+use super::{Problem, ProblemKind as Kind};
 
 /// A file of the page, its type and its content.
 struct Asset {
@@ -84,9 +85,27 @@ pub(crate) fn files() -> impl Iterator<Item = (&'static str, &'static [u8])> {
 /// The page's routes.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let not_allowed = || async { Problem::MethodNotAllowed("GET, HEAD") };
-    let index = |headers: HeaderMap| async move { asset(INDEX, &headers) };
-    let file = |Path(name): Path<String>, headers: HeaderMap| async move { asset(&name, &headers) };
     Router::new().route("/", get(index).fallback(not_allowed)).route("/page/{name}", get(file).fallback(not_allowed))
+}
+
+/// The page for people.
+#[utoipa::path(
+    get, path = "/", operation_id = "page", tag = "documents",
+    responses((status = 200, description = "The file.", content_type = "text/html")),
+)]
+pub(super) async fn index(headers: HeaderMap) -> Result<Response, Problem> {
+    asset(INDEX, &headers)
+}
+
+/// A file of the page.
+#[utoipa::path(
+    get, path = "/page/{name}", operation_id = "pageFile", tag = "documents",
+    params(("name" = String, Path, description = "A file that the page loads.")),
+    responses((status = 200, description = "The file.", content_type = "*/*")),
+    extensions(("x-responses" = json!(problems(&[Kind::NotFound])))),
+)]
+pub(super) async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    asset(&name, &headers)
 }
 
 fn asset(name: &str, request: &HeaderMap) -> Result<Response, Problem> {

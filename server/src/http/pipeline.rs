@@ -15,6 +15,7 @@ use engine::registry::Registry;
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::accept::Output;
 use super::body::{self, SolveRequest};
@@ -70,9 +71,12 @@ pub(super) trait Queueable: Sized + Send + 'static {
 /// A puzzle of the routes below `/solve`: how it is read, and how its answer is written.
 pub(super) trait Solvable: Queueable {
     /// An answer in JSON.
-    type Json: Serialize;
+    type Json: Serialize + ToSchema;
     /// The answers of a batch in JSON.
-    type BatchJson: Serialize + From<Vec<Self::Json>>;
+    type BatchJson: Serialize + ToSchema + From<Vec<Self::Json>>;
+
+    /// The schema of an event of a stream.
+    const EVENT: &'static str;
 
     /// Reads a body; the options of the query string hold where the body says nothing.
     ///

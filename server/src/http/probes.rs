@@ -7,18 +7,29 @@ use axum::extract::State;
 use engine::registry::Registry;
 use serde_json::{Value, json};
 
-use super::{Problem, ServerState};
+use super::openapi::problems;
+use super::{Problem, ProblemKind as Kind, ServerState};
 use crate::lifecycle::Phase;
 
-/// 200 while the process answers and no engine has died: if not, only a restart helps.
+/// Whether the process answers and no engine has died; if not, only a restart helps.
+#[utoipa::path(
+    get, path = "/livez", operation_id = "live", tag = "operation",
+    responses((status = 200, description = "Alive.", body = Object)),
+    extensions(("x-responses" = json!(problems(&[Kind::Stopping])))),
+)]
 pub(super) async fn livez(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
     all_alive(&state.models.current())?;
     Ok(Json(json!({ "status": "alive" })))
 }
 
-/// 200 while requests are welcome. Every model is warm before anybody can ask, so what is left is an engine that died and
-/// a process that is about to end.
+/// Whether requests are welcome: no engine has died, and the process is not about to end.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "ready", tag = "operation",
+    responses((status = 200, description = "Ready.", body = Object)),
+    extensions(("x-responses" = json!(problems(&[Kind::Stopping])))),
+)]
 pub(super) async fn readyz(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
+    // Every model is warm before anybody can ask.
     if state.lifecycle.phase() == Phase::Draining {
         return Err(Problem::Stopping("the server finishes what it has accepted and ends".into()));
     }
@@ -26,7 +37,12 @@ pub(super) async fn readyz(State(state): State<Arc<ServerState>>) -> Result<Json
     Ok(Json(json!({ "status": "ready" })))
 }
 
-/// 200 while every engine accepts requests, with each model's state.
+/// Whether every engine runs, and the state of each.
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = "operation",
+    responses((status = 200, description = "All engines run.", body = Object)),
+    extensions(("x-responses" = json!(problems(&[Kind::Stopping])))),
+)]
 pub(super) async fn health(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
     let registry = state.models.current();
     all_alive(&registry)?;

@@ -15,35 +15,53 @@ use engine::registry::Registry;
 use engine::task::{self, Task};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-use super::{HttpLimits, Problem, ServerState, drawing};
+use super::openapi::sample_problems;
+use super::{HttpLimits, Problem, ProblemKind as Kind, ServerState, drawing};
 
 /// Mazes that are drawn in vain before the sample fails.
 const MAX_ATTEMPTS: u32 = 2_000;
 
 /// Sides of the mazes that the generator draws.
-pub(super) const MAZE_SIDES: std::ops::RangeInclusive<usize> = 5..=40;
+const MAZE_SIDES: std::ops::RangeInclusive<usize> = 5..=40;
 
 /// What a Sudoku sample shall be.
-#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SudokuQuery {
     /// Cells per side: 4, 6, 9 or 16.
+    #[param(inline, value_type = SudokuSize)]
     size: usize,
     /// Clues more than the puzzle needs.
+    #[param(maximum = 256)]
     extra_clues: usize,
     /// The same seed draws the same puzzle; drawn at random where it is missing.
     seed: Option<u64>,
 }
 
+/// The sizes of [`SudokuShape`] in the description.
+struct SudokuSize;
+
+impl utoipa::PartialSchema for SudokuSize {
+    fn schema() -> RefOr<Schema> {
+        let sizes = Some(SudokuShape::ALL.map(SudokuShape::size));
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).enum_values(sizes).into()
+    }
+}
+
+impl ToSchema for SudokuSize {}
+
 /// What a maze sample shall be.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct MazeQuery {
     /// Cells per side, 5 to 40; those of the loaded maze model where it is missing.
+    #[param(minimum = 5, maximum = 40)]
     size: Option<usize>,
     /// The same seed draws the same maze; drawn at random where it is missing.
     seed: Option<u64>,
@@ -85,7 +103,14 @@ pub(super) fn routes() -> Router<Arc<ServerState>> {
         .route("/samples/maze", get(maze).fallback(wrong_method))
 }
 
-/// A Sudoku.
+/// A Sudoku with exactly one solution.
+///
+/// Minimal: no clue can be spared, unless `extra_clues` are asked for.
+#[utoipa::path(
+    get, path = "/samples/sudoku", operation_id = "sampleSudoku", tag = "samples", params(SudokuQuery),
+    responses((status = 200, description = "The puzzle.", body = SudokuSample)),
+    extensions(("x-responses" = json!(sample_problems(&[])))),
+)]
 pub(super) async fn sudoku(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json<SudokuSample>, Problem> {
     let SudokuQuery { size, extra_clues, seed } = query(&uri)?;
     let shape = SudokuShape::from_size(size).map_err(|error| Problem::InvalidOption(format!("size: {error}")))?;
@@ -99,7 +124,12 @@ pub(super) async fn sudoku(State(state): State<Arc<ServerState>>, uri: Uri) -> R
     Ok(Json(SudokuSample { puzzle: drawn.puzzle.to_string(), size, seed }))
 }
 
-/// A maze for a loaded model.
+/// A maze with a long shortest way.
+#[utoipa::path(
+    get, path = "/samples/maze", operation_id = "sampleMaze", tag = "samples", params(MazeQuery),
+    responses((status = 200, description = "The maze.", body = MazeSample)),
+    extensions(("x-responses" = json!(sample_problems(&[Kind::NoModel])))),
+)]
 pub(super) async fn maze(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json<MazeSample>, Problem> {
     let MazeQuery { size, seed } = query(&uri)?;
     let size = size.map_or_else(|| loaded_side(&state.models.current()), Ok)?;

@@ -35,7 +35,7 @@ async fn every_route_is_described_and_no_other() {
     let document = description(&served).await;
     let described = described(&document);
     let paths: BTreeSet<String> = described.keys().map(|&path| path.to_owned()).collect();
-    assert_eq!(paths, routed(&served), "describe each route in http/openapi/operations.rs");
+    assert_eq!(paths, routed(&served), "describe each route at its handler and list it in http/openapi/mod.rs");
     for (path, methods) in described {
         // As Rust's router sees it, GET answers HEAD, too.
         let path = path.replace("{name}", "index.html").replace("{file}", "start.js");

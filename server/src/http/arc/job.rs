@@ -16,11 +16,27 @@ use super::answer::ArcResponse;
 use super::body::ArcQuestion;
 use super::{arc_options, named, no_model, recognise};
 use crate::http::body::SolveRequest;
+use crate::http::openapi::{Answers, arc_examples, body_of, solve_problems};
 use crate::http::pipeline::{self, Asked};
-use crate::http::{Problem, ServerState, SolveOptions, Tally, jobs};
-use crate::jobs::Adapted;
+use crate::http::{Problem, ProblemKind as Kind, ServerState, SolveOptions, Tally, jobs};
+use crate::jobs::{Adapted, JobView};
 
-/// `POST /solve/arc`: as all puzzles are solved, but for tasks that a job must learn first.
+/// Answers ARC tasks with two attempts per test input.
+///
+/// Copies of the task, each with the puzzle embedding that the model learnt for it, vote. In streams, steps carry `test`
+/// and `augmentation` instead of `chain`. A model knows the tasks that it was trained on. A server with `--adapt` learns
+/// others, one in a request: it answers 202 with a job. Without it the problem `unknown-task` names the commands.
+#[utoipa::path(
+    post, path = "/solve/arc", operation_id = "solveArc", tag = "solve", params(SolveOptions),
+    responses(Answers<ArcQuestion>, (
+        status = 202, description = "No model knows the task, and a job learns it (`--adapt`).", body = JobView,
+        headers(("Location" = String, description = "The job.")),
+    )),
+    extensions(
+        ("x-request-body" = json!(body_of("The name of a task", "ArcTask", "ArcRequest", Some(arc_examples()), false))),
+        ("x-responses" = json!(solve_problems(&[Kind::NoModelForTask, Kind::UnknownTask, Kind::UnsupportedMedia]))),
+    ),
+)]
 pub(super) async fn solve(
     State(state): State<Arc<ServerState>>,
     Extension(tally): Extension<Tally>,

@@ -4,7 +4,7 @@
 pub mod adapt;
 pub(super) mod answer;
 pub mod body;
-mod job;
+pub(super) mod job;
 mod picture;
 pub(super) mod stream;
 
@@ -26,7 +26,7 @@ use futures_util::Stream;
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use self::answer::ArcBatchResponse;
 pub(crate) use self::answer::ArcResponse;
@@ -34,8 +34,9 @@ use self::body::{ArcQuestion, ArcRequest};
 pub(crate) use self::job::answer_alone;
 use super::accept::Output;
 use super::body::SolveRequest;
+use super::openapi::sample_problems;
 use super::pipeline::{Facts, Queueable, Solvable, Wanted};
-use super::{Problem, ServerState, SolveOptions};
+use super::{Problem, ProblemKind as Kind, ServerState, SolveOptions};
 
 /// Steps that the traces of one request may hold: 4 MB of cells.
 const MAX_TRACE_STEPS: usize = 4096;
@@ -60,7 +61,7 @@ struct Recognised {
 }
 
 /// How many names `GET /samples/arc` gives.
-#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SamplesQuery {
@@ -150,6 +151,8 @@ impl Solvable for ArcQuestion {
     type Json = ArcResponse;
     type BatchJson = ArcBatchResponse;
 
+    const EVENT: &'static str = "ArcEvent";
+
     fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<Self>, Problem> {
         let ArcRequest { questions, is_batch, options } = ArcRequest::parse(body, query, max_puzzles)?;
         Ok(SolveRequest { puzzles: questions, is_batch, options })
@@ -172,8 +175,13 @@ impl Solvable for ArcQuestion {
     }
 }
 
-/// Tasks to begin with.
-async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json<ArcSamples>, Problem> {
+/// Names of tasks that can be asked for by name alone.
+#[utoipa::path(
+    get, path = "/samples/arc", operation_id = "sampleArc", tag = "samples", params(SamplesQuery),
+    responses((status = 200, description = "The names.", body = ArcSamples)),
+    extensions(("x-responses" = json!(sample_problems(&[Kind::NoModelForTask])))),
+)]
+pub(super) async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json<ArcSamples>, Problem> {
     let Query(SamplesQuery { limit }) =
         Query::try_from_uri(&uri).map_err(|error| Problem::Malformed(error.body_text()))?;
     let registry = state.models.current();
@@ -187,8 +195,16 @@ async fn samples(State(state): State<Arc<ServerState>>, uri: Uri) -> Result<Json
     Ok(Json(ArcSamples { task_ids: names.take(limit).collect() }))
 }
 
-/// A task that a model knows, as a solver sees it.
-async fn sample(
+/// A task that a model knows, without the answers of its test pairs.
+///
+/// In the form that `POST /solve/arc` takes.
+#[utoipa::path(
+    get, path = "/samples/arc/{task_id}", operation_id = "sampleArcTask", tag = "samples",
+    params(("task_id" = String, Path, description = "Name of a task, such as GET /samples/arc lists.")),
+    responses((status = 200, description = "The task.", body = ArcSample)),
+    extensions(("x-responses" = json!(sample_problems(&[Kind::NoModelForTask, Kind::UnknownTask])))),
+)]
+pub(super) async fn sample(
     State(state): State<Arc<ServerState>>,
     PathOf(task_id): PathOf<String>,
 ) -> Result<Json<ArcSample>, Problem> {

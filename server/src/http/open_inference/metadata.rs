@@ -7,10 +7,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use engine::registry::ServedModel;
 use engine::task;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::tensor::{Datatype, InputTensor};
-use super::{Problem, ServerState, named};
+use super::{Kind, MODEL, Problem, ServerState, named, problems};
 
 /// The boards: a row of tokens each.
 pub(super) const INPUTS: &str = "inputs";
@@ -51,35 +52,74 @@ impl OutputTensor {
     }
 }
 
-/// What runs here, and which extensions of the protocol it has.
-pub(super) async fn server() -> Json<Value> {
-    Json(json!({
-        "name": env!("CARGO_PKG_NAME"),
-        "version": env!("CARGO_PKG_VERSION"),
-        "extensions": ["binary_tensor_data"],
-    }))
+/// What runs here.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InferenceServer)]
+pub(in crate::http) struct ServerMetadata {
+    name: &'static str,
+    version: &'static str,
+    /// Extensions of the protocol that it has.
+    extensions: Vec<&'static str>,
 }
 
-/// The tensors of the model of that name; -1 stands for every number of rows, and of cells where boards may have several
-/// sizes.
-pub(super) async fn model(
+/// What a model takes and gives.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InferenceModel)]
+pub(in crate::http) struct ModelMetadata {
+    name: String,
+    platform: &'static str,
+    inputs: Vec<TensorMetadata>,
+    outputs: Vec<TensorMetadata>,
+}
+
+/// A tensor that a model takes or gives.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InferenceTensorMetadata)]
+struct TensorMetadata {
+    name: &'static str,
+    datatype: Datatype,
+    /// -1 stands for every number of rows, and of cells where boards may have several sizes.
+    shape: Vec<isize>,
+}
+
+/// Name, version and extensions of the server.
+#[utoipa::path(
+    get, path = "/v2", operation_id = "inferenceServer", tag = "inference",
+    responses((status = 200, description = "The server.", body = ServerMetadata)),
+    extensions(("x-responses" = json!(problems(&[Kind::Unauthorized])))),
+)]
+pub(in crate::http) async fn server() -> Json<ServerMetadata> {
+    Json(ServerMetadata {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        extensions: vec!["binary_tensor_data"],
+    })
+}
+
+/// The tensors that a model takes and gives.
+#[utoipa::path(
+    get, path = "/v2/models/{name}", operation_id = "inferenceModel", tag = "inference",
+    params(("name" = String, Path, description = MODEL)),
+    responses((status = 200, description = "The model.", body = ModelMetadata)),
+    extensions(("x-responses" = json!(problems(&[Kind::ModelNotFound, Kind::Unauthorized])))),
+)]
+pub(in crate::http) async fn model(
     State(state): State<Arc<ServerState>>,
     Path(name): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<ModelMetadata>, Problem> {
     let registry = state.models.current();
     let models = named(&registry, &name)?;
-    let cells = if let [only] = models[..] { only.card.dims.seq_len as i64 } else { -1 };
-    let tensor =
-        |name: &str, datatype: Datatype, shape: &[i64]| json!({ "name": name, "datatype": datatype, "shape": shape });
+    let cells = if let [only] = models[..] { only.card.dims.seq_len as isize } else { -1 };
+    let tensor = |name, datatype, shape: &[isize]| TensorMetadata { name, datatype, shape: shape.to_vec() };
     let mut inputs = vec![tensor(INPUTS, Datatype::Int64, &[-1, cells])];
     if has_identifiers(models[0]) {
         inputs.push(tensor(PUZZLE_IDENTIFIERS, Datatype::Int64, &[-1]));
     }
     let outputs = OutputTensor::ALL.map(|output| {
-        let shape: &[i64] = if output == OutputTensor::Preds { &[-1, cells] } else { &[-1] };
+        let shape: &[isize] = if output == OutputTensor::Preds { &[-1, cells] } else { &[-1] };
         tensor(output.name(), output.datatype(), shape)
     });
-    Ok(Json(json!({ "name": name, "platform": "onnxruntime_onnx", "inputs": inputs, "outputs": outputs })))
+    Ok(Json(ModelMetadata { name, platform: "onnxruntime_onnx", inputs, outputs: outputs.into() }))
 }
 
 /// Whether the model has an embedding for each puzzle, so that a row must say which.

@@ -2,7 +2,7 @@
 //! its extension for binary tensors. Owns which served model a path names and how rows of tokens reach its engine; leaves the
 //! bytes of requests and responses to the modules below, waiting and time-outs to `pipeline`.
 
-mod metadata;
+pub(super) mod metadata;
 mod request;
 mod response;
 mod tensor;
@@ -18,17 +18,22 @@ use engine::registry::{Registry, ServedModel};
 use engine::task::Task;
 use engine::{Answer, Pending};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use self::metadata::{INPUTS, PUZZLE_IDENTIFIERS, listed};
 pub use self::request::InferRequest;
 pub use self::tensor::{Datatype, InputTensor};
 use super::accept::Output;
 use super::body::{self, MazePuzzle, Puzzle, SudokuPuzzle};
+use super::openapi::inference_problems as problems;
 use super::pipeline::{Queueable, Wanted, collect_within, off_thread};
-use super::{Problem, ServerState, Tally, only_get, only_post, probes};
+use super::{Problem, ProblemKind as Kind, ServerState, Tally, only_get, only_post, probes};
 
 /// Says how many bytes of a body are JSON; the tensors' bytes follow. In both directions.
 pub(super) const HEADER_LENGTH: &str = "inference-header-content-length";
+
+/// The parameter `name` of paths.
+const MODEL: &str = "A model, as `GET /info` names it.";
 
 /// Routes that run a model.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
@@ -60,17 +65,39 @@ pub(super) fn is_probe(route: &str) -> bool {
     is_below(route) && ["/live", "/ready"].iter().any(|end| route.ends_with(end))
 }
 
-async fn live(state: State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
+/// Whether the process answers and no engine has died.
+#[utoipa::path(
+    get, path = "/v2/health/live", operation_id = "inferenceLive", tag = "inference",
+    responses((status = 200, description = "Alive.", body = Object)),
+    extensions(("x-responses" = json!(problems(&[Kind::Stopping])))),
+)]
+pub(super) async fn live(state: State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
     let _ = probes::livez(state).await?;
     Ok(Json(json!({ "live": true })))
 }
 
-async fn ready(state: State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
+/// Whether requests are welcome.
+#[utoipa::path(
+    get, path = "/v2/health/ready", operation_id = "inferenceReady", tag = "inference",
+    responses((status = 200, description = "Ready.", body = Object)),
+    extensions(("x-responses" = json!(problems(&[Kind::Stopping])))),
+)]
+pub(super) async fn ready(state: State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
     let _ = probes::readyz(state).await?;
     Ok(Json(json!({ "ready": true })))
 }
 
-async fn model_ready(State(state): State<Arc<ServerState>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+/// Whether the model's engines run.
+#[utoipa::path(
+    get, path = "/v2/models/{name}/ready", operation_id = "inferenceModelReady", tag = "inference",
+    params(("name" = String, Path, description = MODEL)),
+    responses((status = 200, description = "Ready.", body = Object)),
+    extensions(("x-responses" = json!(problems(&[Kind::ModelNotFound, Kind::Stopping])))),
+)]
+pub(super) async fn model_ready(
+    State(state): State<Arc<ServerState>>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let registry = state.models.current();
     if let Some(stopped) = named(&registry, &name)?.iter().find(|model| !model.engine.is_alive()) {
         return Err(Problem::Stopping(format!("the engine of model `{}` has stopped", stopped.card.name)));
@@ -78,8 +105,40 @@ async fn model_ready(State(state): State<Arc<ServerState>>, Path(name): Path<Str
     Ok(Json(json!({ "name": name, "ready": true })))
 }
 
-/// Has a model answer every row of the tensor of tokens.
-async fn infer(
+/// The JSON object, then the bytes of each tensor in order, little-endian.
+#[derive(ToSchema)]
+#[schema(content_media_type = "application/octet-stream")]
+#[expect(dead_code, reason = "for the description alone")]
+struct JsonAndBytes(String);
+
+/// Has a model answer rows of tokens.
+///
+/// Goes through the same queue, policy, limits and checks as the routes below `/solve`. `parameters` of the request are
+/// options of the inference policy.
+#[utoipa::path(
+    post, path = "/v2/models/{name}/infer", operation_id = "infer", tag = "inference",
+    params(
+        ("name" = String, Path, description = MODEL),
+        ("inference-header-content-length" = Option<usize>, Header, nullable = false,
+         description = "Bytes of the body's JSON part, where the bytes of tensors follow it."),
+    ),
+    request_body(content(
+        (request::Head = "application/json"), (inline(JsonAndBytes) = "application/octet-stream"),
+    )),
+    responses((
+        status = 200, description = "The outputs that were asked for; all of them where the request names none.",
+        headers(("inference-header-content-length" = usize,
+                 description = "Bytes of the JSON part, where the bytes of tensors follow it.")),
+        content((response::Head = "application/json"), (inline(JsonAndBytes) = "application/octet-stream")),
+    )),
+    extensions(("x-responses" = json!(problems(&[
+        Kind::Malformed, Kind::InvalidOption, Kind::Unauthorized, Kind::ModelNotFound, Kind::SlowBody, Kind::BodyTooLarge,
+        Kind::TooManyPuzzles, Kind::WrongSize, Kind::Contradictory, Kind::MazeEndMissing, Kind::MazeEndTwice,
+        Kind::MazeSeparated, Kind::QueueFull, Kind::DeadlinePassed, Kind::Overloaded, Kind::Engine, Kind::Stopping,
+        Kind::Timeout,
+    ])))),
+)]
+pub(super) async fn infer(
     State(state): State<Arc<ServerState>>,
     Path(name): Path<String>,
     Extension(tally): Extension<Tally>,
@@ -98,7 +157,7 @@ async fn infer(
     let wanted = Wanted { options: options.within(timeout), output: Output::Json, is_batch, tally };
     let tickets = Row::submit(&registry, batch.rows, &wanted)?;
     let answers = collect_within::<Row>(timeout, tickets, &wanted.tally).await?;
-    Ok(response::write(&batch.model, id.as_deref(), &outputs, &batch.shape, &answers))
+    Ok(response::write(&batch.model, id, &outputs, &batch.shape, &answers))
 }
 
 /// How many bytes of the body are JSON, where tensors follow.

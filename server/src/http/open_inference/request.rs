@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::tensor::{self, Datatype, InputTensor};
 use crate::http::{Problem, SolveOptions};
@@ -29,27 +30,42 @@ pub struct Outputs {
     pub are_binary: bool,
 }
 
-/// The JSON part.
-#[derive(Debug, Deserialize)]
-struct Head {
+/// A request for inference, or its JSON part where the bytes of tensors follow.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = InferenceRequest, example = json!({
+    "inputs": [{ "name": "inputs", "datatype": "INT64", "shape": [1, 16],
+                 "data": [2, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 1] }],
+    "parameters": { "max_steps": 16 },
+}))]
+pub(super) struct Head {
+    /// The client's name for the request, which the response repeats.
     id: Option<String>,
+    /// Options of the inference policy (`max_steps`, `halting`, …), `timeout` in microseconds, and `binary_data_output`:
+    /// whether outputs are binary that do not say so themselves.
     #[serde(default)]
     parameters: Map<String, Value>,
     inputs: Vec<InputHead>,
+    /// The tensors that are asked for; all of them where it is missing.
     outputs: Option<Vec<OutputHead>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A tensor of a request.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = InferenceTensor)]
 struct InputHead {
     name: String,
     shape: Vec<usize>,
     datatype: Datatype,
     #[serde(default)]
     parameters: TensorParameters,
+    /// Elements, row by row, flat or nested; left out where `binary_data_size` is given.
+    #[schema(value_type = Option<Vec<Value>>)]
     data: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A tensor that a request asks for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = InferenceRequestedOutput)]
 struct OutputHead {
     name: String,
     #[serde(default)]
@@ -57,12 +73,17 @@ struct OutputHead {
 }
 
 /// Parameters of a tensor; others are hints that nothing here follows.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = InferenceTensorParameters)]
 struct TensorParameters {
+    /// Of an input: bytes of this tensor behind the JSON part.
     binary_data_size: Option<usize>,
+    /// Of an output: whether its elements follow the JSON part as bytes.
     binary_data: Option<bool>,
+    #[schema(ignore)]
     shared_memory_region: Option<Value>,
+    #[schema(ignore)]
     classification: Option<Value>,
 }
 

@@ -5,47 +5,88 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use engine::Answer;
 use engine::registry::ServedModel;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::HEADER_LENGTH;
 use super::metadata::{OutputTensor, listed};
 use super::request::Outputs;
+use super::tensor::Datatype;
 use crate::http::Problem;
 
-/// The response: the `outputs`, each with whether it is binary, and the id of the request.
+/// The answer to a request for inference, or its JSON part where the bytes of tensors follow.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InferenceResponse)]
+pub(super) struct Head {
+    model_name: String,
+    /// That of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    parameters: ModelParameters,
+    outputs: Vec<OutputHead>,
+}
+
+/// Which weights answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InferenceModelParameters)]
+struct ModelParameters {
+    /// Hex sha256 of the weights.
+    sha256: String,
+}
+
+/// A tensor of a response.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InferenceOutput)]
+struct OutputHead {
+    name: &'static str,
+    datatype: Datatype,
+    shape: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<OutputParameters>,
+    /// Elements, row by row; left out where they follow the JSON part as bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Vec<Value>>,
+}
+
+/// Where the elements are that follow the JSON part.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InferenceOutputParameters)]
+struct OutputParameters {
+    /// Bytes of this tensor behind the JSON part.
+    binary_data_size: usize,
+}
+
+/// The response: the `wanted` outputs, each with whether it is binary, and the id of the request.
 pub(super) fn write(
     model: &ServedModel,
-    id: Option<&str>,
-    outputs: &[(OutputTensor, bool)],
+    id: Option<String>,
+    wanted: &[(OutputTensor, bool)],
     shape: &[usize],
     answers: &[Answer],
 ) -> Response {
     let mut bytes = Vec::new();
-    let mut tensors = Vec::new();
-    for &(output, is_binary) in outputs {
+    let mut outputs = Vec::with_capacity(wanted.len());
+    for &(output, is_binary) in wanted {
         let shape = if output == OutputTensor::Preds { shape } else { &shape[..1] };
-        let mut tensor = json!({ "name": output.name(), "datatype": output.datatype(), "shape": shape });
-        if is_binary {
+        let (parameters, data) = if is_binary {
             let before = bytes.len();
             for answer in answers {
                 output.extend(answer, &mut bytes);
             }
-            tensor["parameters"] = json!({ "binary_data_size": bytes.len() - before });
+            (Some(OutputParameters { binary_data_size: bytes.len() - before }), None)
         } else {
-            tensor["data"] = answers.iter().flat_map(|answer| output.values(answer)).collect();
-        }
-        tensors.push(tensor);
+            (None, Some(answers.iter().flat_map(|answer| output.values(answer)).collect()))
+        };
+        let (name, datatype, shape) = (output.name(), output.datatype(), shape.to_vec());
+        outputs.push(OutputHead { name, datatype, shape, parameters, data });
     }
-    let mut head = json!({ "model_name": model.card.name });
-    if let Some(id) = id {
-        head["id"] = json!(id);
-    }
-    head["parameters"] = json!({ "sha256": model.card.sha256 });
-    head["outputs"] = json!(tensors);
+    let parameters = ModelParameters { sha256: model.card.sha256.clone() };
+    let head = Head { model_name: model.card.name.clone(), id, parameters, outputs };
     if bytes.is_empty() {
         return Json(head).into_response();
     }
-    let head = head.to_string();
+    let head = json!(head).to_string();
     let content_type = HeaderValue::from_static("application/octet-stream");
     let length = [(HEADER_LENGTH, head.len().to_string())];
     let body = [head.into_bytes(), bytes].concat();

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::http::Problem;
 
@@ -10,8 +11,9 @@ use crate::http::Problem;
 const MAX_DIMENSIONS: usize = 4;
 
 /// The protocol's names for the element types that are read or written here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schema(as = InferenceDatatype)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Datatype {
     Bool,

@@ -14,7 +14,8 @@ use axum::routing::get;
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::ZipArchive;
 
-use crate::http::{Problem, ServerState};
+use super::problems;
+use crate::http::{Problem, ProblemKind as Kind, ServerState};
 
 /// Nothing from elsewhere is loaded. Swagger UI sets styles of single elements and draws its icons from `data:`.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
@@ -64,13 +65,28 @@ struct Ui {
 /// The page's routes.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
     let wrong_method = || async { Problem::MethodNotAllowed("GET, HEAD") };
-    let index = || async { answer(HTML, Bytes::from_static(INDEX.as_bytes())) };
     Router::new()
         .route("/docs", get(index).fallback(wrong_method))
         .route("/docs/{file}", get(file).fallback(wrong_method))
 }
 
-async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+/// This description as a page.
+#[utoipa::path(
+    get, path = "/docs", operation_id = "docs", tag = "documents",
+    responses((status = 200, description = "The file.", content_type = "text/html")),
+)]
+pub(super) async fn index() -> Response {
+    answer(HTML, Bytes::from_static(INDEX.as_bytes()))
+}
+
+/// A file of the description's page.
+#[utoipa::path(
+    get, path = "/docs/{file}", operation_id = "docsFile", tag = "documents",
+    params(("file" = String, Path, description = "A file that the page loads.")),
+    responses((status = 200, description = "The file.", content_type = "*/*")),
+    extensions(("x-responses" = json!(problems(&[Kind::NotFound])))),
+)]
+pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
     if name == "start.js" {
         return Ok(answer(JAVASCRIPT, Bytes::from_static(START.as_bytes())));
     }

@@ -7,7 +7,7 @@ const SUDOKU: &str = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6..
 const MAZE: [&str; 6] = ["######", "#S  G#", "# ## #", "#    #", "## ###", "######"];
 
 /// Bodies for `POST /solve/sudoku`.
-pub(super) fn sudoku_examples() -> Value {
+pub(in crate::http) fn sudoku_examples() -> Value {
     let contradictory = format!("55{}", &SUDOKU[2..]);
     let flat: Vec<u32> = SUDOKU.chars().map(|cell| cell.to_digit(10).unwrap_or(0)).collect();
     let rows: Vec<&[u32]> = flat.chunks(9).collect();
@@ -35,7 +35,7 @@ pub(super) fn sudoku_examples() -> Value {
 }
 
 /// Bodies for `POST /solve/maze`.
-pub(super) fn maze_examples() -> Value {
+pub(in crate::http) fn maze_examples() -> Value {
     json!({
         "lines": example("A string per row", 200, json!({ "puzzle": MAZE })),
         "text": example("Text with line breaks", 200, json!({ "puzzle": MAZE.join("\n") })),
@@ -51,7 +51,7 @@ pub(super) fn maze_examples() -> Value {
 }
 
 /// Bodies for `POST /solve/arc`.
-pub(super) fn arc_examples() -> Value {
+pub(in crate::http) fn arc_examples() -> Value {
     let pair = |input: u8, output: u8| json!({ "input": [[input, 0]], "output": [[0, output]] });
     let task = json!({ "train": [pair(1, 1), pair(2, 2)], "test": [{ "input": [[3, 0]] }] });
     json!({

@@ -1,63 +1,22 @@
-//! The schemas of everything that is sent and answered: derived from the real types, put together where a body is read
-//! by hand.
+//! What neither attributes nor derived schemas express: forms of bodies that are read by hand, events of streams, problems.
 
-use datasets::sudoku::SudokuShape;
-use engine::{Halting, Stopped};
-use models::checkpoint::NoiseTarget;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
 use serde_json::{Value, json};
-use utoipa::openapi::path::ParameterIn;
-use utoipa::{IntoParams, OpenApi};
+use utoipa::openapi::content::Content;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{IntoResponses, ToSchema};
 
-use super::inference;
-use crate::http::arc::answer::{ArcBatchResponse, ArcResponse, ArcStepResponse};
-use crate::http::arc::stream::{ArcAnswerEvent, ArcStepEvent};
-use crate::http::arc::{ArcSample, ArcSamples};
-use crate::http::body::BoardForm;
-use crate::http::samples::{MAZE_SIDES, MazeQuery, MazeSample, SudokuQuery, SudokuSample};
-use crate::http::solve::ReadResponse;
-use crate::http::solve::answer::{BatchResponse, ModelName, SolveResponse, TimingsMs, TraceEntry};
-use crate::http::solve::stream::{AnswerEvent, StepEvent};
-use crate::http::{ProblemKind, SolveOptions};
-use crate::jobs::{JobId, JobState, JobView};
+use crate::http::ProblemKind;
+use crate::http::pipeline::Solvable;
 
-/// Collects the types' schemas.
-#[derive(OpenApi)]
-#[openapi(components(schemas(
-    SolveOptions,
-    Halting,
-    Stopped,
-    BoardForm,
-    SolveResponse,
-    ReadResponse,
-    BatchResponse,
-    TraceEntry,
-    ModelName,
-    TimingsMs,
-    StepEvent,
-    AnswerEvent,
-    SudokuSample,
-    MazeSample,
-    ArcResponse,
-    ArcBatchResponse,
-    ArcStepResponse,
-    ArcStepEvent,
-    ArcAnswerEvent,
-    ArcSamples,
-    ArcSample,
-    JobId,
-    JobState,
-    JobView
-)))]
-struct Types;
-
-/// All schemas by name.
-pub(super) fn all() -> Value {
-    let derived = serde_json::to_value(Types::openapi()).expect("schemas are JSON");
-    let mut schemas = derived["components"]["schemas"].clone();
-    if let Some(properties) = schemas["SolveOptions"]["properties"].as_object_mut() {
-        properties.iter_mut().for_each(|(name, schema)| restrict_option(name, schema));
-    }
-    schemas["SolveOptions"]["additionalProperties"] = json!(false);
+/// Adds the schemas that no type has.
+pub(super) fn add(schemas: &mut Value) {
     schemas["SudokuPuzzle"] = sudoku_puzzle();
     schemas["SudokuRequest"] = request(&schemas["SolveOptions"], "SudokuPuzzle");
     schemas["MazePuzzle"] = maze_puzzle();
@@ -69,88 +28,73 @@ pub(super) fn all() -> Value {
     schemas["SolveEvent"] = stream_event("StepEvent", "AnswerEvent");
     schemas["ArcEvent"] = stream_event("ArcStepEvent", "ArcAnswerEvent");
     schemas["JobEvent"] = job_event();
-    inference::add_schemas(&mut schemas);
-    schemas
+    schemas["InferenceError"] =
+        json!({ "type": "object", "required": ["error"], "properties": { "error": { "type": "string" } } });
 }
 
-/// The options in the query string.
-pub(super) fn option_parameters() -> Vec<Value> {
-    let mut parameters = query_parameters::<SolveOptions>();
-    for parameter in &mut parameters {
-        let name = parameter["name"].as_str().unwrap_or_default().to_owned();
-        restrict_option(&name, &mut parameter["schema"]);
+pub(super) fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+/// The body of a route that reads puzzles, for the extension `x-request-body`: JSON, text or, of mazes, a picture. Examples
+/// are made by functions, which attributes do not take.
+pub(in crate::http) fn body_of(
+    what: &str,
+    puzzle: &str,
+    request: &str,
+    examples: Option<Value>,
+    has_pictures: bool,
+) -> Value {
+    let alone = json!({ "oneOf": [reference(request), reference(puzzle)] });
+    let mut content = json!({
+        "application/json": { "schema": alone },
+        "text/plain": { "schema": { "type": "string", "description": format!("{what} alone, as text.") } },
+    });
+    if let Some(examples) = examples {
+        content["application/json"]["examples"] = examples;
     }
-    parameters
-}
-
-/// What a sample Sudoku may be asked to be.
-pub(super) fn sudoku_sample_parameters() -> Vec<Value> {
-    let mut parameters = query_parameters::<SudokuQuery>();
-    for parameter in &mut parameters {
-        if parameter["name"] == "size" {
-            parameter["schema"]["enum"] = json!(SudokuShape::ALL.map(SudokuShape::size));
-        } else if parameter["name"] == "extra_clues" {
-            parameter["schema"]["maximum"] = json!(SudokuShape::SIXTEEN.cells());
-        }
+    if has_pictures {
+        content["image/png"] = json!({
+            "schema": { "description": "Dark cells are walls, light ones free, a green one or S is the start, a red one \
+                                        or G the goal. Options then stand in the query string.",
+                        "type": "string", "contentMediaType": "image/png" },
+        });
     }
-    parameters
-}
-
-/// What a sample maze may be asked to be.
-pub(super) fn maze_sample_parameters() -> Vec<Value> {
-    let mut parameters = query_parameters::<MazeQuery>();
-    for parameter in parameters.iter_mut().filter(|parameter| parameter["name"] == "size") {
-        parameter["schema"]["minimum"] = json!(MAZE_SIDES.start());
-        parameter["schema"]["maximum"] = json!(MAZE_SIDES.end());
-    }
-    parameters
-}
-
-/// The fields of `T` as parameters of the query string.
-/// The name of a task, in the path.
-pub(super) fn task_id_parameter() -> Vec<Value> {
-    vec![json!({
-        "name": "task_id",
-        "in": "path",
+    json!({
         "required": true,
-        "description": "Name of a task, such as GET /samples/arc lists.",
-        "schema": { "type": "string" },
-    })]
+        "description": "Recognised by its first bytes; the content type need not fit.",
+        "content": content,
+    })
 }
 
-pub(super) fn query_parameters<T: IntoParams>() -> Vec<Value> {
-    let parameters = T::into_params(|| Some(ParameterIn::Query));
-    parameters.iter().map(|parameter| without_null(json!(parameter))).collect()
-}
+/// What the routes below `/solve` answer: JSON, a stream of events or a picture.
+pub(in crate::http) struct Answers<P>(PhantomData<P>);
 
-/// A query string has no null: what is not said is left out.
-fn without_null(mut parameter: Value) -> Value {
-    let schema = &mut parameter["schema"];
-    if let Some(kinds) = schema["type"].as_array() {
-        schema["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or(Value::Null);
-    }
-    if let Some(choices) = schema["oneOf"].as_array() {
-        *schema = choices.iter().find(|choice| choice["type"] != "null").cloned().unwrap_or(Value::Null);
-    }
-    parameter
-}
-
-/// What holds on every server; its own limits stand in `GET /info`.
-fn restrict_option(name: &str, schema: &mut Value) {
-    match name {
-        "max_steps" | "stable_steps" => schema["minimum"] = json!(1),
-        "sigma" => {
-            schema["minimum"] = json!(0);
-            schema["maximum"] = json!(10);
-        }
-        "noise" => {
-            let mut names = vec![json!(NoiseTarget::Latent), json!(NoiseTarget::Answer), json!(NoiseTarget::All)];
-            if schema["type"].is_array() {
-                names.push(Value::Null);
-            }
-            schema["enum"] = json!(names);
-        }
-        _ => {}
+impl<P: Solvable> IntoResponses for Answers<P> {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let schema = |name: Cow<'_, str>| Ref::from_schema_name(name);
+        let header = |kind: Type, description: &str| -> Header {
+            HeaderBuilder::new().schema(Some(Object::with_type(kind))).description(Some(description)).build()
+        };
+        let picture = |media_type: &str| {
+            Content::new(Some(ObjectBuilder::new().schema_type(Type::String).content_media_type(media_type)))
+        };
+        let answers = OneOfBuilder::new().item(schema(P::Json::name())).item(schema(P::BatchJson::name()));
+        let response = ResponseBuilder::new()
+            .description("The answer, or what the model made of it: `solved` tells which.")
+            .header("x-trm-solved", header(Type::Boolean, "With pictures: whether there is a solution."))
+            .header("x-trm-verified", header(Type::Boolean, "With pictures: whether the rules are obeyed."))
+            .header(
+                "x-trm-steps",
+                header(Type::Integer, "With pictures: supervision steps of the chain that answered."),
+            )
+            .header("x-trm-q", header(Type::Number, "With pictures: its last Q value."))
+            .content("application/json", Content::new(Some(answers)))
+            // OpenAPI 3.1 describes one event of the stream.
+            .content("text/event-stream", Content::new(Some(schema(P::EVENT.into()))))
+            .content("image/png", picture("image/png"))
+            .content("image/gif", picture("image/gif"));
+        BTreeMap::from([("200".to_owned(), response.build().into())])
     }
 }
 

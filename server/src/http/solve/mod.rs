@@ -9,9 +9,10 @@ mod submit;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::response::Response;
 use axum::response::sse::Event;
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use engine::Answer;
 use engine::registry::Registry;
 use futures_util::Stream;
@@ -24,17 +25,96 @@ pub(super) use self::answer::{ModelName, TimingsMs};
 use self::submit::{Asked, Ticket};
 use super::accept::Output;
 use super::body::{self, BoardForm, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
+use super::openapi::{Answers, body_of, maze_examples, solve_problems, sudoku_examples};
 use super::pipeline::{self, Facts, Queueable, Solvable, Wanted, solve};
-use super::{Problem, ServerState, SolveOptions};
+use super::{Problem, ProblemKind as Kind, ServerState, SolveOptions, Tally};
+
+const SOLVE: &str = "One puzzle or a batch. Options may stand in the body or in the query string; the body wins. With \
+                     `stream` or `Accept: text/event-stream` every reasoning step is an event; with `Accept: image/png` \
+                     the answer to one puzzle is a picture, with `image/gif` its steps are an animation.";
+const READ: &str = "The forms are those of the route that solves; the answer is the puzzle in the plainest of them.";
 
 /// The routes of boards.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
     let wrong_method = || async { Problem::MethodNotAllowed("POST") };
     Router::new()
-        .route("/solve/sudoku", post(solve::<SudokuPuzzle>).fallback(wrong_method))
-        .route("/solve/maze", post(solve::<MazePuzzle>).fallback(wrong_method))
-        .route("/read/sudoku", post(read::<SudokuPuzzle>).fallback(wrong_method))
-        .route("/read/maze", post(read::<MazePuzzle>).fallback(wrong_method))
+        .route("/solve/sudoku", post(solve_sudoku).fallback(wrong_method))
+        .route("/solve/maze", post(solve_maze).fallback(wrong_method))
+        .route("/read/sudoku", post(read_sudoku).fallback(wrong_method))
+        .route("/read/maze", post(read_maze).fallback(wrong_method))
+}
+
+/// Solves Sudoku.
+#[utoipa::path(
+    post, path = "/solve/sudoku", operation_id = "solveSudoku", tag = "solve", description = SOLVE,
+    params(SolveOptions), responses(Answers<SudokuPuzzle>),
+    extensions(
+        ("x-request-body" = json!(body_of("Sudoku", "SudokuPuzzle", "SudokuRequest", Some(sudoku_examples()), false))),
+        ("x-responses" = json!(solve_problems(&[
+            Kind::WrongSize, Kind::Ambiguous, Kind::Candidates, Kind::NoModel, Kind::Contradictory, Kind::UnsupportedMedia,
+        ]))),
+    ),
+)]
+pub(super) async fn solve_sudoku(
+    state: State<Arc<ServerState>>,
+    tally: Extension<Tally>,
+    request: Request,
+) -> Result<Response, Problem> {
+    solve::<SudokuPuzzle>(state, tally, request).await
+}
+
+/// Finds shortest ways through mazes.
+#[utoipa::path(
+    post, path = "/solve/maze", operation_id = "solveMaze", tag = "solve", description = SOLVE,
+    params(SolveOptions), responses(Answers<MazePuzzle>),
+    extensions(
+        ("x-request-body" = json!(body_of("a maze", "MazePuzzle", "MazeRequest", Some(maze_examples()), true))),
+        ("x-responses" = json!(solve_problems(&[
+            Kind::WrongSize, Kind::Ambiguous, Kind::NoModel, Kind::MazeEndMissing, Kind::MazeEndTwice,
+            Kind::MazeSeparated, Kind::UnreadablePicture,
+        ]))),
+    ),
+)]
+pub(super) async fn solve_maze(
+    state: State<Arc<ServerState>>,
+    tally: Extension<Tally>,
+    request: Request,
+) -> Result<Response, Problem> {
+    solve::<MazePuzzle>(state, tally, request).await
+}
+
+/// Reads a Sudoku without solving it.
+#[utoipa::path(
+    post, path = "/read/sudoku", operation_id = "readSudoku", tag = "solve", description = READ,
+    responses((status = 200, description = "The puzzle as it was read.", body = ReadResponse)),
+    extensions(
+        ("x-request-body" = json!(body_of("Sudoku", "SudokuPuzzle", "SudokuRequest", None, false))),
+        ("x-responses" = json!(solve_problems(&[
+            Kind::WrongSize, Kind::Ambiguous, Kind::Candidates, Kind::UnsupportedMedia,
+        ]))),
+    ),
+)]
+pub(super) async fn read_sudoku(
+    State(state): State<Arc<ServerState>>,
+    request: Request,
+) -> Result<Json<ReadResponse>, Problem> {
+    read::<SudokuPuzzle>(&state, request).await
+}
+
+/// Reads a maze without solving it.
+#[utoipa::path(
+    post, path = "/read/maze", operation_id = "readMaze", tag = "solve", description = READ,
+    responses((status = 200, description = "The puzzle as it was read.", body = ReadResponse)),
+    extensions(
+        ("x-request-body" = json!(body_of("a maze", "MazePuzzle", "MazeRequest", None, true))),
+        ("x-responses" = json!(solve_problems(&[Kind::WrongSize, Kind::Ambiguous, Kind::UnreadablePicture]))),
+    ),
+)]
+pub(super) async fn read_maze(
+    State(state): State<Arc<ServerState>>,
+    request: Request,
+) -> Result<Json<ReadResponse>, Problem> {
+    read::<MazePuzzle>(&state, request).await
 }
 
 /// A puzzle as the server reads it.
@@ -47,10 +127,7 @@ pub(super) struct ReadResponse {
 }
 
 /// Reads one puzzle and solves nothing: pages and programs have one reader of text.
-async fn read<P: Puzzle>(
-    State(state): State<Arc<ServerState>>,
-    request: Request,
-) -> Result<Json<ReadResponse>, Problem> {
+async fn read<P: Puzzle>(state: &ServerState, request: Request) -> Result<Json<ReadResponse>, Problem> {
     let bytes = body::read(request, &state.limits).await?;
     let request = pipeline::parse::<P>(bytes, SolveOptions::default(), state.limits.max_puzzles).await?;
     let [puzzle] = &request.puzzles[..] else {
@@ -85,6 +162,8 @@ impl<P: Puzzle> Queueable for P {
 impl<P: Puzzle> Solvable for P {
     type Json = SolveResponse;
     type BatchJson = BatchResponse;
+
+    const EVENT: &'static str = "SolveEvent";
 
     fn parse(body: &[u8], query: SolveOptions, max_puzzles: usize) -> Result<SolveRequest<P>, Problem> {
         SolveRequest::parse(body, query, max_puzzles)
