@@ -16,7 +16,7 @@ pub mod task;
 pub use load_error::LoadError;
 pub use runtime::{RuntimeFacts, session_options};
 pub use scheduling::{
-    Answer, Batching, Engine, EngineError, EngineOptions, Halting, HistogramSnapshot, Histograms, MetricsSnapshot,
-    Noise, NoiseTarget, Pending, Policy, PolicyLimits, Request, Restarts, Rules, StepBatch, StepError, StepModel,
-    StepOutcome, StepTrace, Stopped, SymmetricCopy, Timings, Undo, warm_up,
+    Answer, Batching, Clock, Engine, EngineError, EngineOptions, Halting, HistogramSnapshot, Histograms,
+    MetricsSnapshot, Noise, NoiseTarget, Pending, Policy, PolicyLimits, Request, Restarts, Rules, StepBatch, StepError,
+    StepModel, StepOutcome, StepTrace, Stopped, SymmetricCopy, SystemClock, Timings, Undo, warm_up,
 };

@@ -1,6 +1,7 @@
 //! The reasoning engine: puzzles wait in arrival order, share a batch, take one supervision step per turn, and leave
 //! as soon as they are finished. Knows neither HTTP nor any task: a model is a [`StepModel`], a task its [`Rules`].
 
+mod clock;
 mod error;
 mod metrics;
 mod policy;
@@ -11,6 +12,7 @@ mod search;
 mod step_model;
 mod worker;
 
+pub use clock::{Clock, SystemClock};
 pub use error::EngineError;
 pub use metrics::{HistogramSnapshot, Histograms, MetricsSnapshot};
 pub use policy::{Halting, NoiseTarget, Policy, PolicyLimits, Restarts};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::metrics::Metrics;
 use super::queue::Queue;
 use super::search::{Chain, Search, SearchId, Verdict};
-use super::{Batching, EngineOptions, Noise, Policy, Reply, Rules, StepBatch, StepModel, StepOutcome};
+use super::{Batching, Clock, EngineOptions, Noise, Policy, Reply, Rules, StepBatch, StepModel, StepOutcome};
 
 /// Batch sizes that the engine runs, up to its number of slots: few, so that the backend's memory stays flat, and
 /// close enough that at most a third of a batch beyond four rows is padding.
@@ -31,6 +31,7 @@ pub(super) struct Scheduler<M> {
     model: M,
     rules: Arc<dyn Rules>,
     metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
     slots: usize,
     batching: Batching,
     chains_at_once: usize,
@@ -48,12 +49,19 @@ pub(super) struct Scheduler<M> {
 }
 
 impl<M: StepModel> Scheduler<M> {
-    pub(super) fn new(model: M, rules: Arc<dyn Rules>, metrics: Arc<Metrics>, options: &EngineOptions) -> Self {
+    pub(super) fn new(
+        model: M,
+        rules: Arc<dyn Rules>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        options: &EngineOptions,
+    ) -> Self {
         let EngineOptions { slots, batching, chains_at_once, default_policy, .. } = *options;
         Self {
             model,
             rules,
             metrics,
+            clock,
             slots,
             batching,
             chains_at_once,
@@ -75,7 +83,7 @@ impl<M: StepModel> Scheduler<M> {
 
     /// Frees the rows of clients that have gone, fills free rows, runs one step and sends the answers that are ready.
     pub(super) fn turn(&mut self, queue: &Queue) {
-        let started = Instant::now();
+        let started = self.clock.now();
         self.drop_abandoned();
         self.admit(queue, started);
         self.metrics.set_slots_in_use(self.occupied());
@@ -89,9 +97,9 @@ impl<M: StepModel> Scheduler<M> {
             puzzle_identifiers: &self.puzzle_identifiers,
             noise: &self.noise,
         };
-        let stepping = Instant::now();
+        let stepping = self.clock.now();
         let outcome = self.model.step(&batch);
-        let stepped = Instant::now();
+        let stepped = self.clock.now();
         let replies = match outcome.map_err(|error| error.to_string()).and_then(|outcome| self.check(outcome)) {
             Ok(outcome) => self.judge(&outcome, stepped),
             Err(message) => {
@@ -101,7 +109,7 @@ impl<M: StepModel> Scheduler<M> {
         };
         self.metrics.set_slots_in_use(self.occupied());
         // Before the replies, so that a client who reads the counters finds its own turn in them.
-        self.metrics.add_turn(stepped - stepping, started.elapsed(), replies.len());
+        self.metrics.add_turn(stepped - stepping, self.clock.now() - started, replies.len());
         for (reply, answer) in replies {
             // A client that went away during the step has no use for the answer.
             let _ = reply.send(answer);

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -14,7 +14,10 @@ use super::metrics::Metrics;
 use super::policy::in_range;
 use super::queue::{Job, Queue, Refusal};
 use super::scheduler::{MAX_SLOTS, Scheduler};
-use super::{Answer, EngineError, Histograms, MetricsSnapshot, Policy, PolicyLimits, Request, Rules, StepModel};
+use super::{
+    Answer, Clock, EngineError, Histograms, MetricsSnapshot, Policy, PolicyLimits, Request, Rules, StepModel,
+    SystemClock,
+};
 
 /// How the rows of a batch are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
@@ -56,6 +59,7 @@ pub struct EngineOptions {
 pub struct Engine {
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
     options: EngineOptions,
     seq_len: usize,
     num_puzzle_identifiers: usize,
@@ -78,6 +82,19 @@ impl Engine {
         rules: Arc<dyn Rules>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
+        Self::start_with_clock(model, rules, options, Arc::new(SystemClock))
+    }
+
+    /// As [`start`](Self::start), with a clock that need not be the system's.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with_clock(
+        model: impl StepModel + 'static,
+        rules: Arc<dyn Rules>,
+        options: EngineOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
         let has_symmetries = rules.has_symmetries();
         in_range("slots", options.slots, 1, MAX_SLOTS)?;
         in_range("chains at once", options.chains_at_once, 1, MAX_SLOTS)?;
@@ -86,7 +103,7 @@ impl Engine {
         let queue = Arc::new(Queue::new(options.queue_capacity));
         let metrics = Arc::new(Metrics::default());
         let (seq_len, num_puzzle_identifiers) = (model.seq_len(), model.num_puzzle_identifiers());
-        let scheduler = Scheduler::new(model, rules, metrics.clone(), &options);
+        let scheduler = Scheduler::new(model, rules, metrics.clone(), clock.clone(), &options);
         let closing = ClosingGuard(queue.clone());
         let thread = std::thread::Builder::new()
             .name("engine".into())
@@ -97,7 +114,8 @@ impl Engine {
                 run(&mut scheduler, &closing);
             })
             .map_err(|error| EngineError::Step(format!("cannot start the engine's thread: {error}")))?;
-        Ok(Self { queue, metrics, options, seq_len, num_puzzle_identifiers, has_symmetries, thread: Some(thread) })
+        let thread = Some(thread);
+        Ok(Self { queue, metrics, clock, options, seq_len, num_puzzle_identifiers, has_symmetries, thread })
     }
 
     /// Queues one puzzle.
@@ -115,7 +133,7 @@ impl Engine {
     /// As [`submit`](Self::submit); also when there are more puzzles than the queue holds.
     pub fn submit_all(&self, requests: Vec<Request>) -> Result<Vec<Pending>, EngineError> {
         in_range("puzzles in one request", requests.len(), 1, self.options.queue_capacity)?;
-        let submitted = Instant::now();
+        let submitted = self.clock.now();
         let mut jobs = Vec::with_capacity(requests.len());
         let mut pending = Vec::with_capacity(requests.len());
         for request in requests {

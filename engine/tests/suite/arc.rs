@@ -1,6 +1,7 @@
 //! ARC without HTTP: which task is meant, what the copies of a task are asked, and how they vote.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use datasets::arc::{ArcPair, Augmentation, ColourMap, Placement, SEQ_LEN, SentTask, encode};
 use datasets::loader::{LoaderOptions, TestBatches};
@@ -10,9 +11,11 @@ use datasets::store::Split;
 use datasets::{Batch, Dihedral};
 use engine::arc::{ArcOptions, ArcPuzzle, LookupError, TaskIndex, Thinking, held_out, submit};
 use engine::registry::{ServedModel, attach_arc_data as attach};
-use engine::{Engine, EngineError, StepBatch, StepModel};
+use engine::task::Unchecked;
+use engine::{Clock, Engine, EngineError, StepBatch, StepModel};
 
 use crate::arc_world::{IDENTIFIERS, NUM_AUG, STEPS, Scripted, dataset, grid, index, opinionated, task, tasks};
+use crate::manual_clock::ManualClock;
 
 /// A task as somebody sends it, without outputs of test pairs.
 fn sent(name: &str) -> SentTask {
@@ -307,19 +310,26 @@ fn who_goes_away_frees_the_rows_of_all_copies() {
 async fn at_the_deadline_those_who_have_an_answer_vote() {
     let index = index();
     let puzzle = index.recognise(Some("fill"), None).unwrap();
-    let (model, gate) = Scripted::new(|_, tokens, _| (tokens.to_vec(), 0.0)).gated();
-    let model = model.served();
-    let deadline = Instant::now() + Duration::from_millis(200);
-    let options = ArcOptions { deadline: Some(deadline), ..options(&model.engine, 7) };
-    let thinking = submit_one(&model.engine, &index, puzzle.clone(), &options);
-    tokio::time::sleep_until(deadline.into()).await;
-    drop(gate);
+    let clock = Arc::new(ManualClock::new());
+    let time = Duration::from_millis(200);
+    // The deadline passes while the first rows take their first step.
+    let model = Scripted::new({
+        let clock = clock.clone();
+        move |_, tokens, _| {
+            clock.advance(time);
+            (tokens.to_vec(), 0.0)
+        }
+    });
+    let limits = *Scripted::new(opinionated).served().engine.options();
+    let engine = Engine::start_with_clock(model, Arc::new(Unchecked), limits, clock.clone()).unwrap();
+    let options = ArcOptions { deadline: Some(clock.now() + time), ..options(&engine, 7) };
+    let thinking = submit_one(&engine, &index, puzzle.clone(), &options);
     let answer = thinking.answer().await.unwrap();
     assert!(answer.cut_short);
     assert_eq!((answer.steps, answer.tests[0].attempts[0].votes), (1, 4), "four rows had begun");
 
-    let options = ArcOptions { deadline: Some(Instant::now()), ..options };
-    let error = submit_one(&model.engine, &index, puzzle, &options).answer().await.unwrap_err();
+    let options = ArcOptions { deadline: Some(clock.now()), ..options };
+    let error = submit_one(&engine, &index, puzzle, &options).answer().await.unwrap_err();
     assert!(matches!(error, EngineError::DeadlineExceeded { .. }), "{error}");
 }
 

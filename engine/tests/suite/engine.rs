@@ -1,11 +1,12 @@
 //! What the engine promises about order, batches, halting and lost clients, on a model that only counts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use engine::{Engine, EngineError, EngineOptions, Halting, Policy, Request, Stopped};
+use engine::{Clock, Engine, EngineError, EngineOptions, Halting, Policy, Request, Stopped};
 
 use crate::countdown::{Countdown, SecondTokenIsOne, Turn, countdown, options};
+use crate::manual_clock::ManualClock;
 
 fn start(model: Countdown, options: EngineOptions) -> Engine {
     Engine::start(model, Arc::new(SecondTokenIsOne), options).unwrap()
@@ -212,15 +213,15 @@ fn nobody_is_let_in_who_would_wait_too_long_at_the_measured_rate() {
 #[test]
 fn deadlines_hold_in_the_queue_and_between_steps() {
     let (model, handbrake) = Countdown::with_handbrake();
-    let engine = start(model, options(1));
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let clock = Arc::new(ManualClock::new());
+    let rules = Arc::new(SecondTokenIsOne);
+    let engine = Engine::start_with_clock(model, rules, options(1), clock.clone()).unwrap();
+    let deadline = clock.now() + Duration::from_secs(2);
     let request = |deadline| Request { deadline: Some(deadline), ..countdown(60, 1) };
     let running = engine.submit(request(deadline)).unwrap();
     handbrake.wait_for_step();
-    let waiting = engine.submit(request(Instant::now())).unwrap();
-    while Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let waiting = engine.submit(request(clock.now())).unwrap();
+    clock.advance(Duration::from_secs(2));
     handbrake.release_step();
     let answer = running.wait().unwrap();
     assert_eq!((answer.steps, answer.verified, answer.stopped), (1, false, Stopped::Deadline));

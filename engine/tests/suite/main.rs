@@ -12,6 +12,8 @@ mod arc_world;
 mod countdown;
 mod default_policy;
 mod engine;
+#[path = "../common/manual_clock.rs"]
+mod manual_clock;
 mod onnx;
 #[allow(dead_code, reason = "shared with tests that use other parts")]
 #[path = "../common/oracle.rs"]

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Engine, EngineOptions, Halting, NoiseTarget, Policy, Request, Restarts, Stopped};
+use engine::{Clock, Engine, EngineOptions, Halting, NoiseTarget, Policy, Request, Restarts, Stopped};
 
 use crate::countdown::{Countdown, SecondTokenIsOne, ShorterCopies, Turn, countdown, options};
+use crate::manual_clock::ManualClock;
 
 fn start(model: Countdown, slots: usize) -> Engine {
     Engine::start(model, Arc::new(ShorterCopies), options(slots)).unwrap()
@@ -178,15 +179,14 @@ fn steps_are_sent_as_they_happen_and_a_reader_who_is_slow_misses_some() {
 #[test]
 fn a_deadline_ends_all_chains_with_the_best_answer_so_far() {
     let (model, handbrake) = Countdown::with_handbrake();
-    let engine = start(model, 4);
-    let deadline = std::time::Instant::now() + Duration::from_secs(2);
+    let clock = Arc::new(ManualClock::new());
+    let engine = Engine::start_with_clock(model, Arc::new(ShorterCopies), options(4), clock.clone()).unwrap();
+    let deadline = clock.now() + Duration::from_secs(2);
     let policy = Policy { halting: Halting::Fixed, ..copies(3) };
     let request = Request { deadline: Some(deadline), ..countdown(60, 1).with_policy(policy) };
     let pending = engine.submit(request).unwrap();
     handbrake.wait_for_step();
-    while std::time::Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    clock.advance(Duration::from_secs(2));
     handbrake.release_step();
     let answer = pending.wait().unwrap();
     assert_eq!((answer.stopped, answer.votes, answer.chains, answer.total_steps), (Stopped::Deadline, 3, 4, 4));

@@ -7,13 +7,14 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use datasets::sudoku::SudokuShape;
-use engine::RuntimeFacts;
 use engine::registry::{EngineLimits, Models, Registry, ServedModel};
-use engine::task::Task;
+use engine::task::{Task, rules};
+use engine::{Engine, RuntimeFacts, StepBatch, StepError, StepModel, StepOutcome};
 use serde_json::{Value, json};
 use server::http::{HttpLimits, router};
 use tower::ServiceExt;
 
+use crate::manual_clock::ManualClock;
 use crate::oracle::{Oracle, STEPS, card};
 
 /// The puzzle of the English Wikipedia's article on Sudoku.
@@ -237,12 +238,12 @@ async fn limits_have_their_own_statuses() {
     assert_eq!((status, kind.as_str()), (429, "deadline-passed"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_is_429_with_retry_after_and_a_slow_model_504() {
     let (oracle, gate) = Oracle::gated(SudokuShape::NINE);
     let limits = HttpLimits { request_timeout: Duration::from_millis(200), ..HTTP_LIMITS };
     let app = routes(vec![model(SudokuShape::NINE, oracle)], limits);
-    // The oracle stands at its gate: whatever is accepted waits until its time is over.
+    // The oracle stands at its gate, and the clock jumps when everybody waits: what is accepted waits until its time is over.
     let body = json!({ "puzzles": [PUZZLE, PUZZLE, PUZZLE] }).to_string();
     let (first, second, third) =
         tokio::join!(post(&app, body.clone()), post(&app, body.clone()), post(&app, body.clone()));
@@ -259,17 +260,36 @@ async fn a_full_queue_is_429_with_retry_after_and_a_slow_model_504() {
     drop(gate);
 }
 
+/// An oracle whose time is up in the step after it has spoken.
+struct Late {
+    oracle: Oracle,
+    steps: usize,
+    clock: Arc<ManualClock>,
+}
+
+impl StepModel for Late {
+    fn seq_len(&self) -> usize {
+        self.oracle.seq_len()
+    }
+
+    fn step(&mut self, batch: &StepBatch<'_>) -> Result<StepOutcome, StepError> {
+        self.steps += 1;
+        if self.steps > STEPS {
+            self.clock.advance(Duration::from_hours(1));
+        }
+        self.oracle.step(batch)
+    }
+}
+
 /// Nothing fits into the last cell of the first row, so no step of the oracle answers it, and its steps do not end in time.
 #[tokio::test]
 async fn what_is_unsolved_when_time_is_up_comes_back_with_the_solved_ones() {
-    let (oracle, gate) = Oracle::gated(SudokuShape::NINE);
-    let limits = HttpLimits { request_timeout: Duration::from_secs(3), ..HTTP_LIMITS };
-    let app = routes(vec![model(SudokuShape::NINE, oracle)], limits);
-    let steps = std::thread::spawn(move || {
-        while gate.send(()).is_ok() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    });
+    let clock = Arc::new(ManualClock::new());
+    let served = model(SudokuShape::NINE, Oracle::new(SudokuShape::NINE));
+    let late = Late { oracle: Oracle::new(SudokuShape::NINE), steps: 0, clock: clock.clone() };
+    let (rules, limits) = (rules(served.task, &served.card.arch), *served.engine.options());
+    let engine = Engine::start_with_clock(late, rules, limits, clock).unwrap();
+    let app = routes(vec![ServedModel { engine, ..served }], HTTP_LIMITS);
     let unsolvable = format!("12345678.........9{}", ".".repeat(63));
     let body = json!({ "puzzles": [PUZZLE, unsolvable], "max_steps": 64 });
     let (status, _, answer) = post(&app, body.to_string()).await;
@@ -277,8 +297,6 @@ async fn what_is_unsolved_when_time_is_up_comes_back_with_the_solved_ones() {
     let results = answer["results"].as_array().unwrap();
     assert_eq!((&results[0]["verified"], &results[0]["solution"]), (&json!(true), &json!(SOLUTION)));
     assert_eq!((&results[1]["verified"], &results[1]["stopped"]), (&json!(false), &json!("deadline")));
-    drop(app);
-    steps.join().unwrap();
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ mod hostile_requests;
 mod http;
 mod http_maze;
 mod jobs;
+#[path = "../../../engine/tests/common/manual_clock.rs"]
+mod manual_clock;
 #[allow(unreachable_pub, reason = "shared with a package of helpers")]
 #[path = "../../../tests/src/not_run.rs"]
 mod not_run;

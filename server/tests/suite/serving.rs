@@ -248,9 +248,12 @@ async fn a_stream_is_told_to_its_end_while_the_server_drains() {
     assert_eq!(server.serving.await.unwrap(), Drained::Completely);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn during_the_delay_balancers_are_warned_and_clients_served() {
-    let drain = DrainOptions { delay: Duration::from_secs(2), ..DRAIN };
+    // The clock stands while a blocking task runs; afterwards it jumps to the end of the delay.
+    let (standstill, ends) = std::sync::mpsc::channel::<()>();
+    let standing = tokio::task::spawn_blocking(move || ends.recv());
+    let drain = DrainOptions { delay: Duration::from_mins(1), ..DRAIN };
     let mut server = Server::start(parts(oracle()), LIMITS, drain).await;
     assert!(server.get("/readyz").await.starts_with("HTTP/1.1 200"));
     server.stop();
@@ -261,6 +264,8 @@ async fn during_the_delay_balancers_are_warned_and_clients_served() {
     let reply = server.exchange(&solve_request("keep-alive")).await;
     assert!(reply.starts_with("HTTP/1.1 200 OK") && reply.contains("connection: close"), "{reply}");
     assert!(!server.serving.is_finished());
+    drop(standstill);
+    assert!(standing.await.unwrap().is_err());
     assert_eq!((&mut server.serving).await.unwrap(), Drained::Completely);
     assert!(server.is_refused().await);
 }
