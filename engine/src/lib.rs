@@ -8,12 +8,14 @@ mod load_error;
 pub mod model;
 mod noise;
 pub mod onnx;
+mod precision;
 pub mod registry;
 mod runtime;
 mod scheduling;
 pub mod task;
 
 pub use load_error::LoadError;
+pub use precision::Quantize;
 pub use runtime::{RuntimeFacts, session_options};
 pub use scheduling::{
     Answer, Batching, Clock, Engine, EngineError, EngineOptions, Halting, HistogramSnapshot, Histograms,

@@ -11,9 +11,9 @@ use models::checkpoint::{InferenceDefaults, MANIFEST_FILE, PuzzleEmbeddings, Wei
 use models::{ArchitectureConfig, Checkpoint, Manifest, ModelDims, ParameterKind};
 use serde::{Deserialize, Serialize};
 
-use crate::LoadError;
 use crate::onnx::OnnxStepModel;
 use crate::task::{self, Task, task_of, tasks_of};
+use crate::{LoadError, Quantize};
 
 /// What a loaded model is, for `/info`, reports and responses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,15 +131,15 @@ impl LoadedModel {
 /// # Errors
 /// When the checkpoint is unusable or of a task that is not served, or ONNX Runtime is missing or refuses the graph.
 pub fn load(directory: &Path, options: &SessionOptions) -> Result<LoadedModel, LoadError> {
-    load_as(directory, Precision::Float32, options)
+    load_as(directory, Quantize::Float32, options)
 }
 
-/// As [`load`], with products computed in `precision`.
+/// As [`load`], with products computed in what `quantize` chooses.
 ///
 /// # Errors
 /// As [`load`]; also when a GPU is to compute in int8, which has no kernels for it.
-pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions) -> Result<LoadedModel, LoadError> {
-    if precision == Precision::Int8 && options.provider != Provider::Cpu {
+pub fn load_as(directory: &Path, quantize: Quantize, options: &SessionOptions) -> Result<LoadedModel, LoadError> {
+    if quantize == Quantize::Int8 && options.provider != Provider::Cpu {
         return Err(LoadError::QuantizedOnGpu);
     }
     let checkpoint = Checkpoint::open(directory)?;
@@ -151,6 +151,7 @@ pub fn load_as(directory: &Path, precision: Precision, options: &SessionOptions)
         vocab_size: manifest.dims.vocab_size,
     })?;
     let tasks = tasks_of(manifest);
+    let precision = quantize.precision(manifest, &checkpoint.sha256()?, options.provider);
     let card = ModelCard::of(&checkpoint, precision)?;
     let flavor = match options.provider {
         Provider::Cpu => Flavor::fastest(manifest.arch.mixer(), precision),

@@ -73,7 +73,7 @@ mod tests {
             verified_accuracy,
         });
         let inference = InferenceDefaults { measured: Some(measured), int8, ..InferenceDefaults::of_steps(16) };
-        Manifest { inference: Some(inference), ..Manifest::new(arch, dims, "sudoku".into()) }
+        Manifest { inference: Some(inference), ..Manifest::new(arch, dims, "sudoku") }
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use exporter::Precision;
 use exporter::runtime::SessionOptions;
 
 use crate::LoadError;
@@ -14,7 +13,7 @@ use crate::arc::TaskIndex;
 use crate::default_policy::{DefaultPolicy, PolicyOverrides};
 use crate::model::{self, LoadedModel, ModelCard};
 use crate::task::{self, Task};
-use crate::{Batching, Engine, EngineOptions, PolicyLimits, Restarts, StepModel, warm_up};
+use crate::{Batching, Engine, EngineOptions, PolicyLimits, Quantize, Restarts, StepModel, warm_up};
 
 /// A model and the engine that runs it. Dropping it waits for the engine's thread: not on a thread that must not block.
 #[derive(Debug)]
@@ -116,7 +115,7 @@ impl ServedModel {
         Self::start_loaded(directory, model::load(directory, session)?, limits)
     }
 
-    /// As [`load`](Self::load) in `precision` for every board that the model takes, one served model for each, which
+    /// As [`load`](Self::load) in what `quantize` chooses for every board that the model takes, one served model for each, which
     /// share their weights. Runs every batch size of the engines once, so that the first request waits for no
     /// allocation; boards larger than any that the model was trained on are left out of that.
     ///
@@ -124,11 +123,11 @@ impl ServedModel {
     /// As [`load`](Self::load) and [`model::load_as`]; also when the model cannot compute a step.
     pub fn load_warm(
         directory: &Path,
-        precision: Precision,
+        quantize: Quantize,
         session: &SessionOptions,
         limits: EngineLimits,
     ) -> Result<Vec<Self>, LoadError> {
-        let loaded = model::load_as(directory, precision, session)?;
+        let loaded = model::load_as(directory, quantize, session)?;
         let trained = task::side(loaded.task);
         let start = |mut loaded: LoadedModel| {
             if task::side(loaded.task) <= trained {

@@ -107,6 +107,7 @@ pub fn defaults(candidate: &Candidate, safe_max_steps: Option<usize>, measured: 
         depth,
         safe_max_steps,
         measured: Some(measured),
+        int8: None,
     }
 }
 

@@ -49,7 +49,7 @@ fn listing(frames: &[String]) -> String {
     } else {
         let (first, last) = (&steps[..STEPS_LISTED / 2], &steps[steps.len() - STEPS_LISTED / 2..]);
         text.extend(first.iter().map(heading));
-        text += &format!("… {} more steps\n", steps.len() - STEPS_LISTED);
+        text.extend([format!("… {} more steps\n", steps.len() - STEPS_LISTED)]);
         text.extend(last.iter().map(heading));
     }
     text + answer

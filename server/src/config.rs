@@ -14,11 +14,10 @@ use engine::LoadError;
 use engine::default_policy::PolicyOverrides;
 use engine::model::{checkpoints_in, shipped_directory};
 use engine::registry::EngineLimits;
-use engine::{Batching, PolicyLimits, session_options};
+use engine::{Batching, PolicyLimits, Quantize, session_options};
 use evaluation::bench::BenchArgs;
 use evaluation::cli::EvalArgs;
 use exporter::runtime::SessionOptions;
-use exporter::{Precision, Quantization};
 
 pub use adapt::AdaptArgs;
 
@@ -71,10 +70,9 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_THREADS", default_value_t = 0, value_name = "COUNT")]
     pub threads: usize,
 
-    /// Compute products in integers, with weights quantised to them: faster on processors, and nearly the same answers.
-    /// Not for GPUs. Default: float32.
-    #[arg(long, env = "TRM_QUANTIZE", value_enum, value_name = "TYPE")]
-    pub quantize: Option<Quantization>,
+    /// What products are computed in.
+    #[arg(long, env = "TRM_QUANTIZE", value_enum, default_value_t, value_name = "TYPE")]
+    pub quantize: Quantize,
 
     /// GPU to run on, by its index; needs a build with the feature `cuda` and an ONNX Runtime with CUDA. The server
     /// ends with an error rather than fall back to the processor. Default: the processor.
@@ -209,7 +207,7 @@ pub struct ServerConfig {
     /// Where to listen.
     pub bind: SocketAddr,
     /// What models compute products in.
-    pub precision: Precision,
+    pub quantize: Quantize,
     /// How sessions run.
     pub session: SessionOptions,
     /// Limits of every engine.
@@ -265,7 +263,7 @@ impl ServerArgs {
             checkpoints,
             arc_data: self.arc_data.into_iter().filter(|path| !path.as_os_str().is_empty()).collect(),
             bind: self.bind,
-            precision: self.quantize.into(),
+            quantize: self.quantize,
             session: SessionOptions { shared_pool: true, ..session_options(self.threads, cuda_device) },
             engine: EngineLimits {
                 slots: self.slots,

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Parser;
 use engine::registry::{Models, Registry, ServedModel, attach_arc_data};
-use engine::{LoadError, RuntimeFacts};
+use engine::{LoadError, Quantize, RuntimeFacts};
 use evaluation::bench;
 use evaluation::cli;
-use exporter::{Precision, runtime};
+use exporter::runtime;
 use server::config::{ServerArgs, ServerCommand, ServerConfig};
 use server::http::{Access, ServerParts, routes};
 use server::jobs::Jobs;
@@ -162,7 +162,7 @@ fn open_jobs(config: &ServerConfig) -> Result<Option<Arc<Jobs>>> {
     };
     let (session, limits) = (config.session, config.engine);
     let load = move |checkpoint: &Path, data: &Path| {
-        let mut models = ServedModel::load_warm(checkpoint, Precision::Float32, &session, limits)?;
+        let mut models = ServedModel::load_warm(checkpoint, Quantize::Float32, &session, limits)?;
         attach_arc_data(&mut models, &[data.to_owned()])?;
         Registry::new(models)
     };
@@ -175,7 +175,7 @@ fn load_models(config: &ServerConfig) -> Result<Registry, LoadError> {
     let mut models = Vec::new();
     for directory in config.checkpoints.folders()? {
         let started = Instant::now();
-        let loaded = ServedModel::load_warm(&directory, config.precision, &config.session, config.engine)?;
+        let loaded = ServedModel::load_warm(&directory, config.quantize, &config.session, config.engine)?;
         let seconds = started.elapsed().as_secs_f64();
         if let Some(ServedModel { card, .. }) = loaded.first() {
             let tasks: Vec<String> = loaded.iter().map(|model| model.task.to_string()).collect();

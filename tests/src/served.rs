@@ -9,13 +9,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use datasets::sudoku::HeldOutPuzzle;
-use engine::RuntimeFacts;
 use engine::default_policy::PolicyOverrides;
 use engine::registry::{EngineLimits, Models, Registry, ServedModel};
-use engine::session_options;
 use engine::task::tokens_of;
-use engine::{self, Policy};
-use exporter::Precision;
+use engine::{self, Policy, Quantize, RuntimeFacts, session_options};
 use exporter::runtime::{self, SessionOptions};
 use serde_json::{Value, json};
 use server::http::{self, Access, HttpLimits, KeySource, ServerParts};
@@ -71,7 +68,7 @@ pub fn guarded_routes(checkpoint: &Path, key: &str) -> Router {
 fn parts(checkpoints: &[&Path], arc_data: &[PathBuf], limits: EngineLimits) -> ServerParts {
     let options = one_thread();
     let facts = RuntimeFacts::new(&runtime::load().unwrap(), &options);
-    let load = |checkpoint: &&Path| ServedModel::load_warm(checkpoint, Precision::Float32, &options, limits).unwrap();
+    let load = |checkpoint: &&Path| ServedModel::load_warm(checkpoint, Quantize::Float32, &options, limits).unwrap();
     let mut models: Vec<ServedModel> = checkpoints.iter().flat_map(load).collect();
     engine::registry::attach_arc_data(&mut models, arc_data).unwrap();
     let models = Models::new(Registry::new(models).unwrap());

@@ -11,8 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use engine::Quantize;
 use engine::registry::{Registry, ServedModel, attach_arc_data};
-use exporter::Precision;
 use integration_tests::{ArcWorld, adapting_routes, arc_routes, arc_task, engine_limits, one_thread};
 use serde_json::{Value, json};
 use server::jobs::{Cores, JobOptions, Jobs};
@@ -96,7 +96,7 @@ async fn a_server_learns_a_task_on_top_of_its_model() {
         settings: ["--steps=6", "--num-aug=3", "global_batch_size=4"].map(str::to_owned).to_vec(),
     };
     let load = |checkpoint: &Path, data: &Path| {
-        let mut models = ServedModel::load_warm(checkpoint, Precision::Float32, &one_thread(), engine_limits())?;
+        let mut models = ServedModel::load_warm(checkpoint, Quantize::Float32, &one_thread(), engine_limits())?;
         attach_arc_data(&mut models, &[data.to_owned()])?;
         Registry::new(models)
     };

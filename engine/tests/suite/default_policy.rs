@@ -27,7 +27,7 @@ fn measured() -> InferenceDefaults {
         noise: NoiseTarget::All,
         depth: 40,
         safe_max_steps: Some(128),
-        measured: None,
+        ..InferenceDefaults::of_steps(12)
     }
 }
 

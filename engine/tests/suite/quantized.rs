@@ -3,9 +3,8 @@
 use datasets::sudoku::{GeneratorOptions, held_out};
 use engine::model::{load_as, shipped_directory};
 use engine::registry::{EngineLimits, ServedModel};
-use engine::session_options;
 use engine::task::tokens_of;
-use engine::{Answer, Request};
+use engine::{Answer, Quantize, Request, session_options};
 use exporter::runtime::{Provider, SessionOptions};
 use exporter::{Flavor, Precision};
 use models::Mixer;
@@ -19,7 +18,7 @@ fn the_shipped_model_gives_the_same_answers() {
         held_out(&options, 40).unwrap().iter().map(|held_out| tokens_of(&held_out.puzzle)).collect();
     let [float, quantised] = [Precision::Float32, Precision::Int8].map(|precision| -> Vec<Answer> {
         let limits = EngineLimits::plain(1, 64, 16);
-        let model = ServedModel::load_warm(&directory, precision, &session, limits).unwrap().swap_remove(0);
+        let model = ServedModel::load_warm(&directory, precision.into(), &session, limits).unwrap().swap_remove(0);
         assert_eq!(model.card.precision, precision);
         let requests = puzzles.iter().map(|tokens| Request::new(tokens.clone())).collect();
         model.engine.submit_all(requests).unwrap().into_iter().map(|pending| pending.wait().unwrap()).collect()
@@ -45,7 +44,7 @@ fn neighbours_in_a_batch_and_threads_change_nothing() {
     let answers = |slots: usize, threads: usize| -> Vec<Answer> {
         let session = SessionOptions { spinning: false, ..session_options(threads, None) };
         let limits = EngineLimits::plain(slots, 64, 16);
-        let model = ServedModel::load_warm(&directory, Precision::Int8, &session, limits).unwrap().swap_remove(0);
+        let model = ServedModel::load_warm(&directory, Quantize::Int8, &session, limits).unwrap().swap_remove(0);
         let requests = puzzles.iter().map(|tokens| Request::new(tokens.clone())).collect();
         model.engine.submit_all(requests).unwrap().into_iter().map(|pending| pending.wait().unwrap()).collect()
     };
@@ -60,6 +59,6 @@ fn neighbours_in_a_batch_and_threads_change_nothing() {
 #[test]
 fn gpus_are_refused_before_anything_is_loaded() {
     let session = SessionOptions { provider: Provider::Cuda { device: 0 }, ..SessionOptions::default() };
-    let error = load_as(std::path::Path::new("/nowhere"), Precision::Int8, &session).unwrap_err().to_string();
+    let error = load_as(std::path::Path::new("/nowhere"), Quantize::Int8, &session).unwrap_err().to_string();
     assert!(error.contains("int8") && error.contains("--cuda-device"), "{error}");
 }

@@ -103,7 +103,7 @@ pub(super) fn steps(
     options: &SessionOptions,
     budget: &Budget,
 ) -> Result<StepTiming> {
-    let loaded = model::load_as(folder, precision, options)?;
+    let loaded = model::load_as(folder, precision.into(), options)?;
     let (vocab_size, seq_len) = (loaded.card.dims.vocab_size, loaded.card.dims.seq_len);
     let task = loaded.task;
     let limits = EngineLimits::plain(batch_size, batch_size, usize::from(u16::MAX));

@@ -107,7 +107,7 @@ pub(super) fn evaluate(name: &str, args: &ArcArgs, started: SystemTime) -> Resul
     let (checkpoint, data) = arc_source::checkpoint_and_data(name, args)?;
     let options = args.compute.session_options();
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));
-    let loaded = model::load_as(&checkpoint, args.compute.quantize.into(), &options)?;
+    let loaded = model::load_as(&checkpoint, args.compute.quantize, &options)?;
     let card = loaded.card.clone();
     if loaded.task != Task::Arc {
         bail!("model `{}` is for {}, not for ARC; name another with --checkpoint", card.name, loaded.task);

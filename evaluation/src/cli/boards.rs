@@ -10,7 +10,7 @@ use engine::default_policy::{DefaultPolicy, PolicyOverrides};
 use engine::model;
 use engine::registry::{EngineLimits, ServedModel};
 use engine::task::{self, Task, board_from_tokens, maze_from_tokens};
-use engine::{Batching, Engine, Halting, Policy, Request, Restarts, Rules};
+use engine::{Batching, Engine, Halting, Policy, Quantize, Request, Restarts, Rules};
 use exporter::{Precision, runtime};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -49,7 +49,12 @@ pub(super) fn evaluate(family: BoardTask, args: &BoardArgs, started: SystemTime)
     let options = args.compute.session_options();
     let runtime = Runtime::from(RuntimeFacts::new(&runtime::load()?, &options));
     let checkpoint = checkpoint::folder(family, args)?;
-    let loaded = model::load_as(&checkpoint, args.compute.quantize.into(), &options)?;
+    let quantize = match args.compute.quantize {
+        // A policy is chosen in float32.
+        Quantize::Auto if args.write_policy => Quantize::Float32,
+        quantize => quantize,
+    };
+    let loaded = model::load_as(&checkpoint, quantize, &options)?;
     let loaded = checkpoint::on_boards(family, args, loaded);
     checkpoint::check_task(family, args, &loaded.card.name, loaded.task)?;
     let card = &loaded.card;
@@ -107,7 +112,8 @@ impl Evaluation {
         if !self.chain_points.is_empty() {
             self.run_chains(policy)?;
         }
-        let choice = if args.write_policy { Some(policy::choose(self)?) } else { None };
+        let chooses = args.write_policy && self.model.card.precision == Precision::Float32;
+        let choice = if chooses { Some(policy::choose(self)?) } else { None };
         let (report, steps) = report(std::slice::from_ref(&self.folder), facts, self.clients, choice)?;
         report.write(&self.folder)?;
         if !args.no_show {

@@ -15,7 +15,6 @@ use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use exporter::Quantization;
 use exporter::runtime::SessionOptions;
 
 pub use self::arc::ArcArgs;
@@ -23,7 +22,7 @@ use crate::Shard;
 use engine::arc::TaskIndex;
 use engine::default_policy::PolicyOverrides;
 use engine::model::{checkpoints_in, shipped_directory};
-use engine::session_options;
+use engine::{Quantize, session_options};
 
 /// How a model is evaluated on Sudoku or mazes.
 #[derive(Debug, Clone, Args)]
@@ -77,7 +76,8 @@ pub struct BoardArgs {
     pub curve_chains: u32,
     /// Measure candidates for the model's default policy, choose the one with the fewest mean steps (a puzzle that stays
     /// unsolved counts as 1000; of equal ones the one with the most chains), and write it into the checkpoint's manifest,
-    /// where servers find it.
+    /// where servers find it. With `--quantize int8` measure what the manifest's policy reaches in integers, and write that,
+    /// so that `--quantize auto` can choose.
     #[arg(long)]
     pub write_policy: bool,
     /// Evaluate only part i of n, such as 1/4; `server eval merge` makes one report of all parts.
@@ -104,9 +104,9 @@ pub struct ComputeArgs {
     /// Threads of ONNX Runtime; 0: one per physical core.
     #[arg(long, env = "TRM_THREADS", default_value_t = 0)]
     pub threads: usize,
-    /// Compute products in integers, with weights quantised to them. Not for GPUs. Default: float32.
-    #[arg(long, env = "TRM_QUANTIZE", value_enum, value_name = "TYPE")]
-    pub quantize: Option<Quantization>,
+    /// What products are computed in.
+    #[arg(long, env = "TRM_QUANTIZE", value_enum, default_value_t, value_name = "TYPE")]
+    pub quantize: Quantize,
     /// GPU to run on, by its index; needs a build with the feature `cuda`.
     #[arg(long, env = "TRM_CUDA_DEVICE", value_name = "INDEX")]
     pub cuda_device: Option<u16>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use models::Manifest;
-use models::checkpoint::{MANIFEST_FILE, Measured};
+use models::checkpoint::{MANIFEST_FILE, Measured, MeasuredInt8};
 
 use super::boards::Evaluation;
 use super::logs::log_path;
@@ -40,9 +40,10 @@ pub(super) fn choose(evaluation: &Evaluation) -> Result<Choice> {
     Ok(Choice { candidates, chosen, rule: RULE.into() })
 }
 
-/// Writes the chosen policy into the manifest of `checkpoint`; says what it is.
+/// Writes what was measured into the manifest of `checkpoint`: the chosen policy, or of a model in 8-bit integers what its
+/// policy reaches. Says what it is.
 pub(super) fn write(checkpoint: &Path, report: &Report) -> Result<String> {
-    let choice = report.choice.as_ref().context("no policy was chosen")?;
+    let Some(choice) = &report.choice else { return write_int8(checkpoint, report) };
     let chosen = &choice.candidates[choice.chosen];
     let halt_max_steps = report.run.model.arch.halt_max_steps();
     let plain = report.steps_curve.iter().find(|point| point.steps == halt_max_steps);
@@ -62,6 +63,42 @@ pub(super) fn write(checkpoint: &Path, report: &Report) -> Result<String> {
     let manifest = Manifest { inference: Some(choose::defaults(chosen, safe, measured)), ..Manifest::read(&path)? };
     files::write(&path, manifest.to_json().as_bytes())?;
     Ok(format!("{}; written to {}", policy_in_words(&chosen.policy), path.display()))
+}
+
+fn write_int8(checkpoint: &Path, report: &Report) -> Result<String> {
+    let path = checkpoint.join(MANIFEST_FILE);
+    let mut manifest = Manifest::read(&path)?;
+    let Some((inference, measured)) = manifest
+        .inference
+        .as_mut()
+        .and_then(|inference| inference.measured.clone().map(|measured| (inference, measured)))
+    else {
+        bail!(
+            "{} has no measured policy that int8 could be compared with; --write-policy in float32 first",
+            path.display()
+        );
+    };
+    let (data, puzzles) = (report.run.dataset.clone(), report.puzzles as u64);
+    if (&measured.data, measured.puzzles) != (&data, puzzles) {
+        bail!(
+            "the policy in {} was measured on {} puzzles, {}, and int8 on {puzzles}, {data}; measure both on the same",
+            path.display(),
+            measured.puzzles,
+            measured.data
+        );
+    }
+    let (found, weights_sha256) = (report.engine.verified, report.run.model.sha256.clone());
+    let int8 = MeasuredInt8 { data, puzzles, weights_sha256, verified_accuracy: found.accuracy };
+    inference.int8 = Some(int8);
+    let is_as_accurate = inference.int8_is_as_accurate(&report.run.model.sha256);
+    files::write(&path, manifest.to_json().as_bytes())?;
+    let outcome = if is_as_accurate { "takes int8 where there are kernels" } else { "stays with float32" };
+    Ok(format!(
+        "int8 solves {:.2} %, float32 {:.2} %: --quantize auto {outcome}; written to {}",
+        100.0 * found.accuracy,
+        100.0 * measured.verified_accuracy,
+        path.display()
+    ))
 }
 
 fn safe_max_steps(evaluation: &Evaluation) -> Result<usize> {

@@ -9,7 +9,7 @@ use engine::default_policy::{PolicyOverrides, PolicySource};
 use engine::registry::{EngineLimits, ServedModel};
 use exporter::runtime::SessionOptions;
 use models::Manifest;
-use models::checkpoint::MANIFEST_FILE;
+use models::checkpoint::{InferenceDefaults, MANIFEST_FILE};
 use serde_json::Value;
 
 use crate::random_checkpoint::write_maze;
@@ -256,7 +256,7 @@ fn the_chosen_policy_is_written_and_served() {
     let policy = &chosen["policy"];
     assert_eq!(inference.max_steps as u64, policy["max_steps"].as_u64().unwrap());
     assert_eq!(inference.augmentations as u64, policy["restarts"]["augmentations"].as_u64().unwrap());
-    let measured = inference.measured.unwrap();
+    let measured = inference.measured.clone().unwrap();
     assert_eq!((measured.puzzles, measured.weights_sha256.as_str()), (24, report["model"]["sha256"].as_str().unwrap()));
     assert_eq!(measured.mean_steps.to_bits(), chosen["mean_steps"].as_f64().unwrap().to_bits());
     assert_eq!(inference.safe_max_steps.map(|steps| steps as u64), report["depth_probe"]["safe_max_steps"].as_u64());
@@ -266,6 +266,25 @@ fn the_chosen_policy_is_written_and_served() {
     let served = ServedModel::load(&checkpoint, &session, limits).unwrap().default_policy;
     assert_eq!(served.policy.max_steps, inference.max_steps);
     assert_eq!(served.sources.augmentations, PolicySource::Manifest);
+
+    // In integers nothing is chosen: what the policy reaches on the same puzzles stands beside it, and no other puzzles do.
+    let int8 = |out: &Path, count: &str| {
+        let arguments =
+            ["sudoku", "--checkpoint", text(&checkpoint), "--out", text(out), "--count", count, "--no-show"];
+        let mut command = self::command(env!("CARGO_BIN_EXE_speedrun-inference"), &arguments);
+        command.args(["--quantize", "int8", "--write-policy"]);
+        command
+    };
+    let message = refused(&int8(&folder.path().join("fewer"), "12").output().unwrap());
+    assert!(message.contains("24 puzzles") && message.contains("measure both on the same"), "{message}");
+    let out = folder.path().join("int8");
+    let stdout = done(int8(&out, "24"));
+    assert!(stdout.contains("--quantize auto"), "{stdout}");
+    let written = Manifest::read(&checkpoint.join(MANIFEST_FILE)).unwrap().inference.unwrap();
+    let found = written.int8.clone().unwrap();
+    assert_eq!(Some(found.verified_accuracy), figures(&out)["engine"]["verified"]["accuracy"].as_f64());
+    assert_eq!((found.puzzles, &found.data), (24, &measured.data));
+    assert_eq!(written, InferenceDefaults { int8: Some(found), measured: Some(measured), ..inference });
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! `inference` in a manifest: the inference policy that was measured for these weights, as defaults for the program that runs
-//! them. Owns the fields and their bounds; leaves measuring and thinking to the server.
+//! them. Owns the fields and their bounds; leaves measuring to `evaluation`.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,9 @@ pub struct InferenceDefaults {
     /// What these numbers rest on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
+    /// What these numbers come to where products are computed in 8-bit integers; `None` where that was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<MeasuredInt8>,
 }
 
 /// The evaluation that chose the defaults.
@@ -65,6 +68,19 @@ pub struct Measured {
     pub mean_steps: f64,
 }
 
+/// The evaluation in 8-bit integers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredInt8 {
+    /// The puzzles, in words.
+    pub data: String,
+    /// How many there were.
+    pub puzzles: u64,
+    /// Hex sha256 of the weights that were measured, before they were quantised.
+    pub weights_sha256: String,
+    /// Share of puzzles solved by the rules with the manifest's defaults.
+    pub verified_accuracy: f64,
+}
+
 impl InferenceDefaults {
     /// Most steps of a chain that a manifest may ask for.
     pub const MAX_STEPS: usize = 1024;
@@ -72,6 +88,30 @@ impl InferenceDefaults {
     pub const MAX_CHAINS: usize = 128;
     /// Largest deviation that a manifest may ask for: noise ten times as large as the state leaves nothing of it.
     pub const MAX_SIGMA: f32 = 10.0;
+
+    /// All steps, one chain, nothing measured.
+    pub fn of_steps(max_steps: usize) -> Self {
+        Self {
+            max_steps,
+            augmentations: 0,
+            rollouts: 0,
+            sigma: 0.0,
+            noise: NoiseTarget::default(),
+            depth: 0,
+            safe_max_steps: None,
+            measured: None,
+            int8: None,
+        }
+    }
+
+    /// Whether 8-bit integers were seen to solve as many of the same puzzles, with the weights of this hash, as float32.
+    pub fn int8_is_as_accurate(&self, weights_sha256: &str) -> bool {
+        self.measured.as_ref().zip(self.int8.as_ref()).is_some_and(|(float32, int8)| {
+            (&float32.data, float32.puzzles) == (&int8.data, int8.puzzles)
+                && [&float32.weights_sha256, &int8.weights_sha256].iter().all(|found| *found == weights_sha256)
+                && int8.verified_accuracy >= float32.verified_accuracy
+        })
+    }
 
     /// What lies outside its bounds, in words: a manifest from elsewhere must not keep a machine busy for ever.
     pub(super) fn problem(&self) -> Option<String> {

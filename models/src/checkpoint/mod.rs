@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub use safetensors::Dtype;
 
 pub use host_tensor::HostTensor;
-pub use inference::{InferenceDefaults, Measured, NoiseTarget};
+pub use inference::{InferenceDefaults, Measured, MeasuredInt8, NoiseTarget};
 pub use layout::TensorLayout;
 pub use manifest::{ImportRecord, Manifest, WeightsKind};
 pub use publish::{REFERENCE_PREFIX, publish, publish_with, write_state_dict};

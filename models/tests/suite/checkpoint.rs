@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use models::checkpoint::{
-    HostTensor, InferenceDefaults, MANIFEST_FILE, Measured, NoiseTarget, WEIGHTS_FILE, WeightFile, publish,
-    publish_with, write,
+    HostTensor, InferenceDefaults, MANIFEST_FILE, Measured, MeasuredInt8, NoiseTarget, WEIGHTS_FILE, WeightFile,
+    publish, publish_with, write,
 };
 use models::{ArchitectureConfig, Checkpoint, ForwardDtype, Initializer, Manifest, ModelDims, PosEncodings, TrmConfig};
 
@@ -184,6 +184,12 @@ fn manifests_keep_what_was_measured_and_need_not_have_it() {
             verified_accuracy_plain: 0.876,
             verified_accuracy: 0.993,
             mean_steps: 17.25,
+        }),
+        int8: Some(MeasuredInt8 {
+            data: "generated minimal 4x4 puzzles".into(),
+            puzzles: 1000,
+            weights_sha256: "5eed".repeat(16),
+            verified_accuracy: 0.992,
         }),
     };
     let manifest = Manifest { inference: Some(inference), ..Manifest::new(arch(), DIMS, "sudoku") };

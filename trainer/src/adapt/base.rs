@@ -78,7 +78,7 @@ impl Base {
     /// were trained for; the others follow the defaults for ARC.
     pub(super) fn inference(&self, arch: &ArchitectureConfig) -> Option<InferenceDefaults> {
         let own = self.0.as_ref().and_then(|trained| trained.inference.clone());
-        own.or_else(|| (arch.mixer() == Mixer::Local).then(|| all_steps(arch.halt_max_steps())))
+        own.or_else(|| (arch.mixer() == Mixer::Local).then(|| InferenceDefaults::of_steps(arch.halt_max_steps())))
     }
 
     /// Whether answers have the size of their questions; `scratch`: those of the model that begins with nothing do.
@@ -113,17 +113,4 @@ impl Base {
 fn loss_of_run(checkpoint: &Path) -> Option<LossType> {
     let settings = std::fs::read(checkpoint.parent()?.join(CONFIG_FILE)).ok()?;
     serde_json::from_slice::<PretrainConfig>(&settings).ok().map(|config| config.loss_type)
-}
-
-fn all_steps(max_steps: usize) -> InferenceDefaults {
-    InferenceDefaults {
-        max_steps,
-        augmentations: 0,
-        rollouts: 0,
-        sigma: 0.0,
-        noise: models::checkpoint::NoiseTarget::default(),
-        depth: 0,
-        safe_max_steps: None,
-        measured: None,
-    }
 }

@@ -67,7 +67,7 @@ impl Bars {
     fn update_arc(&mut self, progress: ArcProgress) {
         match progress {
             ArcProgress::Augmenting(done, total) => {
-                self.show("augmenting", done as u64, Some(total as u64), Unit::Items)
+                self.show("augmenting", done as u64, Some(total as u64), Unit::Items);
             }
             ArcProgress::Writing(split, done, total) => {
                 self.show(&format!("writing {}", split.name()), done as u64, Some(total as u64), Unit::Items);
