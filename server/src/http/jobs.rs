@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::events::{EventKind, event, problem_event, respond};
 use super::openapi::problems;
-use super::{Problem, ProblemKind as Kind, ServerState};
+use super::{Problem, ProblemKind as Kind, ServerState, only_get};
 use crate::jobs::{JobError, JobId, JobState, JobView, Jobs};
 
 const ID: &str = "The job, as the answer 202 names it.";
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<Arc<ServerState>> {
             "/jobs/{id}",
             get(job).delete(cancel).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD, DELETE") }),
         )
-        .route("/jobs/{id}/events", get(events).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
+        .route("/jobs/{id}/events", get(events).fallback(only_get))
 }
 
 /// The answer to a task that is being learned: where to ask for it.

@@ -8,22 +8,20 @@ pub mod arc;
 pub mod body;
 mod drawing;
 mod events;
-mod info;
 mod jobs;
 mod limits;
 mod metrics;
 mod observe;
 pub mod open_inference;
 mod openapi;
+mod operation;
 mod options;
 mod page;
 mod pipeline;
 mod prefix;
-mod probes;
 mod problem;
 mod problem_kind;
 mod problem_report;
-mod reload;
 mod samples;
 mod solve;
 mod traffic;
@@ -168,7 +166,7 @@ pub fn routes(parts: ServerParts) -> Router {
         .merge(admin_routes().layer(from_fn_with_state(state.clone(), access::refuse_without_keys)))
         .merge(jobs::routes())
         .merge(open_inference::info_routes())
-        .route("/info", get(info::info).fallback(only_get));
+        .route("/info", get(operation::info).fallback(only_get));
     let metrics = get(metrics::metrics).fallback(only_get);
     if protect_metrics {
         guarded = guarded.route("/metrics", metrics);
@@ -195,15 +193,15 @@ fn solve_routes() -> Router<Arc<ServerState>> {
 
 /// Routes that need an API key to be configured.
 fn admin_routes() -> Router<Arc<ServerState>> {
-    Router::new().route("/admin/reload", post(reload::reload).fallback(only_post))
+    Router::new().route("/admin/reload", post(operation::reload).fallback(only_post))
 }
 
 /// Routes that never need a key.
 fn probe_routes() -> Router<Arc<ServerState>> {
     Router::new()
-        .route("/livez", get(probes::livez).fallback(only_get))
-        .route("/readyz", get(probes::readyz).fallback(only_get))
-        .route("/health", get(probes::health).fallback(only_get))
+        .route("/livez", get(operation::livez).fallback(only_get))
+        .route("/readyz", get(operation::readyz).fallback(only_get))
+        .route("/health", get(operation::health).fallback(only_get))
         .merge(open_inference::probe_routes())
 }
 

@@ -11,7 +11,7 @@ use axum::routing::get;
 use sha2::{Digest, Sha256};
 
 use super::openapi::problems;
-use super::{Problem, ProblemKind as Kind};
+use super::{Problem, ProblemKind as Kind, only_get};
 
 /// A file of the page, its type and its content.
 struct Asset {
@@ -84,8 +84,7 @@ pub(crate) fn files() -> impl Iterator<Item = (&'static str, &'static [u8])> {
 
 /// The page's routes.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let not_allowed = || async { Problem::MethodNotAllowed("GET, HEAD") };
-    Router::new().route("/", get(index).fallback(not_allowed)).route("/page/{name}", get(file).fallback(not_allowed))
+    Router::new().route("/", get(index).fallback(only_get)).route("/page/{name}", get(file).fallback(only_get))
 }
 
 /// The page for people.

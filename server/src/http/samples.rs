@@ -20,7 +20,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use super::openapi::sample_problems;
-use super::{HttpLimits, Problem, ProblemKind as Kind, ServerState, drawing};
+use super::{HttpLimits, Problem, ProblemKind as Kind, ServerState, drawing, only_get};
 
 /// Mazes that are drawn in vain before the sample fails.
 const MAX_ATTEMPTS: u32 = 2_000;
@@ -97,10 +97,9 @@ impl Default for SudokuQuery {
 
 /// The routes of samples.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
-    let wrong_method = || async { Problem::MethodNotAllowed("GET, HEAD") };
     Router::new()
-        .route("/samples/sudoku", get(sudoku).fallback(wrong_method))
-        .route("/samples/maze", get(maze).fallback(wrong_method))
+        .route("/samples/sudoku", get(sudoku).fallback(only_get))
+        .route("/samples/maze", get(maze).fallback(only_get))
 }
 
 /// A Sudoku with exactly one solution.

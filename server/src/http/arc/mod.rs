@@ -1,7 +1,6 @@
 //! `POST /solve/arc` and `GET /samples/arc`: tasks in, two attempts per test input out, as JSON, events or pictures.
 //! Owns which model answers; leaves forms of tasks to `body`, voting to [`engine::arc`].
 
-pub mod adapt;
 pub(super) mod answer;
 pub mod body;
 pub(super) mod job;
@@ -20,6 +19,7 @@ use engine::Policy;
 use engine::arc::{
     ArcAnswer, ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, TaskIndex, Thinking, submit,
 };
+use engine::model::ModelCard;
 use engine::registry::{Registry, ServedModel};
 use engine::task::Task;
 use futures_util::Stream;
@@ -36,7 +36,7 @@ use super::accept::Output;
 use super::body::SolveRequest;
 use super::openapi::sample_problems;
 use super::pipeline::{Facts, Queueable, Solvable, Wanted};
-use super::{Problem, ProblemKind as Kind, ServerState, SolveOptions};
+use super::{Problem, ProblemKind as Kind, ServerState, SolveOptions, only_get, only_post};
 
 /// Steps that the traces of one request may hold: 4 MB of cells.
 const MAX_TRACE_STEPS: usize = 4096;
@@ -111,9 +111,9 @@ struct ArcSamplePair {
 /// ARC's routes.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
     Router::new()
-        .route("/solve/arc", post(job::solve).fallback(|| async { Problem::MethodNotAllowed("POST") }))
-        .route("/samples/arc", get(samples).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
-        .route("/samples/arc/{task_id}", get(sample).fallback(|| async { Problem::MethodNotAllowed("GET, HEAD") }))
+        .route("/solve/arc", post(job::solve).fallback(only_post))
+        .route("/samples/arc", get(samples).fallback(only_get))
+        .route("/samples/arc/{task_id}", get(sample).fallback(only_get))
 }
 
 impl Queueable for ArcQuestion {
@@ -325,7 +325,7 @@ fn refused(error: &LookupError, model: &ServedModel) -> Problem {
     if !error.is_unknown_task() {
         return Problem::Malformed(error.to_string());
     }
-    let commands = adapt::commands(&model.card);
+    let commands = adapt_commands(&model.card);
     Problem::UnknownTask {
         reason: format!(
             "{error}. An ARC model knows each task by an embedding of its own, which training makes: save the task as \
@@ -335,6 +335,18 @@ fn refused(error: &LookupError, model: &ServedModel) -> Problem {
         ),
         commands: commands.to_vec(),
     }
+}
+
+/// The commands that adapt a model, in order, to a task that was saved as `my-task.json` in ARC's own form. A folder of such
+/// files does as well, and several tasks are better learned together.
+fn adapt_commands(card: &ModelCard) -> [String; 2] {
+    [
+        format!(
+            "trainer adapt --checkpoint {} --tasks my-task.json --output checkpoints/my-task --minutes 10",
+            card.name
+        ),
+        "server --checkpoint checkpoints/my-task".to_owned(),
+    ]
 }
 
 fn no_model() -> Problem {

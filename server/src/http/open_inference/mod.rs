@@ -27,7 +27,7 @@ use super::accept::Output;
 use super::body::{self, MazePuzzle, Puzzle, SudokuPuzzle};
 use super::openapi::inference_problems as problems;
 use super::pipeline::{Queueable, Wanted, collect_within, off_thread};
-use super::{Problem, ProblemKind as Kind, ServerState, Tally, only_get, only_post, probes};
+use super::{Problem, ProblemKind as Kind, ServerState, Tally, only_get, only_post, operation};
 
 /// Says how many bytes of a body are JSON; the tensors' bytes follow. In both directions.
 pub(super) const HEADER_LENGTH: &str = "inference-header-content-length";
@@ -72,7 +72,7 @@ pub(super) fn is_probe(route: &str) -> bool {
     extensions(("x-responses" = json!(problems(&[Kind::Stopping])))),
 )]
 pub(super) async fn live(state: State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
-    let _ = probes::livez(state).await?;
+    let _ = operation::livez(state).await?;
     Ok(Json(json!({ "live": true })))
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn live(state: State<Arc<ServerState>>) -> Result<Json<Value>, 
     extensions(("x-responses" = json!(problems(&[Kind::Stopping])))),
 )]
 pub(super) async fn ready(state: State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
-    let _ = probes::readyz(state).await?;
+    let _ = operation::readyz(state).await?;
     Ok(Json(json!({ "ready": true })))
 }
 

@@ -15,7 +15,7 @@ use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::ZipArchive;
 
 use super::problems;
-use crate::http::{Problem, ProblemKind as Kind, ServerState};
+use crate::http::{Problem, ProblemKind as Kind, ServerState, only_get};
 
 /// Nothing from elsewhere is loaded. Swagger UI sets styles of single elements and draws its icons from `data:`.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
@@ -64,10 +64,7 @@ struct Ui {
 
 /// The page's routes.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
-    let wrong_method = || async { Problem::MethodNotAllowed("GET, HEAD") };
-    Router::new()
-        .route("/docs", get(index).fallback(wrong_method))
-        .route("/docs/{file}", get(file).fallback(wrong_method))
+    Router::new().route("/docs", get(index).fallback(only_get)).route("/docs/{file}", get(file).fallback(only_get))
 }
 
 /// This description as a page.

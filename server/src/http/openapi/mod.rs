@@ -21,8 +21,8 @@ use utoipa::OpenApi;
 pub(super) use self::examples::{arc_examples, maze_examples, sudoku_examples};
 pub(super) use self::schemas::{Answers, body_of};
 use super::prefix::seen_by_clients;
-use super::{Problem, ProblemKind as Kind, ServerState, SolveOptions};
-use super::{arc, info, jobs, metrics, open_inference, page, probes, reload, samples, solve};
+use super::{ProblemKind as Kind, ServerState, SolveOptions};
+use super::{arc, jobs, metrics, only_get, open_inference, operation, page, samples, solve};
 
 /// The routes, by tag. Types that a route's attributes name are found there.
 #[derive(OpenApi)]
@@ -52,7 +52,7 @@ use super::{arc, info, jobs, metrics, open_inference, page, probes, reload, samp
         open_inference::model_ready, open_inference::infer,
         jobs::job, jobs::cancel, jobs::events,
         samples::sudoku, samples::maze, arc::samples, arc::sample,
-        probes::health, probes::livez, probes::readyz, metrics::metrics, reload::reload, info::info,
+        operation::health, operation::livez, operation::readyz, metrics::metrics, operation::reload, operation::info,
         page::index, page::file, docs::index, docs::file, description,
     ),
     components(schemas(
@@ -68,8 +68,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
 /// The routes of the description.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
-    let wrong_method = || async { Problem::MethodNotAllowed("GET, HEAD") };
-    Router::new().route("/openapi.json", get(description).fallback(wrong_method)).merge(docs::routes())
+    Router::new().route("/openapi.json", get(description).fallback(only_get)).merge(docs::routes())
 }
 
 /// This description.

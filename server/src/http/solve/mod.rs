@@ -27,7 +27,7 @@ use super::accept::Output;
 use super::body::{self, BoardForm, MazePuzzle, Puzzle, SolveRequest, SudokuPuzzle};
 use super::openapi::{Answers, body_of, maze_examples, solve_problems, sudoku_examples};
 use super::pipeline::{self, Facts, Queueable, Solvable, Wanted, solve};
-use super::{Problem, ProblemKind as Kind, ServerState, SolveOptions, Tally};
+use super::{Problem, ProblemKind as Kind, ServerState, SolveOptions, Tally, only_post};
 
 const SOLVE: &str = "One puzzle or a batch. Options may stand in the body or in the query string; the body wins. With \
                      `stream` or `Accept: text/event-stream` every reasoning step is an event; with `Accept: image/png` \
@@ -36,12 +36,11 @@ const READ: &str = "The forms are those of the route that solves; the answer is 
 
 /// The routes of boards.
 pub(super) fn routes() -> Router<Arc<ServerState>> {
-    let wrong_method = || async { Problem::MethodNotAllowed("POST") };
     Router::new()
-        .route("/solve/sudoku", post(solve_sudoku).fallback(wrong_method))
-        .route("/solve/maze", post(solve_maze).fallback(wrong_method))
-        .route("/read/sudoku", post(read_sudoku).fallback(wrong_method))
-        .route("/read/maze", post(read_maze).fallback(wrong_method))
+        .route("/solve/sudoku", post(solve_sudoku).fallback(only_post))
+        .route("/solve/maze", post(solve_maze).fallback(only_post))
+        .route("/read/sudoku", post(read_sudoku).fallback(only_post))
+        .route("/read/maze", post(read_maze).fallback(only_post))
 }
 
 /// Solves Sudoku.
