@@ -1,6 +1,6 @@
 //! How fast a dataset opens and batches are assembled: `cargo run --release --package datasets --example batch_rate --
 //! DATASET [BATCH]` (batch 768 if not given). One thread; the files should be in the page cache, so run it twice. The
-//! processor's time per batch is told beside the clock's, for machines that have other things to do.
+//! processor's time per batch is printed beside the clock's, for machines that have other things to do.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ fn report(split: &str, opened: Duration, shape: [usize; 2], mut times: Vec<Durat
 
 /// What this thread has had of a processor so far; not a number where the system does not tell (other than Linux).
 fn busy_milliseconds() -> f64 {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = told.split_whitespace().next().and_then(|count| count.parse::<f64>().ok());
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = statistics.split_whitespace().next().and_then(|count| count.parse::<f64>().ok());
     nanoseconds.map_or(f64::NAN, |count| count / 1e6)
 }

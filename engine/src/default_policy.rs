@@ -28,7 +28,7 @@ pub struct PolicyOverrides {
     #[arg(skip)]
     pub stable_steps: Option<usize>,
 
-    /// Further chains of thought on symmetric copies of a puzzle that the first chain has not solved. Default: as the
+    /// Further chains on symmetric copies of a puzzle that the first chain has not solved. Default: as the
     /// model's manifest says, else 8.
     #[arg(long, env = "TRM_AUGMENTATIONS", value_name = "COUNT")]
     pub augmentations: Option<usize>,

@@ -44,7 +44,7 @@ pub struct ModelCard {
     /// What products are computed in; shown where it is not float32.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
-    /// How much thinking the weights were measured to be worth.
+    /// The inference policy that was measured for the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<InferenceDefaults>,
 }

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_told_by_name() {
+    fn targets_are_found_by_name() {
         use NoiseTarget::{All, Answer, Latent};
         assert!(reaches(Latent, "z_L", 2) && !reaches(Latent, "z_H", 2));
         assert!(reaches(Answer, "z_H", 2) && !reaches(Answer, "z_L", 2));

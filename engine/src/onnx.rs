@@ -224,7 +224,7 @@ fn copy_of<T: Copy>(
 ) -> Result<Vec<T>, StepError> {
     let value = outputs.get(name).ok_or_else(|| missing(name))?;
     let (_, values) =
-        extract(value).map_err(|error| StepError(format!("output `{name}` is no {expected}: {error}")))?;
+        extract(value).map_err(|error| StepError(format!("output `{name}` is not {expected}: {error}")))?;
     Ok(values.to_vec())
 }
 

@@ -1,5 +1,5 @@
 //! The models that are served, each with its own engine: a registry is one set of them, and [`Models`] holds the set
-//! that new requests see. Leaves loading a checkpoint to `model` and thinking to the engines.
+//! that new requests see. Leaves loading a checkpoint to `model` and inference to the engines.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ pub struct EngineLimits {
 }
 
 impl EngineLimits {
-    /// Limits of an engine whose requests get one chain of thought, unless they ask for more.
+    /// Limits of an engine whose requests get one chain, unless they ask for more.
     pub const fn plain(slots: usize, queue_capacity: usize, max_steps: usize) -> Self {
         Self {
             slots,
@@ -195,7 +195,7 @@ impl Models {
         Self(RwLock::new(Arc::new(registry)))
     }
 
-    /// What a request that begins now shall see, and keep to its end.
+    /// What a request that begins now sees, and keeps to its end.
     pub fn current(&self) -> Arc<Registry> {
         // No code that can panic runs under the lock, so a poisoned holder is still a consistent one.
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -53,7 +53,7 @@ pub struct Choice {
     pub rule: String,
 }
 
-/// Policies worth measuring for a model that was trained with `halt_max_steps` and can think for `safe_max_steps`: the
+/// Policies worth measuring for a model that was trained with `halt_max_steps` and can run for `safe_max_steps`: the
 /// first chain alone, copies with and without noise, rollouts, in two, four and all eighths of the steps.
 pub fn candidates(halt_max_steps: usize, safe_max_steps: usize) -> Vec<Policy> {
     let none = Restarts::NONE;

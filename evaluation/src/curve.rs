@@ -1,4 +1,4 @@
-//! Accuracy against test-time compute: by steps of one chain of thought, by number of chains.
+//! Accuracy against test-time compute: by steps of one chain, by number of chains.
 //! Owns the points, the collapse check and the pictures; leaves measuring to the parts of an evaluation.
 
 use datasets::picture::{ChartLine, LineChart, Rgb, Scale};
@@ -30,7 +30,7 @@ pub struct StepPoint {
 /// Accuracies with some number of chains.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ChainPoint {
-    /// Chains of thought: the plain one and further ones.
+    /// Chains: the plain one and further ones.
     pub chains: usize,
     /// One of their last answers equals the label.
     pub pass: Share,
@@ -96,7 +96,7 @@ pub fn chains_chart(title: &str, points: &[ChainPoint]) -> LineChart {
         ("pass@K", RED, |point| point.pass),
         ("verified@K", GREEN, |point| point.verified),
     ];
-    chart(title, "chains of thought", points, |point| point.chains, &lines)
+    chart(title, "chains", points, |point| point.chains, &lines)
 }
 
 /// Label, colour, and which of a point's shares the line follows.

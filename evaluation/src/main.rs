@@ -1,4 +1,4 @@
-//! The program `speedrun-inference`: from a checkpoint to a measured, reported and visibly thinking model.
+//! The program `speedrun-inference`: from a checkpoint to a measured, reported model, shown step by step.
 //! Leaves its arguments and the order of things to `evaluation::cli`, which `server eval` shares.
 
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use evaluation::cli::{ArcArgs, BoardArgs, BoardTask, MergeArgs, evaluate_all, evaluate_arc, evaluate_boards, merge};
 
-/// Measures a tiny recursive model on held-out puzzles and shows it thinking.
+/// Measures a tiny recursive model on held-out puzzles and shows its steps.
 #[derive(Debug, Parser)]
 #[command(name = "speedrun-inference", version)]
 struct Cli {

@@ -44,7 +44,7 @@ pub struct Facts {
     pub rating: Option<Hardness>,
 }
 
-/// The first chain of thought, step by step, without regard to the rules.
+/// The first chain, step by step, without regard to the rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepsRecord {
     /// The puzzle.
@@ -74,7 +74,7 @@ pub struct ServedRecord {
     pub verified: bool,
     /// The answer equals the label.
     pub exact: bool,
-    /// Why thinking ended.
+    /// Why the search ended.
     pub stopped: Stopped,
     /// Chain that gave the answer.
     pub chain: usize,
@@ -88,7 +88,7 @@ pub struct ServedRecord {
     pub compute_us: u64,
 }
 
-/// Several chains of thought to their end, for the numbers of chains looked at: the first one, two, four …
+/// Several chains to their end, for the numbers of chains looked at: the first one, two, four …
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChainsRecord {
     /// The puzzle.

@@ -139,7 +139,7 @@ impl Report {
             files::write(&directory.join(format!("{name}.png")), &chart.to_png()?)?;
         }
         files::write(&directory.join("report.md"), self.to_markdown().as_bytes())?;
-        // Last: whoever finds it finds everything.
+        // Last: where this file is, all others are, too.
         files::write(&directory.join("report.json"), &json)?;
         Ok(())
     }

@@ -55,15 +55,15 @@ pub struct RawScore {
 /// What the engine did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EngineScore {
-    /// Puzzles that thought at the same time.
+    /// Puzzles that were solved at the same time.
     pub clients: usize,
-    /// How the puzzles were thought about.
+    /// How the puzzles were solved.
     pub policy: Policy,
     /// Answers that obey the rules.
     pub verified: Share,
     /// Answers that equal the label.
     pub exact: Share,
-    /// Share of puzzles that the first chain of thought did not solve within `max_steps`.
+    /// Share of puzzles that the first chain did not solve within `max_steps`.
     pub restarted: f64,
     /// Supervision steps per puzzle, of all its chains.
     pub mean_steps: f64,

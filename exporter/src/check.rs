@@ -26,14 +26,14 @@ pub fn run_once(session: &mut Session) -> Result<GraphMetadata, ExportError> {
             let (_, values) = output.try_extract_tensor::<i64>().map_err(unreadable())?;
             check_rows(&info, values)?;
             let vocabulary = 0..metadata.dims.vocab_size as i64;
-            if let Some(stranger) = values.iter().find(|value| !vocabulary.contains(value)) {
-                return Err(problem(&info, format!("holds {stranger}, expected tokens in {vocabulary:?}")));
+            if let Some(unexpected) = values.iter().find(|value| !vocabulary.contains(value)) {
+                return Err(problem(&info, format!("holds {unexpected}, expected tokens in {vocabulary:?}")));
             }
         } else {
             let (_, values) = output.try_extract_tensor::<f32>().map_err(unreadable())?;
             check_rows(&info, values)?;
-            if let Some(stranger) = values.iter().find(|value| !value.is_finite()) {
-                return Err(problem(&info, format!("holds {stranger}; the checkpoint's weights are broken")));
+            if let Some(unexpected) = values.iter().find(|value| !value.is_finite()) {
+                return Err(problem(&info, format!("holds {unexpected}; the checkpoint's weights are broken")));
             }
         }
     }

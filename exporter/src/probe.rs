@@ -27,7 +27,7 @@ pub fn product(product: &Product, precision: Precision) -> Probe {
     let Product { kind, matrices, rows, inner, columns } = *product;
     let emitter = Emitter::new(Flavor::fastest(Mixer::Attention, precision), precision);
     let input = |name: &str, row_shape: &[usize]| emitter.graph().input(name, ElementType::Float32, row_shape);
-    // Of values that differ: what is measured shall not depend on zeros.
+    // Of values that differ: the measurement must not depend on zeros.
     let weight = |rows: usize, columns: usize| Parameter {
         name: "weight".to_owned(),
         shape: vec![rows, columns],

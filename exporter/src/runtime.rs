@@ -158,8 +158,8 @@ fn commit(
     Ok(session)
 }
 
-/// The session, if it computes where it was told to. ONNX Runtime gives the processor whatever its other providers have
-/// no kernel for, in the worst case everything.
+/// The session, if it computes where it was configured. ONNX Runtime gives the processor whatever its other
+/// providers have no kernel for, in the worst case everything.
 fn in_place(session: Session, options: &SessionOptions) -> Result<Session, RuntimeError> {
     if let Provider::Cuda { device } = options.provider {
         let assigned = assigned_nodes(&session)?;
@@ -250,7 +250,7 @@ impl Loaded {
     }
 }
 
-/// `pool`: threads and spinning of the shared pool, if there shall be one.
+/// `pool`: threads and spinning of the shared pool, if there is to be one.
 fn loaded(pool: Option<(usize, bool)>) -> Result<Loaded, RuntimeError> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if loaded.is_none() {

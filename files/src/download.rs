@@ -25,7 +25,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// The file to fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct Download<'a> {
-    /// Where it shall be; what has arrived waits at [`partial_path`].
+    /// Where the file goes; what has arrived waits at [`partial_path`].
     pub target: &'a Path,
     /// Its length, if that is known.
     pub size: Option<u64>,

@@ -11,7 +11,7 @@ pub enum Unit {
     Bytes,
 }
 
-/// A bar to `total`; a spinner where nobody knows how far it is.
+/// A bar to `total`; a spinner where the total is unknown.
 pub fn progress_bar(label: &str, total: Option<u64>, unit: Unit) -> ProgressBar {
     let template = match (total, unit) {
         (Some(_), Unit::Items) => "{prefix} {bar:30} {human_pos}/{human_len} {per_sec} ETA {eta}",
@@ -29,9 +29,9 @@ pub fn progress_bar(label: &str, total: Option<u64>, unit: Unit) -> ProgressBar 
 /// A bar for a download, and what to call with the bytes that are here and their total.
 pub fn download_bar(label: &str) -> (ProgressBar, impl FnMut(u64, Option<u64>) + use<>) {
     let bar = progress_bar(label, Some(0), Unit::Bytes);
-    let told = bar.clone();
+    let handle = bar.clone();
     (bar, move |here, total| {
-        told.set_length(total.unwrap_or(here));
-        told.set_position(here);
+        handle.set_length(total.unwrap_or(here));
+        handle.set_position(here);
     })
 }

@@ -9,8 +9,8 @@ use crate::RepositoryKind;
 /// Why a file of the hub is not here.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// The name of a repository, file or revision is none.
-    #[error("{found:?} is no {what}; expected {expected}")]
+    /// The name of a repository, file or revision is not valid.
+    #[error("{found:?} is not a {what}; expected {expected}")]
     Name {
         /// What it was given as.
         what: &'static str,

@@ -108,7 +108,7 @@ impl FileReference {
     }
 }
 
-/// `owner/name/file` of a model, with `@revision` behind it if it shall not be `main`.
+/// `owner/name/file` of a model, with `@revision` behind it if it is not `main`.
 impl FromStr for FileReference {
     type Err = HubError;
 

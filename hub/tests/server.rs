@@ -93,7 +93,7 @@ fn answer(mut stream: TcpStream, content: &[u8], storage: Storage, log: &Mutex<V
     } else if path.starts_with("/storage") {
         stored(content, storage, range.map(String::as_str), &head)
     } else {
-        // The hub: says what the file is, and sends whoever asks to its storage.
+        // The hub: says what the file is, and redirects clients to its storage.
         let port = stream.local_addr().unwrap().port();
         let location = format!("Location: http://localhost:{port}/storage/{etag}?signed\r\n");
         let about = format!(
@@ -149,11 +149,11 @@ fn a_file_is_fetched_once_and_laid_out_as_python_lays_it_out() {
     let server = serve(content(), Storage::Sound);
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::new(&server.address, folder.path()).with_token("secret");
-    let mut told = Vec::new();
-    let path = hub.file(&model("owner/name/sub/step_1"), |here, total| told.push((here, total))).unwrap();
+    let mut reported = Vec::new();
+    let path = hub.file(&model("owner/name/sub/step_1"), |here, total| reported.push((here, total))).unwrap();
     assert_eq!(fs::read(&path).unwrap(), content());
-    assert_eq!(told.last(), Some(&(1_200_000, Some(1_200_000))));
-    assert!(told.is_sorted());
+    assert_eq!(reported.last(), Some(&(1_200_000, Some(1_200_000))));
+    assert!(reported.is_sorted());
 
     let repository = folder.path().join("models--owner--name");
     assert_eq!(path, repository.join("snapshots").join(COMMIT).join("sub/step_1"));
@@ -169,7 +169,7 @@ fn a_file_is_fetched_once_and_laid_out_as_python_lays_it_out() {
     assert_eq!(requests[0], "HEAD /owner/name/resolve/main/sub/step_1 - Bearer secret");
     assert!(requests[2].starts_with("GET /storage/") && requests[2].ends_with(" - -"), "{requests:?}");
 
-    // From now on nobody is asked: not for this file, nor for the same content at a commit.
+    // From now on no server is asked: not for this file, nor for the same content at a commit.
     assert_eq!(hub.file(&model("owner/name/sub/step_1"), |_, _| ()).unwrap(), path);
     let pinned = model(&format!("owner/name/sub/step_1@{COMMIT}"));
     assert_eq!(hub.clone().offline().file(&pinned, |_, _| ()).unwrap(), path);

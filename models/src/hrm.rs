@@ -16,7 +16,7 @@ use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOut
 #[serde(deny_unknown_fields, default)]
 #[expect(non_snake_case, reason = "the reference's config field names are the user's interface")]
 pub struct HrmConfig {
-    /// Chance that a training row must go on thinking past its first halt.
+    /// Chance that a training row must go on past its first halt.
     pub halt_exploration_prob: f64,
     /// Supervision steps per example.
     pub halt_max_steps: usize,
@@ -158,13 +158,13 @@ impl<W> Architecture<W> for Hrm<W> {
         let (z_H, z_L) = backend.no_grad(|| {
             let start = (state[0].clone(), state[1].clone());
             let (z_H, z_L) = (1..self.H_cycles).fold(start, |(z_H, z_L), _| {
-                let z_L = self.think(backend, &x, &z_H, z_L, self.L_cycles);
+                let z_L = self.update_z_L(backend, &x, &z_H, z_L, self.L_cycles);
                 (self.H_level.forward(backend, &z_H, &z_L, None), z_L)
             });
-            let z_L = self.think(backend, &x, &z_H, z_L, self.L_cycles - 1);
+            let z_L = self.update_z_L(backend, &x, &z_H, z_L, self.L_cycles - 1);
             (z_H, z_L)
         });
-        let z_L = self.think(backend, &x, &z_H, z_L, 1);
+        let z_L = self.update_z_L(backend, &x, &z_H, z_L, 1);
         let z_H = self.H_level.forward(backend, &z_H, &z_L, None);
         self.frame.output(backend, &z_H, &[z_H.clone(), z_L], None)
     }
@@ -173,7 +173,7 @@ impl<W> Architecture<W> for Hrm<W> {
 impl<W> Hrm<W> {
     /// `z_L ← L(z_L + z_H + x)`, `cycles` times.
     #[expect(non_snake_case, reason = "the paper's letters")]
-    fn think<B: Backend<Weight = W>>(
+    fn update_z_L<B: Backend<Weight = W>>(
         &self,
         backend: &B,
         x: &B::Tensor,

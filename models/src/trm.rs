@@ -16,7 +16,7 @@ use crate::{Backend, ModelDims, ModelError, ParameterSource, StepInputs, StepOut
 #[serde(deny_unknown_fields, default)]
 #[expect(non_snake_case, reason = "the reference's config field names are the user's interface")]
 pub struct TrmConfig {
-    /// Chance that a training row must go on thinking past its first halt.
+    /// Chance that a training row must go on past its first halt.
     pub halt_exploration_prob: f64,
     /// Supervision steps per example.
     pub halt_max_steps: usize,

@@ -191,7 +191,7 @@ function parse(text) {
   try {
     task = JSON.parse(text);
   } catch {
-    throw new Error("This is no JSON.");
+    throw new Error("This is not JSON.");
   }
   task = task?.task ?? task;
   const grid = (cells, place) => {

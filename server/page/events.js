@@ -24,7 +24,7 @@ export async function* events(body) {
       }
     }
   } finally {
-    // Whoever stops listening tells the server so, which frees its slots.
+    // A reader that stops listening tells the server so, which frees its slots.
     await reader.cancel().catch(() => {});
   }
 }

@@ -168,7 +168,7 @@ export class Sudoku {
     const typed = this.text.value;
     const cells = typed.replaceAll(/\s/g, "").length;
     this.text.setCustomValidity("");
-    // Whoever types has not changed the size on passing sixteen cells.
+    // A visitor who types has not changed the size on passing sixteen cells.
     const isUnfinished = how === "insertText" && cells !== this.size ** 2;
     try {
       if (cells === 0) this.#load(Array(this.size ** 2).fill(0), this.size);

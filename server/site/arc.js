@@ -1,5 +1,5 @@
 // ARC as the model sees it: the tasks that it knows, grids on a canvas, augmentations and votes (`engine::arc`,
-// `datasets::arc`). Owns which task is meant and what the copies' answers come to; leaves thinking to search.js, and
+// `datasets::arc`). Owns which task is meant and what the copies' answers come to; leaves solving to search.js, and
 // computing a step to worker.js.
 
 import { problem } from "./puzzles.js";
@@ -142,7 +142,7 @@ function suffix({ transform, colours }) {
   return text === `${SEPARATOR}t0${SEPARATOR}${IDENTITY.colours.join("")}` ? "" : text;
 }
 
-/** One test input under one augmentation, in the form that search.js thinks about. */
+/** One test input under one augmentation, in the form that search.js solves. */
 export class Copy {
   task = "arc";
   #last;

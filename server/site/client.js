@@ -1,5 +1,5 @@
 // A page without a server: the interface of http.js, answered by a worker in the visitor's own browser.
-// Owns the messages to the worker and the samples; leaves thinking to worker.js, reading text to reading.js.
+// Owns the messages to the worker and the samples; leaves solving to worker.js, reading text to reading.js.
 
 import { Problem } from "../page/problem.js";
 import * as files from "./files.js";

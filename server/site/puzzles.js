@@ -124,7 +124,7 @@ export class SudokuPuzzle {
     return board && { tokens: board.map((value) => value + BLANK), undo: (answer) => answer };
   }
 
-  /** `answer` cut back to the board; predictions that are no digit of it are blanks. */
+  /** `answer` cut back to the board; predictions that are not a digit of it are blanks. */
   shown(answer) {
     return answer.map((token) => (token > BLANK && token <= this.columns + BLANK ? token : BLANK));
   }

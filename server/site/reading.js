@@ -12,7 +12,7 @@ const DRAWN = /[\s|,;[\]"'│┃║]/g;
 const RULER = /^[\s|+=:─━═┼╋╬├┤┌┐└┘┬┴╠╣╔╗╚╝╦╩│┃║-]*$/;
 const COMMENT = /^\s*#/;
 
-/** The cells of a Sudoku as one line, dots for blanks. Throws why it cannot be told. */
+/** The cells of a Sudoku as one line, dots for blanks. Throws why it cannot be read. */
 export function readSudoku(text) {
   const lines = linesOf(text).filter((line) => !RULER.test(line) && !COMMENT.test(line));
   const words = lines.map((line) => line.split(DRAWN).filter(Boolean));
@@ -62,7 +62,7 @@ function numbered(word) {
   return value.toString(17);
 }
 
-/** A maze as lines of #, dots, S and G. Throws why it cannot be told. */
+/** A maze as lines of #, dots, S and G. Throws why it cannot be read. */
 export function readMaze(text) {
   const lines =
     text.includes("\n") || !text.includes("/")

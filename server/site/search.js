@@ -1,10 +1,10 @@
-// How long, how often and with how much chance a puzzle is thought about: the engine's policy and search
+// How many steps, chains and how much noise a puzzle gets: the engine's policy and search
 // (`engine::scheduling::{policy, search, scheduler}`). Owns which step comes next and what settles a puzzle; leaves the
 // rules to puzzles.js and computing a step to worker.js.
 
 import { Problem } from "../page/problem.js";
 
-/** Chains that think at the same time, as many as a server has slots by default. */
+/** Chains that run at the same time, as many as a server has slots by default. */
 const SLOTS = 8;
 const MAX_SIGMA = 10;
 
@@ -60,17 +60,17 @@ export function policyOf(standard, limits, options) {
 /** @typedef {{answer: number[], q: number, state: object}} Outcome what a step comes to */
 
 /**
- * Thinks about one puzzle until it is settled.
- * @param {object} thought
- * @param {object} thought.puzzle of puzzles.js
- * @param {object} thought.model an entry of site.json
- * @param {Policy} thought.policy
- * @param {(tokens: number[], state: object|null, noise: object|null) => Promise<Outcome>} thought.step
- * @param {(chain: number, step: number, answer: number[], q: number) => void} thought.onStep
- * @param {AbortSignal} thought.signal
+ * Works on one puzzle until it is settled.
+ * @param {object} attempt
+ * @param {object} attempt.puzzle of puzzles.js
+ * @param {object} attempt.model an entry of site.json
+ * @param {Policy} attempt.policy
+ * @param {(tokens: number[], state: object|null, noise: object|null) => Promise<Outcome>} attempt.step
+ * @param {(chain: number, step: number, answer: number[], q: number) => void} attempt.onStep
+ * @param {AbortSignal} attempt.signal
  * @returns {Promise<object>} the answer's tokens and facts
  */
-export async function think({ puzzle, model, policy, step, onStep, signal }) {
+export async function solve({ puzzle, model, policy, step, onStep, signal }) {
   const search = new Search(puzzle, model, policy);
   for (;;) {
     search.admit();
@@ -157,7 +157,7 @@ class Search {
   }
 }
 
-/** A chain of thought. */
+/** A chain: the supervision steps of one attempt. */
 class Chain {
   steps = 0;
   answer = null;

@@ -1,4 +1,4 @@
-// The worker of a page without a server: loads ONNX Runtime and a model's graph, and thinks about one puzzle at a time.
+// The worker of a page without a server: loads ONNX Runtime and a model's graph, and solves one puzzle at a time.
 // Owns session and recursion states; leaves the search to search.js, the rules to puzzles.js, the page to client.js.
 
 import * as ort from "../runtime/ort.wasm.bundle.min.mjs";
@@ -6,7 +6,7 @@ import { Ballot, Copy, KnownTasks, elected } from "./arc.js";
 import { file, json } from "./files.js";
 import { MazePuzzle, SudokuPuzzle, problem } from "./puzzles.js";
 import { disturb } from "./random.js";
-import { policyOf, think } from "./search.js";
+import { policyOf, solve as search } from "./search.js";
 
 /** What site.json says. Not awaited here: messages that came meanwhile would be lost. */
 const described = json("site.json");
@@ -28,14 +28,14 @@ let last = Promise.resolve();
 
 addEventListener("message", ({ data }) => receive(data));
 const runtime = start();
-// A failure is told with the answer that is asked for.
+// A failure is reported with the answer that is asked for.
 for (const promise of [described, runtime]) promise.catch(() => {});
 
 function receive({ id, kind, ...request }) {
   if (kind === "abort") {
     running.get(id)?.abort();
   } else if (kind === "prepare") {
-    // A failure is told with the answer that is asked for.
+    // A failure is reported with the answer that is asked for.
     prepare(request.task).catch(() => {});
   } else {
     const controller = new AbortController();
@@ -83,7 +83,7 @@ async function solve({ task, puzzle: sent, options }, asked, signal, emit) {
     emit({ puzzle: 0, chain, step, answer: puzzle.write(cells), changed, q });
   };
   const step = (tokens, state, noise) => compute(session, model, tokens, state, noise);
-  const { answer, verified, steps, q, stopped, chain, chains, votes, totalSteps } = await think({
+  const { answer, verified, steps, q, stopped, chain, chains, votes, totalSteps } = await search({
     puzzle,
     model,
     policy,
@@ -136,7 +136,7 @@ async function solveArc({ puzzle: sent, options }, asked, signal, emit) {
       const copy = new Copy(puzzle, test, index, augmented);
       const size = model.arc.row_size;
       const row = rows.subarray(copy.row * size, (copy.row + 1) * size);
-      const { answer, q, steps, totalSteps } = await think({
+      const { answer, q, steps, totalSteps } = await search({
         puzzle: copy,
         model,
         policy,

@@ -107,17 +107,17 @@ pub struct ServerArgs {
     #[arg(long, env = "TRM_MAX_STEPS", default_value_t = 1024, value_name = "COUNT")]
     pub max_steps: usize,
 
-    /// Most chains of thought of one request besides the first (`augmentations` + `rollouts`).
+    /// Most chains of one request besides the first (`augmentations` + `rollouts`).
     #[arg(long, env = "TRM_MAX_CHAINS", default_value_t = 128, value_name = "COUNT")]
     pub max_chains: usize,
 
-    /// Further chains of thought of one request that run at the same time. One at a time wastes nothing on a processor,
+    /// Further chains of one request that run at the same time. One at a time wastes nothing on a processor,
     /// where a puzzle's step costs the same in any batch; on a GPU several at once answer sooner.
     /// Default: 1 on the processor, 8 on a GPU.
     #[arg(long, env = "TRM_CHAINS_AT_ONCE", value_name = "COUNT")]
     pub chains_at_once: Option<usize>,
 
-    /// What is tried when the first chain of thought has failed.
+    /// What is tried when the first chain has failed.
     #[command(flatten)]
     pub restarts: PolicyOverrides,
 

@@ -193,7 +193,7 @@ fn within(limit: Duration, work: impl FnOnce() + Send + 'static) -> bool {
     let (done, on_done) = mpsc::channel();
     std::thread::spawn(move || {
         work();
-        // Nobody waits any more when the time was too short.
+        // The receiver is gone when the time was too short.
         let _ = done.send(());
     });
     on_done.recv_timeout(limit).is_ok()

@@ -168,7 +168,7 @@ impl Drop for RunningGuard<'_> {
 const RETIRE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Ends the engines of `registry` when their last request has its answer, on a thread that may wait: dropping an
-/// engine waits for its thread, and that must be no thread that serves requests.
+/// engine waits for its thread, and that must not be a thread that serves requests.
 pub(crate) fn retire(registry: Arc<Registry>) {
     let watch = move || {
         let models = last_holder(registry).into_models();

@@ -30,7 +30,7 @@ async fn main() {
     let models: Vec<&Path> = models.iter().map(PathBuf::as_path).collect();
     let photographer = Photographer { programs, address: listen(routes_of(&models)).await, folder };
     photographer.solved().await;
-    photographer.thinking().await;
+    photographer.solving().await;
     photographer.contradiction().await;
     photographer.restarts().await;
     photographer.maze().await;
@@ -66,7 +66,7 @@ impl Photographer {
         self.take(&browser, "solved.png").await;
     }
 
-    async fn thinking(&self) {
+    async fn solving(&self) {
         let browser = self.visit(DESKTOP, &format!("#sudoku={LONG}")).await;
         browser.click("#theme").await;
         browser.window.execute("document.getElementById('speed').value = '480'", Vec::new()).await.unwrap();

@@ -149,7 +149,7 @@ impl WebDriverCompatibleCommand for PerformanceLog {
     }
 }
 
-/// So that it starts as any user, also as root, and speaks to nobody but the page's server.
+/// So that it starts as any user, also as root, and connects only to the page's server.
 const SWITCHES: [&str; 10] = [
     "--headless",
     "--no-sandbox",

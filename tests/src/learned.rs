@@ -16,7 +16,7 @@ use trainer::pretrain::{Observer, Outcome, pretrain};
 
 use crate::StepOutputs;
 
-/// Nobody watches.
+/// An observer that ignores everything.
 struct Unwatched;
 
 impl Observer for Unwatched {

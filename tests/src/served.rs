@@ -40,7 +40,7 @@ pub fn routes_of(checkpoints: &[&Path]) -> Router {
     http::routes(parts(checkpoints, &[], engine_limits()))
 }
 
-/// The server's routes over the model in `checkpoint`, which thinks on as its manifest says, like in a server without flags.
+/// The server's routes over the model in `checkpoint`, with its manifest's restarts, as in a server without flags.
 pub fn routes_with_restarts(checkpoint: &Path) -> Router {
     let limits = EngineLimits { overrides: PolicyOverrides::NONE, ..engine_limits() };
     http::routes(parts(&[checkpoint], &[], limits))
@@ -59,7 +59,7 @@ pub fn adapting_routes(checkpoint: &Path, data: &Path, jobs: Jobs) -> Router {
     })
 }
 
-/// The server's routes over the model in `checkpoint`, for whoever has `key`.
+/// The server's routes over the model in `checkpoint`, for clients that have `key`.
 pub fn guarded_routes(checkpoint: &Path, key: &str) -> Router {
     let access = Access::open(KeySource { variable: Some(key.to_owned()), ..KeySource::default() }).unwrap();
     http::routes(ServerParts { access: Arc::new(access), ..parts(&[checkpoint], &[], engine_limits()) })

@@ -1,4 +1,4 @@
-//! What a server tells whoever sends an ARC task that its model does not know: commands that the other programs
+//! What a server answers to an ARC task that its model does not know: commands that the other programs
 //! understand, and after which the model knows the task.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
@@ -34,9 +34,9 @@ async fn a_task_is_unknown_its_commands_are_run_and_it_is_known() {
     let task = arc_task("shift");
     let (status, answer) = solve(&known, &json!({ "task": task })).await;
     assert_eq!((status.as_u16(), &answer["type"]), (422, &json!("urn:trm:problem:unknown-task")));
-    let told: Vec<Vec<String>> =
+    let printed: Vec<Vec<String>> =
         answer["commands"].as_array().unwrap().iter().map(|command| words(command.as_str().unwrap())).collect();
-    let [adapt, serve] = told.as_slice() else { panic!("{told:?}") };
+    let [adapt, serve] = printed.as_slice() else { panic!("{printed:?}") };
 
     // The command of the answer, in a folder with the task and the checkpoint, for two steps.
     let here = world.folder.path().join("here");

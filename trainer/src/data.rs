@@ -176,7 +176,7 @@ pub enum EvaluationData {
 }
 
 impl EvaluationData {
-    /// The evaluation data of a run; `None` where the folders have no test split, or nothing shall be evaluated.
+    /// The evaluation data of a run; `None` where the folders have no test split, or nothing is to be evaluated.
     ///
     /// # Errors
     /// When held-out puzzles cannot be drawn.

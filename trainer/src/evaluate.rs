@@ -154,19 +154,18 @@ fn answer_until(
     carry.state = carry.state.iter().map(|state| state.to_kind(reasoner.kind())).collect();
     carry.admit(batch);
     carry.halted.fill(true);
-    let mut thinking = vec![true; batch.rows()];
+    let mut running = vec![true; batch.rows()];
     let mut answer = BatchAnswer {
         metrics: StepMetrics::default(),
         preds: Tensor::zeros([batch.rows() as i64, batch.seq_len as i64], (Kind::Int64, device)),
         q_halt: vec![0.0; batch.rows()],
     };
-    while thinking.contains(&true) {
+    while running.contains(&true) {
         if stop.load(Ordering::Relaxed) {
             return None;
         }
         let act = reasoner.step_without_gradient(&mut carry, parameters, halting);
-        let halts: Vec<bool> =
-            thinking.iter().zip(&carry.halted).map(|(&thinking, &halted)| thinking && halted).collect();
+        let halts: Vec<bool> = running.iter().zip(&carry.halted).map(|(&running, &halted)| running && halted).collect();
         answer.metrics.merge(&StepMetrics::of(&carry, &act.rows, |row| halts[row]));
         if halts.contains(&true) {
             let rows = to_device(&halts, device).unsqueeze(-1);
@@ -175,7 +174,7 @@ fn answer_until(
                 answer.q_halt[row] = act.rows.q_halt[row];
             }
         }
-        thinking.iter_mut().zip(&halts).for_each(|(thinking, halts)| *thinking &= !halts);
+        running.iter_mut().zip(&halts).for_each(|(running, halts)| *running &= !halts);
     }
     Some(answer)
 }

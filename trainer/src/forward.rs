@@ -182,8 +182,8 @@ impl ForwardInputs {
 
     fn check(&self, path: &Path, dims: &ModelDims) -> Result<(), TrainError> {
         let within = |what: &str, values: &[i64], limit: usize| {
-            let stranger = values.iter().find(|value| !(0..limit as i64).contains(value));
-            stranger.map_or(Ok(()), |value| {
+            let unexpected = values.iter().find(|value| !(0..limit as i64).contains(value));
+            unexpected.map_or(Ok(()), |value| {
                 Err(TrainError::state(path, format!("{what} {value} is none of the model's 0..{limit}")))
             })
         };

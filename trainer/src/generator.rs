@@ -52,8 +52,8 @@ impl Generator {
             keys.insert("size".to_owned(), own["size"].clone());
         }
         let defaults = Self::defaults();
-        let stranger = keys.iter().find(|(key, value)| !own.contains_key(*key) && defaults.get(*key) != Some(*value));
-        if let Some((key, value)) = stranger {
+        let unexpected = keys.iter().find(|(key, value)| !own.contains_key(*key) && defaults.get(*key) != Some(*value));
+        if let Some((key, value)) = unexpected {
             let problem = format!("is {value}, which generator.task={} does not have", keys["task"]);
             return Err(TrainError::setting(format!("generator.{key}"), problem));
         }

@@ -24,7 +24,7 @@ use crate::state::{Best, RankState, Standing, weights_crc32};
 
 mod prepare;
 
-/// A step that takes longer is followed by a checkpoint: whoever ends the process amid the next one, which cannot be
+/// A step that takes longer is followed by a checkpoint: ending the process amid the next one, which cannot be
 /// interrupted, loses nothing else.
 const SLOW_STEP: Duration = Duration::from_secs(4);
 

@@ -46,7 +46,7 @@ pub fn end_with_advice_after_grace(stop: &Arc<AtomicBool>, advice: String) {
         }
         thread::sleep(GRACE);
         let message = format!("stopped amid a step that did not end within {} seconds; {advice}", GRACE.as_secs());
-        // In a thread of its own: nobody may be reading, and the end must come all the same.
+        // In a thread of its own: no one may be reading, and the end must come all the same.
         thread::spawn(move || _ = writeln!(std::io::stdout(), "{message}"));
         thread::sleep(POLL);
         // Without the exit handlers: other threads are still computing.

@@ -1,4 +1,4 @@
-//! The command line's promises: the reference's commands are understood, mistakes are named, and files of strangers
+//! The command line's promises: the reference's commands are understood, mistakes are named, and foreign files
 //! or a loss that runs away harm nothing.
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a panic is a failed test")]

@@ -1,5 +1,5 @@
 //! Ranks in the threads of one process: what several of them train is what one trains, to the order of sums; two runs of
-//! them are equal to the bit; and whoever was started otherwise is named.
+//! them are equal to the bit; and a rank that was started otherwise is named.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot make a learner has failed")]
 

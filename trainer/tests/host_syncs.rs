@@ -95,7 +95,7 @@ fn sites_cost_a_structured_model_one_more() {
     assert_eq!(syncs(learner(ArchitectureConfig::Trm(units), None, None)), [2; 3]);
 }
 
-/// What is asked for between steps is counted, too, but is no part of a step.
+/// What is asked for between steps is counted, too, but is not part of a step.
 #[test]
 fn norms_stay_on_the_device_until_they_are_logged() {
     tch::set_num_threads(1);

@@ -294,8 +294,8 @@ fn a_head_for_moves_leaves_the_answer_as_it_is() {
     assert!(refused.contains("move_head"), "{refused}");
 }
 
-/// The embedding decides the answer to one and the same puzzle, zeros are no embedding, and the embedding of one puzzle
-/// reaches no other of the batch.
+/// The embedding decides the answer to one and the same puzzle, zeros are not an embedding, and the embedding of one
+/// puzzle reaches no other of the batch.
 #[test]
 fn a_puzzle_embedding_conditions_the_cells_of_its_own_board() {
     let plain = ArchitectureConfig::Trm(config(Mixer::Local));

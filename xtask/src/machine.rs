@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// The processor's name, its physical cores where they can be told, and the threads this process may use.
+/// The processor's name, its physical cores where they are known, and the threads this process may use.
 pub(crate) fn processor() -> String {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -96,7 +96,7 @@ impl Project {
     /// The cargo that runs us, in the environment that the user's own cargo would have.
     ///
     /// The outer cargo has put the `[env]` table of `.cargo/config.toml` and facts about this package into our
-    /// environment. Handed on, they would look like the user's wishes and make build scripts run again.
+    /// environment. Handed on, they would look like the user's settings and make build scripts run again.
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         for library in [Library::OnnxRuntime, Library::Libtorch] {

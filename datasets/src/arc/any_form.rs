@@ -161,7 +161,7 @@ fn form_of_file(path: &Path) -> Result<Form, DatasetError> {
     problem()
 }
 
-/// Names of a folder's entries in their order; hidden ones are other programs' notes, and those that are no UTF-8 no tasks.
+/// Names of a folder's entries in their order; hidden ones and those that are not UTF-8 are not tasks.
 fn names_in(folder: &Path) -> Result<Vec<String>, DatasetError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(DatasetError::io("read", folder))? {

@@ -43,8 +43,8 @@ impl PuzzleListSource {
                 let published = registry::dataset(repository).map(|set| (set.repository, set.revision));
                 let (repository, revision) = published.unwrap_or((repository, "main"));
                 let reference = FileReference::new(RepositoryKind::Dataset, repository, &file, revision)?;
-                let told = |bytes, total| progress(BuildProgress::Fetching(split, bytes, total));
-                Ok(Hub::from_env()?.file(&reference, told)?)
+                let on_bytes = |bytes, total| progress(BuildProgress::Fetching(split, bytes, total));
+                Ok(Hub::from_env()?.file(&reference, on_bytes)?)
             }
         }
     }

@@ -202,7 +202,7 @@ pub enum PathFlaw {
         place: (usize, usize),
     },
     /// The marked cells cannot be walked through one after the other, each once.
-    #[error("the path forks at row {}, column {}: the marked cells are no single path", .place.0 + 1, .place.1 + 1)]
+    #[error("the path forks at row {}, column {}: the marked cells are not a single path", .place.0 + 1, .place.1 + 1)]
     Fork {
         /// The first cell, in reading order, with more marked neighbours than a path has.
         place: (usize, usize),

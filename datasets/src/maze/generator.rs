@@ -25,7 +25,7 @@ const LENGTHENING_WALLS: u32 = 64;
 /// Ways shorter than this share of the length asked for are given up at once.
 const MIN_LENGTHENED_PERCENT: usize = 70;
 
-/// How many shortest paths a maze shall have.
+/// How many shortest paths a maze has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShortestPaths {
@@ -57,7 +57,7 @@ pub struct MazeRequest {
     pub style: Option<MazeStyle>,
     /// Least length of a shortest path, in cells between start and goal.
     pub min_length: usize,
-    /// How many shortest paths there shall be.
+    /// How many shortest paths there must be.
     pub shortest_paths: ShortestPaths,
     /// Grids to draw before giving up.
     pub max_attempts: u32,

@@ -1,4 +1,4 @@
-//! The characters of a maze: which of them stand for walls, free cells, start and goal, and when that cannot be told.
+//! The characters of a maze: which of them stand for walls, free cells, start and goal, and when that is ambiguous.
 //! Leaves lines and matrices to [`super::text`] and [`super::matrix`].
 
 use super::{Cell, MazeDrawing, MazeError, MazeShape, Spelling};

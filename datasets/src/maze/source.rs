@@ -27,7 +27,7 @@ pub struct MazeOptions {
     pub style: Option<MazeStyle>,
     /// Least length of a shortest path; none takes [`MazeRequest::least_length`].
     pub min_length: Option<MinLength>,
-    /// How many shortest paths each maze shall have. Where there are several, the label is one of them.
+    /// How many shortest paths each maze has. Where there are several, the label is one of them.
     pub shortest_paths: ShortestPaths,
 }
 

@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_chart_without_points_is_an_error() {
         assert!(chart(&[]).to_svg().is_err() && chart(&[]).to_png().is_err());
-        // One point has no extent and is no reason to divide by zero.
+        // One point has no extent, which must not become a division by zero.
         assert!(chart(&[(1.0, 1.0)]).to_svg().is_ok());
     }
 }

@@ -57,7 +57,7 @@ impl BoardScorer {
         }
     }
 
-    /// Accuracies of predictions, each for itself. Copies of a puzzle are no independent trials: there are as many
+    /// Accuracies of predictions, each for itself. Copies of a puzzle are not independent trials: there are as many
     /// trials as puzzles.
     fn single_accuracies(&self, puzzles: u64) -> Vec<Accuracy> {
         let sums = &self.sums;

@@ -1,5 +1,5 @@
 //! A file written once from its start, past the page cache where the system can (Linux, most file systems): gigabytes
-//! that nobody reads soon would only push out what others read, and cost more processor time than making them.
+//! that are not read soon would only push out what others read, and cost more processor time than making them.
 //! Owns blocks and their alignment; leaves content and the header to [`super::npy`].
 
 use std::fs::File;

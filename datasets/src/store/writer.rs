@@ -136,7 +136,7 @@ impl SplitWriter {
     }
 
     /// Appends many examples, `[examples, seq_len]` input and label tokens, to both files at once. Their puzzles are
-    /// told by [`puzzle`](Self::puzzle), before or after.
+    /// given by [`puzzle`](Self::puzzle), before or after.
     ///
     /// # Panics
     /// When the tokens are not whole examples, as many labels as inputs.

@@ -24,8 +24,8 @@ impl PuzzlePool {
     /// whatever [`ListedPuzzle::parse`] passes over; blank lines and whatever follows a `#` are skipped. `.gz` files are unpacked.
     ///
     /// # Errors
-    /// When the file is unreadable, a line is no 9×9 puzzle with exactly one solution, or there are fewer puzzles than
-    /// `limit`, or none.
+    /// When the file is unreadable, a line is not a 9×9 puzzle with exactly one solution, or there are fewer puzzles
+    /// than `limit`, or none.
     pub fn read(path: &Path, limit: Option<usize>) -> Result<Self, DatasetError> {
         let text = read_text(path, MAX_FILE_BYTES)?;
         let puzzles = puzzle_lines(&text)

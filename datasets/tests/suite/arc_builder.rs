@@ -40,7 +40,7 @@ fn a_filter_takes_tasks_by_what_a_solver_sees_of_their_grids() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tasks = [
         ("small", json!({ "train": [pair(3, 3)], "test": [pair(4, 4)] })),
-        // What the answer of a held-out test pair is like, nobody knows.
+        // The answer of a held-out test pair is unknown.
         ("hidden", json!({ "train": [pair(3, 3)], "test": [pair(4, 7)] })),
         ("grows", json!({ "train": [pair(3, 5)], "test": [pair(4, 4)] })),
         ("wide", json!({ "train": [pair(3, 3)], "test": [pair(9, 9)] })),
@@ -261,7 +261,7 @@ fn task(train_input: &str) -> String {
 }
 
 #[test]
-fn bad_grids_are_told_with_task_pair_and_cell() {
+fn bad_grids_are_reported_with_task_pair_and_cell() {
     let wide = format!("[[{}]]", ["0"; 31].join(", "));
     let high = format!("[{}]", ["[0]"; 31].join(", "));
     let cases = [
@@ -288,7 +288,7 @@ fn bad_grids_are_told_with_task_pair_and_cell() {
 }
 
 #[test]
-fn bad_tasks_are_told() {
+fn bad_tasks_are_reported() {
     let cases = [
         ("", "EOF while parsing"),
         ("{", "EOF while parsing"),
@@ -385,7 +385,7 @@ fn unknown_keys_hidden_files_and_byte_order_marks_are_passed_over() {
 }
 
 #[test]
-fn missing_files_and_bad_arguments_are_told() {
+fn missing_files_and_bad_arguments_are_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = folder.path().join("set");
     let good = config(&target, 1);

@@ -62,7 +62,7 @@ fn a_killed_build_leaves_no_dataset_and_the_next_one_cleans_up() {
 
 /// A limit on the size of files stands in for a full disk.
 #[test]
-fn a_full_disk_is_told_and_nothing_stays() {
+fn a_full_disk_is_reported_and_nothing_stays() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = folder.path().join("set");
     let stopped = run(limited("trap '' XFSZ; ", &build(&target, &["--num-aug", "500"])));

@@ -176,7 +176,7 @@ fn hashes_equal_the_reference() {
 }
 
 #[test]
-fn what_is_no_grid_is_told() {
+fn what_is_not_a_grid_is_refused() {
     let found = |rows: &[&[u8]]| Grid::from_rows(rows).expect_err("no grid").to_string();
     assert_eq!(found(&[]), "expected 1 to 30 rows, found 0");
     assert_eq!(found(&[&[]]), "expected 1 to 30 columns, found 0");
@@ -188,7 +188,7 @@ fn what_is_no_grid_is_told() {
 }
 
 #[test]
-fn what_is_no_augmented_name_is_told() {
+fn what_is_not_an_augmented_name_is_refused() {
     for name in [
         "a|||t8|||0123456789",
         "a|||t|||0123456789",

@@ -70,7 +70,7 @@ fn copies_vote_by_board_and_by_cell() {
         (&first[..], one.clone(), -1.0),
         (&first[..], with_wrong(&one, &[14]), 0.5),
         (&first[..], one.clone(), -1.0),
-        // Nobody is right, but each cell is, with three votes of four.
+        // No prediction is right, but each cell is, with three votes of four.
         (&second[..], with_wrong(&two, &[0]), 1.0),
         (&second[..], with_wrong(&two, &[5]), 1.0),
         (&second[..], with_wrong(&two, &[10]), 1.0),
@@ -91,7 +91,7 @@ fn copies_vote_by_board_and_by_cell() {
     let token = (2.0 + 2.0 * 15.0 / 16.0 + 4.0 * 15.0 / 16.0 + 3.0 * 15.0 / 16.0 + 1.0) / 12.0;
     assert!((share(&found, "accuracy") - token).abs() < 1e-12);
     assert!((share(&found, "q_halt_accuracy") - 1.0 / 12.0).abs() < 1e-12);
-    assert_eq!(found.accuracy("exact_accuracy").expect("there").trials, 3, "copies are no independent trials");
+    assert_eq!(found.accuracy("exact_accuracy").expect("there").trials, 3, "copies are not independent trials");
 
     for (name, expected) in [
         ("exact_pass@1/count_then_mean_q", 1.0 / 3.0),
@@ -146,7 +146,7 @@ fn one_prediction_per_puzzle_has_no_votes_and_repetitions_are_refused_unless_ann
 }
 
 #[test]
-fn padding_and_strangers_are_counted_apart() {
+fn padding_and_unknown_puzzles_are_counted_apart() {
     let [(first, one), (second, two)] = [FIRST, SECOND].map(puzzle);
     let mut scorer = BoardScorer::new(Task::Sudoku(SudokuShape::FOUR)).expect("a board task");
     scorer.add_puzzle(&first, &one);

@@ -89,7 +89,7 @@ fn shortest_paths_are_found_and_counted() {
 }
 
 #[test]
-fn paths_are_told_from_their_flaws() {
+fn flaws_of_paths_are_named() {
     let cases: [([&str; 5], Result<usize, PathFlaw>); 9] = [
         (["So # ", " #o  ", " oo# ", "##o# ", "  ooG"], Err(PathFlaw::Gap { reached: (0, 1) })),
         (["Soo# ", " #o  ", "  o# ", "##o# ", "  ooG"], Ok(7)),

@@ -1,4 +1,4 @@
-//! Pictures: what they show can be told from their pixels, and what they show can be read back.
+//! Pictures: their pixels show what was drawn, and what they show can be read back.
 
 use std::io::Cursor;
 

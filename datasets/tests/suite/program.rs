@@ -72,7 +72,7 @@ fn a_killed_overwrite_leaves_the_old_dataset_untouched() {
     assert_same_folder(&target, &fixture("sudoku_mindiff10_aug1"));
 }
 
-/// Two builds of one target: neither takes the other's unfinished folder for a leftover, and the later one is told.
+/// Two builds of one target: neither takes the other's unfinished folder for a leftover, and the later one fails.
 #[test]
 fn concurrent_builds_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -278,7 +278,7 @@ fn examples_become_pictures_and_pictures_text() {
     let read = shown(&[&target("arc.png")]);
     assert!(read.lines().all(|line| plain.contains(line.trim_end_matches('|'))), "{read}\nof\n{plain}");
 
-    // Pipes are plain, --color always is not, and NO_COLOR does not silence an outright wish.
+    // Pipes are plain, --color always is not, and NO_COLOR does not silence an explicit flag.
     assert!(!plain.contains('\x1b'));
     for path in [maze, arc, sudoku] {
         assert!(shown(&[path, "--color", "always"]).contains("\x1b["));

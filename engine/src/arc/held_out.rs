@@ -7,7 +7,7 @@ use datasets::arc::SEQ_LEN;
 use datasets::scoring::predictions::PredictionRows;
 
 use super::index::{AugmentedPuzzle, TaskIndex};
-use super::thinking::tokens_of;
+use super::pending::tokens_of;
 use crate::{Answer, Engine, EngineError, Pending, Policy, Request};
 
 /// A test pair under an augmentation.

@@ -4,15 +4,15 @@
 //! An ARC model has learned each task, and each augmentation of it, as a row of its puzzle-embedding table. So it
 //! answers only for tasks that it was trained on, and what tells them apart is the data set that numbered the rows:
 //! the [`TaskIndex`] reads it, [`TaskIndex::recognise`] finds the task that somebody sends, [`submit`] asks the model
-//! about its augmentations, and [`Thinking::answer`] lets them vote as the evaluator does.
+//! about its augmentations, and [`PendingTask::answer`] lets them vote as the evaluator does.
 
 pub mod held_out;
 mod index;
+mod pending;
 mod recognise;
 mod steps;
-mod thinking;
 
 pub use index::{AugmentedPuzzle, KnownTask, TaskIndex};
+pub use pending::{ATTEMPTS, ArcAnswer, ArcOptions, DEFAULT_AUGMENTATIONS, PendingTask, TestAnswer, submit};
 pub use recognise::{ArcPuzzle, LookupError, TestInput};
 pub use steps::{ArcStep, ArcSteps};
-pub use thinking::{ATTEMPTS, ArcAnswer, ArcOptions, DEFAULT_AUGMENTATIONS, TestAnswer, Thinking, submit};

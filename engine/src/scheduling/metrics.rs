@@ -73,7 +73,7 @@ pub struct MetricsSnapshot {
     pub answered: u64,
     /// Answers that obey the rules.
     pub verified: u64,
-    /// Answers that took more than one chain of thought.
+    /// Answers that took more than one chain.
     pub restarted: u64,
     /// Batches run.
     pub turns: u64,
@@ -87,7 +87,7 @@ pub struct MetricsSnapshot {
     pub busy_seconds: f64,
     /// Puzzles that wait now.
     pub waiting: usize,
-    /// Slots that hold a chain of thought now.
+    /// Slots that hold a chain now.
     pub slots_in_use: usize,
 }
 

@@ -1,4 +1,4 @@
-//! How long, how often and with how much chance a puzzle is thought about.
+//! How many steps, chains and how much noise a puzzle gets.
 //! Owns the dials of test-time compute and their limits; leaves acting on them to searches and chains.
 
 use models::checkpoint::InferenceDefaults;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EngineError;
 
-/// When a chain of thought ends before its step budget is spent.
+/// When a chain ends before its step budget is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -23,14 +23,14 @@ pub enum Halting {
     Fixed,
 }
 
-/// How a puzzle is thought about.
+/// How a puzzle is solved.
 ///
-/// Thinking goes on in *chains*, each a row of the batch with its own recursion state. The first chain sees the puzzle
-/// as it is. Under [`Halting::Verified`] the others begin only when it has spent `max_steps` without an answer that
-/// obeys the rules: first the symmetric copies, then the rollouts, no more at a time than the engine allows, and at last
-/// one on the puzzle as it is for [`Restarts::depth`] steps. The first answer that obeys the rules ends
-/// the search. Under the other rules, which cannot tell a right answer from a wrong one, all chains but the deep one
-/// begin at once and vote.
+/// An engine solves in *chains*: the supervision steps of one attempt, each a row of the batch with its own recursion
+/// state. The first chain sees the puzzle as it is. Under [`Halting::Verified`] the others begin only when it has spent
+/// `max_steps` without an answer that obeys the rules: first the symmetric copies, then the rollouts, no more at a time
+/// than the engine allows, and at last one on the puzzle as it is for [`Restarts::depth`] steps. The first answer that
+/// obeys the rules ends the search. Under the other rules, which cannot tell a right answer from a wrong one, all chains
+/// but the deep one begin at once and vote.
 ///
 /// Noise before every step is that of Probabilistic TRM (arXiv 2605.19943), chains on symmetric copies are those of
 /// "Speed is Confidence" (arXiv 2601.19085).
@@ -49,7 +49,7 @@ pub struct Policy {
     pub seed: u64,
 }
 
-/// What is tried besides one chain of thought on the puzzle as it is.
+/// What is tried besides one chain on the puzzle as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Restarts {

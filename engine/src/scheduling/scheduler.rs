@@ -23,7 +23,7 @@ pub(super) fn batch_sizes(slots: usize) -> impl DoubleEndedIterator<Item = usize
 }
 
 /// Of this many rows that fall free while both wait, one goes to a further chain of an admitted request and the others
-/// to new requests: most puzzles need no further chain, and whoever does is not starved by newcomers.
+/// to new requests: most puzzles need no further chain, and those that do are not starved by newcomers.
 const GRANTS_PER_FURTHER_CHAIN: usize = 4;
 
 /// The rows of the batch and the model that steps them.

@@ -48,7 +48,7 @@ pub struct EngineOptions {
     /// [`Halting::Verified`](super::Halting::Verified). On a processor, where a row's step costs the same in any batch,
     /// one at a time wastes nothing; on a GPU, where further rows are nearly free, several at once answer sooner.
     pub chains_at_once: usize,
-    /// How a request is thought about that does not say it.
+    /// The policy of requests that set none.
     pub default_policy: Policy,
     /// What a request may ask for.
     pub limits: PolicyLimits,
@@ -109,7 +109,7 @@ impl Engine {
             .name("engine".into())
             .spawn(move || {
                 let mut scheduler = scheduler;
-                // Dropped first: whoever loses an answer to a panic shall find the engine closed.
+                // Dropped first: a client that loses its answer to a panic must find the engine closed.
                 let closing = closing;
                 run(&mut scheduler, &closing);
             })

@@ -1,4 +1,4 @@
-//! A model whose thinking is a countdown, so that tests can tell exactly what the engine must do with it.
+//! A model whose steps are a countdown, so that tests can tell exactly what the engine must do with it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};

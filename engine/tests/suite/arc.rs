@@ -9,7 +9,7 @@ use datasets::scoring::predictions::{PredictionRows, PredictionSource};
 use datasets::scoring::{ArcScorer, VoteRule};
 use datasets::store::Split;
 use datasets::{Batch, Dihedral};
-use engine::arc::{ArcOptions, ArcPuzzle, LookupError, TaskIndex, Thinking, held_out, submit};
+use engine::arc::{ArcOptions, ArcPuzzle, LookupError, PendingTask, TaskIndex, held_out, submit};
 use engine::registry::{ServedModel, attach_arc_data as attach};
 use engine::task::Unchecked;
 use engine::{Clock, Engine, EngineError, StepBatch, StepModel};
@@ -28,7 +28,7 @@ fn options(engine: &Engine, augmentations: usize) -> ArcOptions {
     ArcOptions { augmentations, policy: engine.options().default_policy, deadline: None, steps: false }
 }
 
-fn submit_one(engine: &Engine, index: &TaskIndex, puzzle: ArcPuzzle, options: &ArcOptions) -> Thinking {
+fn submit_one(engine: &Engine, index: &TaskIndex, puzzle: ArcPuzzle, options: &ArcOptions) -> PendingTask {
     submit(engine, index, vec![puzzle], options).unwrap().pop().unwrap()
 }
 
@@ -94,7 +94,7 @@ fn a_task_is_found_by_its_demonstrations_in_any_order() {
     assert_eq!(whole.recognise(None, Some(&all)).unwrap().name, "turn");
     let mut held_out = sent("fill");
     held_out.task.train = held_out.task.pairs().cloned().collect();
-    assert!(whole.recognise(None, Some(&held_out)).is_err(), "nobody has been shown the test pair");
+    assert!(whole.recognise(None, Some(&held_out)).is_err(), "no model has been shown the test pair");
 }
 
 #[test]
@@ -189,7 +189,7 @@ async fn votes_come_before_mean_q_and_ties_keep_the_order_of_the_copies() {
     assert_eq!(ranked(0).await, [(3, 1)], "the task itself is always asked");
 }
 
-/// The same votes as whoever evaluates row by row in the order of the data set, without an engine.
+/// The same votes as an evaluation row by row in the order of the data set, without an engine.
 #[tokio::test]
 async fn answers_equal_those_of_an_evaluation_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -254,7 +254,7 @@ fn one_by_one(model: &mut impl StepModel, batch: &Batch) -> (Vec<i32>, f32) {
 }
 
 #[tokio::test]
-async fn every_step_of_every_copy_is_told_in_the_frame_of_the_task() {
+async fn every_step_of_every_copy_is_reported_in_the_frame_of_the_task() {
     // Blank at first, then the input, then the input again.
     let model = Scripted::new(|_, tokens, step| match step {
         1 => (vec![0; SEQ_LEN], -1.0),
@@ -264,17 +264,17 @@ async fn every_step_of_every_copy_is_told_in_the_frame_of_the_task() {
     let index = index();
     let puzzle = index.recognise(Some(&augmentation().name("swap")), None).unwrap();
     let options = ArcOptions { steps: true, ..options(&model.engine, 3) };
-    let mut thinking = submit_one(&model.engine, &index, puzzle.clone(), &options);
-    let mut steps = thinking.steps().unwrap();
-    assert!(thinking.steps().is_none());
-    let mut told = Vec::new();
+    let mut pending = submit_one(&model.engine, &index, puzzle.clone(), &options);
+    let mut steps = pending.steps().unwrap();
+    assert!(pending.steps().is_none());
+    let mut reported = Vec::new();
     while let Some(step) = steps.next().await {
-        told.push(step);
+        reported.push(step);
     }
-    thinking.answer().await.unwrap();
-    told.sort_by_key(|step| (step.test, step.augmentation, step.step));
-    assert_eq!(told.len(), 2 * 3 * STEPS);
-    for (index, step) in told.iter().enumerate() {
+    pending.answer().await.unwrap();
+    reported.sort_by_key(|step| (step.test, step.augmentation, step.step));
+    assert_eq!(reported.len(), 2 * 3 * STEPS);
+    for (index, step) in reported.iter().enumerate() {
         let (copy, at) = (index / STEPS, index % STEPS + 1);
         assert_eq!((step.test, step.augmentation, step.step), (copy / 3, copy % 3, at));
         let input = &puzzle.tests[step.test].input;
@@ -292,9 +292,9 @@ fn who_goes_away_frees_the_rows_of_all_copies() {
     let model = model.served();
     let index = index();
     let puzzle = index.recognise(Some("swap"), None).unwrap();
-    let thinking = submit_one(&model.engine, &index, puzzle, &options(&model.engine, 7));
+    let pending = submit_one(&model.engine, &index, puzzle, &options(&model.engine, 7));
     gate.send(()).unwrap();
-    drop(thinking);
+    drop(pending);
     drop(gate);
     // Dropping the engine waits for its thread, so that afterwards everything has happened.
     let engine = model.engine;
@@ -323,8 +323,8 @@ async fn at_the_deadline_those_who_have_an_answer_vote() {
     let limits = *Scripted::new(opinionated).served().engine.options();
     let engine = Engine::start_with_clock(model, Arc::new(Unchecked), limits, clock.clone()).unwrap();
     let options = ArcOptions { deadline: Some(clock.now() + time), ..options(&engine, 7) };
-    let thinking = submit_one(&engine, &index, puzzle.clone(), &options);
-    let answer = thinking.answer().await.unwrap();
+    let pending = submit_one(&engine, &index, puzzle.clone(), &options);
+    let answer = pending.answer().await.unwrap();
     assert!(answer.cut_short);
     assert_eq!((answer.steps, answer.tests[0].attempts[0].votes), (1, 4), "four rows had begun");
 
@@ -377,7 +377,7 @@ fn a_checkpoint_brings_its_own_tasks() {
 }
 
 #[test]
-fn damaged_names_are_told_with_their_file() {
+fn damaged_names_are_reported_with_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let data = dataset(folder.path(), true);
     let path = data.join("identifiers.json");

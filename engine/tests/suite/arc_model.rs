@@ -47,8 +47,8 @@ async fn a_graph_s_answers_are_those_of_its_copies_one_by_one() {
     let served = ServedModel::load(&checkpoint, &session(), EngineLimits::plain(1, 64, 64)).unwrap();
     let options =
         ArcOptions { augmentations: 4, policy: served.engine.options().default_policy, deadline: None, steps: false };
-    let thinking = submit(&served.engine, &index, vec![puzzle], &options).unwrap().pop().unwrap();
-    let answer = thinking.answer().await.unwrap();
+    let pending = submit(&served.engine, &index, vec![puzzle], &options).unwrap().pop().unwrap();
+    let answer = pending.answer().await.unwrap();
     assert_eq!((answer.steps, answer.augmentations), (STEPS, 4));
     for (test, ballot) in answer.tests.iter().zip(&ballots) {
         assert_eq!(test.attempts, ballot.ranked(VoteRule::CountThenMeanQ, 2));

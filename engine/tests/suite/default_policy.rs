@@ -1,4 +1,4 @@
-//! Whose word counts on how much a puzzle is thought about: the request's, the operator's, the checkpoint's, ours.
+//! Which policy applies: the request's, the operator's, the checkpoint's, ours.
 
 use std::path::Path;
 
@@ -70,7 +70,7 @@ fn tasks_without_rules_get_no_restarts_from_flags_or_manifest() {
 
 /// Fewer steps than the oracle needs: whose word counts is seen in what the engine does.
 #[test]
-fn requests_are_thought_about_as_the_manifest_says_unless_they_say_it_themselves() {
+fn requests_follow_the_manifest_unless_they_set_a_policy_themselves() {
     let shape = SudokuShape::FOUR;
     let mut card = card("measured", shape);
     card.inference = Some(InferenceDefaults { max_steps: STEPS - 1, augmentations: 1, rollouts: 0, ..measured() });

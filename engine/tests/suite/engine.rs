@@ -191,7 +191,7 @@ fn a_full_queue_refuses_all_or_nothing() {
 }
 
 #[test]
-fn nobody_is_let_in_who_would_wait_too_long_at_the_measured_rate() {
+fn requests_that_would_wait_too_long_at_the_measured_rate_are_refused() {
     let (model, handbrake) = Countdown::with_handbrake();
     let engine = start(model, EngineOptions { max_wait: Duration::ZERO, ..options(1) });
     // Before the first answer nothing is known about the rate.

@@ -1,4 +1,4 @@
-//! Models whose products are computed in integers: the same answers from another graph, and nobody takes one for the other.
+//! Models whose products are computed in integers: the same answers from another graph, and the two are kept apart.
 
 use datasets::sudoku::{GeneratorOptions, held_out};
 use engine::model::{load_as, shipped_directory};

@@ -1,4 +1,4 @@
-//! What the engine promises about further chains of thought: when they begin, who wins, what they cost, on a model that
+//! What the engine promises about further chains: when they begin, who wins, what they cost, on a model that
 //! only counts.
 
 use std::sync::Arc;
@@ -83,7 +83,7 @@ fn without_the_rule_check_all_chains_begin_at_once_and_vote() {
     let log = model.log.clone();
     let engine = start(model, 4);
     let policy = Policy { halting: Halting::Fixed, ..copies(3) };
-    // Nobody finishes within 4 steps: the three copies agree (they carry the same mark), the first chain is alone.
+    // No chain finishes within 4 steps: the three copies agree (they carry the same mark), the first chain is alone.
     let answer = engine.submit(countdown(40, 1).with_policy(policy)).unwrap().wait().unwrap();
     assert_eq!((answer.verified, answer.stopped, answer.votes, answer.chains), (false, Stopped::Vote, 3, 4));
     assert_eq!((answer.chain, answer.tokens[0], answer.total_steps), (1, 100, 16));

@@ -1,5 +1,5 @@
 //! What holds for the scheduler whatever comes: every request is answered once, with its own answer, in the order of
-//! arrival, and whoever goes away takes nothing along.
+//! arrival, and a client that goes away affects no other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_request_is_answered_once_in_order_whoever_leaves(
+    fn every_request_is_answered_once_in_order_even_if_others_leave(
         events in prop::collection::vec(event(), 1..40),
         slots in 1..9_usize,
         batching in batching(),

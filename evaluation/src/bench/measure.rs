@@ -109,7 +109,7 @@ pub(super) fn steps(
     let limits = EngineLimits::plain(batch_size, batch_size, usize::from(u16::MAX));
     let model = ServedModel::start(loaded.card, loaded.task, loaded.step_model, limits)?;
     let puzzles = puzzles(task, vocab_size, seq_len, batch_size)?;
-    let think = |steps: usize| -> Result<(f64, f64)> {
+    let run_steps = |steps: usize| -> Result<(f64, f64)> {
         let policy = Policy { halting: Halting::Fixed, ..Policy::plain(steps) };
         let before = model.engine.metrics();
         let requests = puzzles.iter().map(|tokens| Request::new(tokens.clone()).with_policy(policy)).collect();
@@ -124,11 +124,11 @@ pub(super) fn steps(
         Ok((after.busy_seconds - before.busy_seconds, after.model_seconds - before.model_seconds))
     };
     // The first steps of a batch size allocate.
-    think(1)?;
+    run_steps(1)?;
     let (mut turns, mut busy, mut inside) = (Vec::new(), 0.0, 0.0);
     let (begin, limit) = (Instant::now(), Duration::from_secs_f64(budget.seconds.clamp(0.0, 3600.0)));
     while turns.len() < budget.steps || begin.elapsed() < limit {
-        let (turn, model) = think(1)?;
+        let (turn, model) = run_steps(1)?;
         turns.push(turn);
         busy += turn;
         inside += model;

@@ -47,8 +47,8 @@ fn number(name: &str) -> u8 {
 fn published(name: &str) -> Result<PathBuf> {
     let model = registry::model(name).with_context(|| format!("no published model is called {name}"))?;
     let hub = Hub::from_env()?;
-    let (bar, told) = download_bar(name)?;
-    let found = published::find(model.name, &ImportOptions::default(), &hub, told).with_context(|| {
+    let (bar, on_bytes) = download_bar(name)?;
+    let found = published::find(model.name, &ImportOptions::default(), &hub, on_bytes).with_context(|| {
         format!(
             "{name} cannot be had from the hub; on a machine with a connection fetch {}/{}, import it here with \
              `exporter import`, and name its folder with --checkpoint",

@@ -91,11 +91,11 @@ pub(super) fn puzzles(args: &BoardArgs, task: Task) -> Result<PuzzleSource> {
         SourceArgs { data: Some(directory), .. } => PuzzleSource::folder(task, directory, limit)?,
         SourceArgs { puzzles: Some(path), .. } => PuzzleSource::lines(task, path, limit)?,
         SourceArgs { source_repo: Some(repository), .. } => {
-            let (bar, told) = download_bar(&format!("test.csv of {repository}"))?;
+            let (bar, on_bytes) = download_bar(&format!("test.csv of {repository}"))?;
             let published = registry::dataset(repository).map(|set| (set.repository, set.revision));
             let (repository, revision) = published.unwrap_or((repository, "main"));
             let reference = FileReference::new(RepositoryKind::Dataset, repository, "test.csv", revision)?;
-            let path = Hub::from_env()?.file(&reference, told)?;
+            let path = Hub::from_env()?.file(&reference, on_bytes)?;
             bar.finish_and_clear();
             PuzzleSource::list(task, &path, &format!("test.csv of {repository}"), limit)?
         }
@@ -113,8 +113,8 @@ fn imported(family: BoardTask, weights: &str) -> Result<PathBuf> {
         name => name,
     };
     let hub = Hub::from_env()?;
-    let (bar, told) = download_bar(name)?;
-    let found = published::find(name, &ImportOptions::default(), &hub, told)?;
+    let (bar, on_bytes) = download_bar(name)?;
+    let found = published::find(name, &ImportOptions::default(), &hub, on_bytes)?;
     bar.finish_and_clear();
     say(format_args!("weights  {}", found.source))?;
     Ok(published::in_cache(&found, &hub)?)
@@ -123,10 +123,10 @@ fn imported(family: BoardTask, weights: &str) -> Result<PathBuf> {
 /// The folder, in the hub's cache, of a model repository that holds a checkpoint in our form.
 fn from_hub(repository: &str) -> Result<PathBuf> {
     let hub = Hub::from_env()?;
-    let (bar, mut told) = download_bar(repository)?;
+    let (bar, mut on_bytes) = download_bar(repository)?;
     let mut fetch = |file| {
         let reference = FileReference::new(RepositoryKind::Model, repository, file, "main")?;
-        hub.file(&reference, &mut told)
+        hub.file(&reference, &mut on_bytes)
             .with_context(|| format!("{repository}: no such folder here, and {file} cannot be had from the hub"))
     };
     let manifest = fetch(MANIFEST_FILE)?;

@@ -61,7 +61,7 @@ pub struct BoardArgs {
     /// Puzzles that the engine solves at the same time, which the latency is measured at.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=128))]
     pub clients: u16,
-    /// What follows when the first chain of thought has failed.
+    /// What follows when the first chain has failed.
     #[command(flatten)]
     pub restarts: PolicyOverrides,
     /// Also measure accuracy against steps (1, 2, 4 … --curve-steps, looking for a collapse) and against chains

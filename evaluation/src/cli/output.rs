@@ -24,13 +24,13 @@ pub(super) fn progress_bar(length: Option<u64>, message: &str) -> Result<Progres
 
 /// A bar for a download of `what`, and what to call with the bytes that are here and their total.
 pub(super) fn download_bar(what: &str) -> Result<(ProgressBar, impl FnMut(u64, Option<u64>) + use<>)> {
-    let (bar, told) = progress::download_bar(&format!("fetching {what}"));
-    Ok((started(bar)?, told))
+    let (bar, on_bytes) = progress::download_bar(&format!("fetching {what}"));
+    Ok((started(bar)?, on_bytes))
 }
 
 fn started(bar: ProgressBar) -> Result<ProgressBar> {
     if bar.is_hidden() {
-        // Whoever reads a log wants to know what takes its time.
+        // A log without bars still says what takes its time.
         say(format_args!("running  {}", bar.prefix()))?;
     }
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -19,7 +19,7 @@ fn learned() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-4x4")
 }
 
-/// A model that has much to think about: the shipped one for 9×9 boards, in few steps.
+/// A model that needs many steps: the shipped one for 9×9 boards, in few steps.
 fn eval_hard(out: &Path, arguments: &[&str]) -> Command {
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shipped/sudoku-9x9");
     let dials = ["--block", "4", "--steps", "3", "--augmentations", "2", "--depth", "6"];

@@ -117,7 +117,7 @@ fn raw_and_verified_are_counted_apart_at_every_step() {
 }
 
 #[test]
-fn accuracy_is_told_for_each_bucket_of_hardness_easiest_first() {
+fn accuracy_is_reported_for_each_bucket_of_hardness_easiest_first() {
     let rated = |number, level, guesses| BoardPuzzle { number, rating: Some(Hardness { level, guesses }), ..puzzle() };
     let puzzles = [
         rated(0, LogicLevel::Nested, 40.0),

@@ -42,7 +42,7 @@ impl StepModel for Scripted {
     }
 }
 
-/// Right is an answer that nobody gives.
+/// No answer that the model gives is right.
 struct Never;
 
 impl Rules for Never {

@@ -56,8 +56,8 @@ pub(crate) struct ImportArguments {
 pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
     let options = options(arguments)?;
     let hub = Hub::from_env()?;
-    let (bar, told) = download_bar(&format!("fetching {}", arguments.weights));
-    let weights = published::find(&arguments.weights, &options, &hub, told)?;
+    let (bar, on_bytes) = download_bar(&format!("fetching {}", arguments.weights));
+    let weights = published::find(&arguments.weights, &options, &hub, on_bytes)?;
     bar.finish_and_clear();
     let directory = arguments.out.clone().unwrap_or_else(|| PathBuf::from("checkpoints").join(&weights.name));
     if !weights.file.opaque().is_empty() {

@@ -40,7 +40,7 @@ pub enum Device {
     Gpu,
 }
 
-/// How Triton shall run a model.
+/// How Triton is to run a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TritonOptions {
     /// Name of the model, which its clients use; the checkpoint's folder gives it where none is chosen.

@@ -16,8 +16,8 @@ pub enum Arithmetic {
     Float32,
     /// 8 significant bits.
     BFloat16,
-    /// Products in 8-bit integers: told and not promised, since it is another model that is computed, not the same one
-    /// with other rounding.
+    /// Products in 8-bit integers: reported and not promised, since it is another model that is computed, not the same
+    /// one with other rounding.
     Int8,
 }
 

@@ -1,4 +1,4 @@
-//! A hub on this machine for tests of programs: it describes files as the real one does, sends whoever asks to its
+//! A hub on this machine for tests of programs: it describes files as the real one does, redirects clients to its
 //! storage, and breaks every first transfer in the middle.
 
 use std::collections::HashMap;

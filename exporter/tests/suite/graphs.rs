@@ -294,7 +294,7 @@ fn unfit_checkpoints_are_refused_by_name() {
     let misshapen = write("misshapen", &turned).unwrap_err().to_string();
     assert!(misshapen.contains(VICTIM) && misshapen.contains("shape"), "{misshapen}");
 
-    // A manifest that is changed after opening is no way around the checks.
+    // A manifest that is changed after opening is not a way around the checks.
     let mut checkpoint = write("whole", &|_, shape| Some(shape.to_vec())).unwrap();
     checkpoint.manifest.dims.seq_len += 1;
     let error = export(&checkpoint, &STEP).unwrap_err().to_string();

@@ -19,7 +19,7 @@ pub enum NoiseTarget {
 /// Default inference policy for requests that set none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InferenceDefaults {
-    /// Most supervision steps of a chain of thought.
+    /// Most supervision steps of a chain.
     pub max_steps: usize,
     /// Further chains on symmetric copies of a puzzle that the first chain has not solved.
     #[serde(default)]

@@ -51,7 +51,7 @@ pub fn publish_with(
 /// The puzzle table gets `num_puzzle_identifiers` rows where that is given and differs; the result says so.
 ///
 /// # Errors
-/// When a tensor cannot be read, a table shall have no rows, or the disk refuses.
+/// When a tensor cannot be read, a table would have no rows, or the disk refuses.
 pub fn write_state_dict(
     checkpoint: &Checkpoint,
     path: &Path,

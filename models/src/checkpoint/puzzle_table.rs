@@ -100,7 +100,7 @@ impl Checkpoint {
     /// What becomes of the puzzle table for `num_puzzle_identifiers` puzzles; `None` where it stays, or is none.
     ///
     /// # Errors
-    /// When it cannot be read, or shall have no rows.
+    /// When it cannot be read, or would have no rows.
     pub fn resize_puzzle_table(&self, num_puzzle_identifiers: usize) -> Result<Option<TableResize>, ModelError> {
         let Some(table) = self.puzzle_table() else { return Ok(None) };
         self.weights.resize_puzzle_table(&table.name, num_puzzle_identifiers)
@@ -121,7 +121,7 @@ impl WeightFile {
     /// What becomes of the matrix `name`, a puzzle table, for `num_puzzle_identifiers` puzzles; `None` where it stays.
     ///
     /// # Errors
-    /// When it is missing, no matrix, cannot be read, or shall have no rows.
+    /// When it is missing, no matrix, cannot be read, or would have no rows.
     pub fn resize_puzzle_table(
         &self,
         name: &str,

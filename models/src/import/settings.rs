@@ -203,7 +203,7 @@ impl Resolver<'_> {
         Ok(value)
     }
 
-    /// Inner widths are rounded up, so that they settle the expansion only roughly: whoever says one that fits is right.
+    /// Inner widths are rounded up, so that they settle the expansion only roughly: a given one that fits is right.
     fn expansion(&mut self, default: &Value) -> Result<Value, ImportError> {
         let said = self.asked("expansion");
         let (value, origin) = match said {

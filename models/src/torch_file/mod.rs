@@ -1,7 +1,7 @@
 //! State dicts that `torch.save` wrote, found in the bytes of a mapped file without running anything that it holds.
 //! Owns the chain archive → pickle → tensors and its limits; leaves mapping the file and reading values to
 //! `checkpoint`. Not the crate `pytorch-reader`, which copies each tensor into memory (1.8 GB for ARC's puzzle table),
-//! and tells nobody where a tensor lies in the file.
+//! and does not say where a tensor lies in the file.
 
 mod archive;
 mod error;
@@ -56,7 +56,7 @@ pub struct Checksum {
     pub crc32: u32,
 }
 
-/// The checksums that the archive holds, one per entry, except where `torch.save` was told to leave them out.
+/// The checksums that the archive holds, one per entry, except where `torch.save` was asked to leave them out.
 ///
 /// # Errors
 /// When the archive is malformed.

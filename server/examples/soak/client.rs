@@ -39,7 +39,7 @@ async fn exchange(address: SocketAddr, request: Request<impl Into<Bytes>>) -> Re
     Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
 }
 
-/// Whether nobody listened.
+/// Whether the connection was refused.
 pub(crate) fn is_refused(error: &Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     causes.any(|cause| cause.kind() == std::io::ErrorKind::ConnectionRefused)

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Stream,
     /// The solved board as PNG.
     Picture,
-    /// The thinking as GIF.
+    /// The steps as GIF.
     Animation,
     /// More steps, copies and noise than the default.
     Deep,
@@ -65,7 +65,7 @@ pub(crate) enum Outcome {
     Refused,
     /// It went away or was cut off, as it should be.
     Gone,
-    /// Nobody listened, which is right while a server is dead and at no other time.
+    /// The connection was refused, which is right while a server is dead and at no other time.
     NobodyListened(String),
     /// Its connection broke, which is right when a server died that had it and at no other time.
     CutOff(String),

@@ -39,7 +39,7 @@ impl Service {
         *self.address.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends whoever comes now to `address`.
+    /// Sends later clients to `address`.
     pub(crate) fn move_to(&self, address: SocketAddr) {
         *self.address.write().unwrap_or_else(PoisonError::into_inner) = address;
     }
@@ -63,7 +63,7 @@ impl Service {
         }
     }
 
-    /// Whether nobody may have listened when a request was sent.
+    /// Whether the server may have been down when a request was sent.
     fn was_down_at(&self, sent: Instant) -> bool {
         self.outages().iter().any(|outage| outage.end.is_none_or(|end| end > sent))
     }

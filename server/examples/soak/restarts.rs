@@ -15,7 +15,7 @@ use crate::target::{ANY_PORT, Target};
 const CALM: Duration = Duration::from_secs(15);
 /// Between the moment when clients are sent elsewhere and SIGTERM: the `preStop` of `deploy/kubernetes`.
 const BEFORE_SIGTERM: Duration = Duration::from_secs(1);
-/// For which nobody listens after SIGKILL.
+/// How long no server listens after SIGKILL.
 const DOWN: Duration = Duration::from_secs(1);
 /// The drain's bound is that of `deploy/kubernetes`. The old server works off its queue beside the new one here, on the
 /// same cores and hence at half its speed or less: the queue is kept so short that the last of it is in time all the same.

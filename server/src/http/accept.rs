@@ -18,7 +18,7 @@ pub(super) enum Output {
     Stream,
     /// The answer as a picture.
     Png,
-    /// The thinking as an animation.
+    /// The steps as an animation.
     Gif,
 }
 
@@ -34,7 +34,7 @@ impl Output {
     }
 
     /// The form among those `offered` (in the server's order of preference) that the client likes best; the first
-    /// where it does not say, or says it in a way that nobody reads.
+    /// where it does not say, or says it in a way that cannot be read.
     ///
     /// # Errors
     /// [`Problem::NotAcceptable`] when it accepts none of them.

@@ -148,7 +148,7 @@ pub(super) async fn require_key(
     Ok(next.run(request).await)
 }
 
-/// Lets nobody pass where no key is configured: for what no stranger may do.
+/// Refuses every request where no key is configured: for routes that must not be open to everyone.
 pub(super) async fn refuse_without_keys(
     State(state): State<Arc<ServerState>>,
     request: Request,

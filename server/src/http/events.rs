@@ -1,4 +1,4 @@
-//! Server-sent events: thinking as it happens, from the engine's steps to the bytes of the stream.
+//! Server-sent events: a model's steps as they happen, from the engine to the bytes of the stream.
 //! Owns order, names and keep-alive of events; leaves what stands in them to the routes.
 
 use std::convert::Infallible;

@@ -162,8 +162,8 @@ fn gauges(encoder: &mut DescriptorEncoder, samples: &[Sample]) -> fmt::Result {
     let all: [(&str, &str, Read); 5] = [
         ("trm_queue_waiting", "Puzzles that wait for a slot", |sample| sample.metrics.waiting),
         ("trm_queue_capacity", "Puzzles that may wait", |sample| sample.model.engine.options().queue_capacity),
-        ("trm_slots", "Slots for chains of thought", |sample| sample.model.engine.options().slots),
-        ("trm_slots_in_use", "Slots that hold a chain of thought", |sample| sample.metrics.slots_in_use),
+        ("trm_slots", "Slots for chains", |sample| sample.model.engine.options().slots),
+        ("trm_slots_in_use", "Slots that hold a chain", |sample| sample.metrics.slots_in_use),
         ("trm_engine_up", "1 while the engine's thread lives", |sample| usize::from(sample.model.engine.is_alive())),
     ];
     for (name, help, read) in all {
@@ -209,7 +209,7 @@ fn plain_counters(encoder: &mut DescriptorEncoder, samples: &[Sample]) -> fmt::R
     type Read = fn(&MetricsSnapshot) -> u64;
     let all: [(&str, &str, Read); 5] = [
         ("trm_requests_accepted", "Puzzles that entered the queue", |metrics| metrics.accepted),
-        ("trm_answers_restarted", "Answers that took more than one chain of thought", |metrics| metrics.restarted),
+        ("trm_answers_restarted", "Answers that took more than one chain", |metrics| metrics.restarted),
         ("trm_steps", "Supervision steps: occupied rows over all batches", |metrics| metrics.rows),
         ("trm_padding_rows", "Rows computed only to fill a fixed batch size", |metrics| metrics.padding_rows),
         ("trm_batches", "Batches run", |metrics| metrics.turns),

@@ -1,5 +1,5 @@
 //! The HTTP interface: which routes there are, what every request passes on its way to them, and the state behind them.
-//! Leaves thinking to the engines and the forms of a puzzle to `body`.
+//! Leaves inference to the engines and the forms of a puzzle to `body`.
 
 mod accept;
 mod access;

@@ -23,7 +23,7 @@ use super::Problem;
 pub struct SolveOptions {
     /// Name of the model to use, where several fit.
     pub model: Option<String>,
-    /// Most supervision steps of a chain of thought.
+    /// Most supervision steps of a chain.
     #[schema(minimum = 1)]
     #[param(minimum = 1)]
     pub max_steps: Option<usize>,

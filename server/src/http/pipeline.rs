@@ -166,7 +166,7 @@ pub(super) async fn parse<P: Solvable>(
     off_thread(bytes, move |bytes| P::parse(bytes, query, max_puzzles)).await
 }
 
-/// Runs `parse` on the body, where that may take milliseconds on a thread that nobody waits for.
+/// Runs `parse` on the body, where that may take milliseconds on a thread that blocks no request.
 pub(super) async fn off_thread<T: Send + 'static>(
     bytes: Bytes,
     parse: impl FnOnce(&[u8]) -> Result<T, Problem> + Send + 'static,

@@ -71,7 +71,7 @@ pub enum Problem {
     /// Two givens exclude each other.
     #[error("the givens contradict each other: {0}")]
     Contradictory(Contradiction),
-    /// A maze that nobody can solve.
+    /// A maze without a solution.
     #[error("{0}")]
     Maze(MazeError),
     /// A picture that shows no puzzle.

@@ -28,7 +28,7 @@ const MAX_ATTEMPTS: u32 = 2_000;
 /// Sides of the mazes that the generator draws.
 const MAZE_SIDES: std::ops::RangeInclusive<usize> = 5..=40;
 
-/// What a Sudoku sample shall be.
+/// Which Sudoku sample to draw.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -55,7 +55,7 @@ impl utoipa::PartialSchema for SudokuSize {
 
 impl ToSchema for SudokuSize {}
 
-/// What a maze sample shall be.
+/// Which maze sample to draw.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

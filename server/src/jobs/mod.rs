@@ -97,7 +97,7 @@ struct Job {
     record: JobRecord,
     /// Whether a worker has it.
     active: bool,
-    /// Whether its process shall be killed.
+    /// Whether its process is to be killed.
     kill: bool,
 }
 

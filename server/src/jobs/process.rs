@@ -13,7 +13,7 @@ use super::store::JobRecord;
 
 /// The trainer ends when its standard input does: it follows a server that is killed.
 const FOLLOWS: &str = "TRAINER_FOLLOWS_STUDY";
-/// Exit status of a trainer that was told to stop and can go on.
+/// Exit status of a trainer that was asked to stop and can go on.
 const INTERRUPTED: i32 = 130;
 /// The least urgent priority.
 const NICE: i32 = 19;

@@ -68,7 +68,7 @@ pub struct JobView {
     pub steps: u64,
     /// Seconds that training has taken.
     pub elapsed_seconds: f64,
-    /// Seconds to go, once they can be told.
+    /// Seconds to go, once they can be estimated.
     pub eta_seconds: Option<f64>,
     /// Jobs that come first, while it is queued.
     pub ahead: Option<usize>,

@@ -31,8 +31,8 @@ struct State {
     /// Since when the client takes no bytes.
     stalled_since: Option<Instant>,
     closing_since: Option<Instant>,
-    /// Since when the protocol has been told to close.
-    told_since: Option<Instant>,
+    /// Since when the protocol has been asked to close.
+    asked_since: Option<Instant>,
 }
 
 /// What to do with a connection.
@@ -62,7 +62,7 @@ impl Activity {
             head_since: None,
             stalled_since: None,
             closing_since: None,
-            told_since: None,
+            asked_since: None,
         })))
     }
 
@@ -77,8 +77,8 @@ impl Activity {
     }
 
     /// Takes note that [`Verdict::Close`] has been carried out.
-    pub(super) fn told_to_close(&self, now: Instant) {
-        self.lock().told_since.get_or_insert(now);
+    pub(super) fn asked_to_close(&self, now: Instant) {
+        self.lock().asked_since.get_or_insert(now);
     }
 
     /// Judges the connection's state at `now`.
@@ -89,14 +89,14 @@ impl Activity {
         }
         if state.requests_in_flight > 0 {
             // HTTP/2 can say that no further request is welcome while others run; HTTP/1 says it in each response.
-            let is_to_be_told = state.is_http2 && state.closing_since.is_some() && state.told_since.is_none();
-            return if is_to_be_told { Verdict::Close } else { Verdict::Wait };
+            let must_be_asked = state.is_http2 && state.closing_since.is_some() && state.asked_since.is_none();
+            return if must_be_asked { Verdict::Close } else { Verdict::Wait };
         }
         if let Some(head_since) = state.head_since {
             return until(head_since + limits.header_timeout, now, Verdict::Abort);
         }
-        if let Some(told_since) = state.told_since {
-            return until(told_since + limits.header_timeout, now, Verdict::Abort);
+        if let Some(asked_since) = state.asked_since {
+            return until(asked_since + limits.header_timeout, now, Verdict::Abort);
         }
         if let Some(closing_since) = state.closing_since {
             return until(closing_since.max(state.quiet_since) + LINGER, now, Verdict::Close);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_is_told_at_once_and_its_own_frames_are_no_heads() {
+    fn http_2_is_asked_at_once_and_its_own_frames_are_not_heads() {
         let opened = Instant::now();
         let activity = Activity::new(opened);
         let judge = |at: u64| activity.judge(&LIMITS, opened + seconds(at));
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(judge(0), Verdict::Wait);
         activity.begin_closing(opened);
         assert_eq!(judge(0), Verdict::Close);
-        activity.told_to_close(opened);
+        activity.asked_to_close(opened);
         assert_eq!(judge(0), Verdict::Wait);
         activity.end_request(opened + seconds(2));
         activity.bytes_came(opened + seconds(3));

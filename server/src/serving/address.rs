@@ -1,4 +1,4 @@
-//! The address between the program's start and the models' readiness: held, but with nobody behind it. Leaves accepting to
+//! The address between the program's start and the models' readiness: bound, but not listening. Leaves accepting to
 //! the parent module.
 
 use std::io;

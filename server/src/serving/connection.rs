@@ -78,7 +78,7 @@ impl Connection {
                         }
                     }
                     Verdict::Close => {
-                        activity.told_to_close(Instant::now());
+                        activity.asked_to_close(Instant::now());
                         connection.as_mut().graceful_shutdown();
                         if connection.as_mut().poll(context).is_ready() {
                             return Poll::Ready(());

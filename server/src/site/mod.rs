@@ -191,7 +191,7 @@ struct SiteModel {
     /// Of ARC's models: the tasks that they know.
     #[serde(skip_serializing_if = "Option::is_none")]
     arc: Option<ArcFiles>,
-    /// How a puzzle is thought about that comes without options.
+    /// The policy of a puzzle that comes without options.
     policy: Policy,
     limits: PolicyLimits,
 }

@@ -1,4 +1,4 @@
-//! The samples of a site, drawn when it is written: the generators are no scripts.
+//! The samples of a site, drawn when it is written: the generators are not scripts.
 
 use std::ops::RangeInclusive;
 

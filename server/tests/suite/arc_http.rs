@@ -165,7 +165,7 @@ async fn many_tasks_are_answered_in_order_and_a_bad_one_is_named() {
 }
 
 #[tokio::test]
-async fn an_unknown_task_is_told_with_the_commands_that_adapt_the_model() {
+async fn an_unknown_task_is_reported_with_the_commands_that_adapt_the_model() {
     let mut task = json_of("fill");
     task["train"][0]["output"][0][0] = json!(9);
     let (status, answer) = post(&app(), &json!({ "task": task, "task_id": "mine" })).await;
@@ -301,7 +301,7 @@ async fn a_stream_that_is_dropped_frees_its_rows() {
 }
 
 #[tokio::test]
-async fn answers_are_drawn_and_thinking_is_animated() {
+async fn answers_are_drawn_and_steps_are_animated() {
     let app = app();
     for (accept, signature) in [("image/png", &b"\x89PNG"[..]), ("image/gif", b"GIF89a")] {
         for body in [json!("swap"), json!({ "task": json_of("fill"), "augmentations": 3 })] {

@@ -99,7 +99,7 @@ async fn a_body_that_is_too_large_gets_its_answer_also_when_it_is_sent_first() {
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body-too-large"), "{answer}");
     }
-    // Who asks first is told before anything is sent.
+    // A client that asks first is answered before it sends anything.
     let mut stream = TcpStream::connect(address).await.unwrap();
     let asking = head("content-length: 20000000\r\nexpect: 100-continue\r\n");
     stream.write_all(asking.as_bytes()).await.unwrap();
@@ -109,7 +109,7 @@ async fn a_body_that_is_too_large_gets_its_answer_also_when_it_is_sent_first() {
 }
 
 #[tokio::test]
-async fn metrics_are_classic_for_whoever_asks_for_plain_text() {
+async fn metrics_are_classic_for_clients_that_ask_for_plain_text() {
     let served = oracles();
     let metrics = async |accept: Option<&str>| {
         let request = Request::get("/metrics");

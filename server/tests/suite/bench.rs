@@ -31,7 +31,7 @@ fn a_small_benchmark_runs_and_its_figures_fit_each_other() {
 }
 
 #[test]
-fn unknown_names_are_told_with_those_that_exist() {
+fn unknown_names_are_reported_with_those_that_exist() {
     for (words, says) in
         [("--config large", "sudoku-attention"), ("--precision int4", "int8"), ("--batch 0", "1..=128")]
     {

@@ -33,7 +33,7 @@ fn variable<'v>(container: &'v Value, name: &str) -> &'v str {
     list.iter().find(|entry| entry["name"] == name).unwrap()["value"].as_str().unwrap()
 }
 
-/// A folder with a program of that name that prints what it was told.
+/// A folder with a program of that name that prints its arguments.
 fn stand_in(name: &str, script: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -80,16 +80,16 @@ fn every_scheduler_numbers_the_ranks() {
         &[("JOB_COMPLETION_INDEX", "5"), ("WORLD_SIZE", "8"), ("MASTER_ADDR", "node0"), ("MASTER_PORT", "20007")];
     let run = tempfile::tempdir().unwrap();
     for (environment, local) in [(slurm, "1/4"), (kubeflow, "0/1"), (indexed, "0/1")] {
-        let told = lines(&start_rank(run.path(), environment, &["lr=1e-4", "data_paths=[\"a b\"]"]));
+        let printed = lines(&start_rank(run.path(), environment, &["lr=1e-4", "data_paths=[\"a b\"]"]));
         let checkpoints = format!("checkpoint_path={}", run.path().display());
-        assert_eq!(told[0], format!("5/8 {local} node0:20007"));
-        assert_eq!(told[1..], ["pretrain", "lr=1e-4", "data_paths=[\"a b\"]", &checkpoints]);
+        assert_eq!(printed[0], format!("5/8 {local} node0:20007"));
+        assert_eq!(printed[1..], ["pretrain", "lr=1e-4", "data_paths=[\"a b\"]", &checkpoints]);
     }
     let alone = lines(&start_rank(run.path(), &[("NPROC", "4")], &["lr=1e-4"]));
     assert_eq!(alone[1..8], ["launch", "--nproc", "4", "--max-restarts", "3", "--", "pretrain"]);
-    let nobody = start_rank(run.path(), &[], &[]);
-    assert_eq!(nobody.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&nobody.stderr).contains("NPROC"));
+    let unplaced = start_rank(run.path(), &[], &[]);
+    assert_eq!(unplaced.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unplaced.stderr).contains("NPROC"));
 }
 
 #[test]
@@ -97,8 +97,8 @@ fn a_job_that_is_started_again_goes_on_from_its_last_checkpoint() {
     let run = tempfile::tempdir().unwrap();
     fs::create_dir(run.path().join("last")).unwrap();
     let environment = [("JOB_COMPLETION_INDEX", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "a"), ("MASTER_PORT", "1")];
-    let told = lines(&start_rank(run.path(), &environment, &["--config", "studies/arc1.toml"]));
-    assert_eq!(told[1..], ["pretrain".to_owned(), format!("resume={}", run.path().display())]);
+    let printed = lines(&start_rank(run.path(), &environment, &["--config", "studies/arc1.toml"]));
+    assert_eq!(printed[1..], ["pretrain".to_owned(), format!("resume={}", run.path().display())]);
 }
 
 #[test]
@@ -160,9 +160,9 @@ fn the_shards_of_an_evaluation_are_all_of_it() {
     for index in 0..shards {
         let environment = [("JOB_COMPLETION_INDEX", index.to_string()), ("SHARDS", shards.to_string())];
         let output = Command::new(command[0]).args([command[1], &script]).envs(environment).output().unwrap();
-        let told = lines(&output);
-        assert_eq!(told[0], "eval");
-        let Program { eval } = Program::try_parse_from(&told).unwrap_or_else(|error| panic!("{told:?}: {error}"));
+        let printed = lines(&output);
+        assert_eq!(printed[0], "eval");
+        let Program { eval } = Program::try_parse_from(&printed).unwrap_or_else(|error| panic!("{printed:?}: {error}"));
         let Shard { index, of } = eval.args.shard;
         assert_eq!(of, shards);
         found.insert(index);

@@ -198,7 +198,7 @@ fn everything_that_is_set_is_a_flag_and_fits_it() {
     let overlays = OVERLAYS.map(settings);
     for values in images.iter().chain(&overlays) {
         all.extend(values.keys().cloned());
-        // As the flags that the variables stand for, so that wrong values are told.
+        // As the flags that the variables stand for, so that wrong values are reported.
         let command = ServerArgs::command();
         let mut typed = vec!["server".to_owned()];
         for (name, value) in values {
@@ -215,8 +215,8 @@ fn everything_that_is_set_is_a_flag_and_fits_it() {
         }
         ServerArgs::command().try_get_matches_from(&typed).unwrap_or_else(|error| panic!("{typed:?}: {error}"));
     }
-    let strangers: Vec<_> = all.iter().filter(|name| *name != "ORT_DYLIB_PATH" && !known(name)).collect();
-    assert!(strangers.is_empty(), "no flag of the server reads {strangers:?}");
+    let unknown: Vec<_> = all.iter().filter(|name| *name != "ORT_DYLIB_PATH" && !known(name)).collect();
+    assert!(unknown.is_empty(), "no flag of the server reads {unknown:?}");
     for required in ["TRM_THREADS", "TRM_API_KEYS_FILE"] {
         assert!(all.contains(required), "{required}");
     }

@@ -1,4 +1,4 @@
-//! `POST /solve/maze` on oracles: every form of a maze, every size, every maze that nobody can solve.
+//! `POST /solve/maze` on oracles: every form of a maze, every size, every maze without a solution.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -128,7 +128,7 @@ async fn mazes_of_any_size_are_walled_in_and_cut_out_again() {
 }
 
 #[tokio::test]
-async fn the_smallest_model_that_fits_thinks_unless_another_is_named() {
+async fn the_smallest_model_that_fits_solves_unless_another_is_named() {
     let seven = json!(["S......", "......G"]);
     let answer = solve(seven.clone()).await;
     assert_eq!((&answer["model"]["name"], &answer["path_length"]), (&json!("maze-12"), &json!(6)));
@@ -155,7 +155,7 @@ async fn the_smallest_model_that_fits_thinks_unless_another_is_named() {
 }
 
 #[tokio::test]
-async fn mazes_that_nobody_can_solve_have_types_of_their_own() {
+async fn mazes_without_a_solution_have_types_of_their_own() {
     let served = oracles();
     let place = |row: usize, column: usize| json!({ "row": row, "column": column });
     for (lines, kind, conflict) in [

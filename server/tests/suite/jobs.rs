@@ -258,7 +258,7 @@ async fn the_queue_is_bounded() {
     let (status, headers, problem) = solve(&app, &task(7)).await;
     assert_eq!((status, &problem["type"]), (StatusCode::TOO_MANY_REQUESTS, &json!("urn:trm:problem:queue-full")));
     assert!(headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 0);
-    // Whoever leaves the queue makes room.
+    // A job that leaves the queue makes room.
     ask(&app, "DELETE", &queued).await;
     job(&app, &task(7)).await;
 }
@@ -280,7 +280,7 @@ async fn jobs_survive_a_restart_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trainer_that_fails_is_told_and_tried_again_when_the_task_is_sent_again() {
+async fn a_trainer_that_fails_is_reported_and_tried_again_when_the_task_is_sent_again() {
     let world = World::new("echo 'error: no memory at /secret' >&2; exit 1");
     let app = world.serve();
     let path = job(&app, &task(5)).await;
@@ -303,7 +303,7 @@ async fn what_cannot_be_learned_is_refused_as_before() {
     let world = World::new(LEARNS);
     let app = world.serve();
     let unknown = |answer: &Value| assert_eq!(answer["type"], "urn:trm:problem:unknown-task", "{answer}");
-    // A name tells no demonstrations, and of several tasks nobody waits for one.
+    // A name holds no demonstrations, and a request of several tasks starts no job.
     for body in [json!("nobody"), json!({ "puzzles": [task(5), "fill"] })] {
         let (status, _, answer) = solve(&app, &body).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);

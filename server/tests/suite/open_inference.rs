@@ -166,7 +166,7 @@ async fn one_name_serves_boards_of_several_sizes() {
 }
 
 #[tokio::test]
-async fn models_with_an_embedding_for_each_puzzle_are_told_which() {
+async fn models_with_an_embedding_for_each_puzzle_take_identifiers() {
     // Every token of the answer is the identifier that the row was asked under.
     let model = Scripted::new(|identifier, tokens, _| (vec![identifier as i64 % 12; tokens.len()], 1.0));
     let model = model.served();

@@ -144,7 +144,7 @@ fn after_kill_9_clients_are_refused_until_the_next_start_on_the_same_port() {
         assert!(request.join().unwrap().is_err());
     });
     assert!(!server.wait().0.success());
-    // From now on every client meets nobody, until one is answered: not even a word that models are being loaded.
+    // From now on every connection is refused, until one is answered: not even a word that models are being loaded.
     let (refusals, server) = std::thread::scope(|scope| {
         let clients = scope.spawn(|| {
             for refusals in 0..60_000 {
@@ -156,7 +156,7 @@ fn after_kill_9_clients_are_refused_until_the_next_start_on_the_same_port() {
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
-            panic!("nobody listened for a minute");
+            panic!("no server listened for a minute");
         });
         let next = Running::start(folder.path(), &["--bind", &address]);
         (clients.join().unwrap(), next)
@@ -166,7 +166,7 @@ fn after_kill_9_clients_are_refused_until_the_next_start_on_the_same_port() {
 }
 
 #[test]
-fn an_address_in_use_is_told_before_the_models_are_loaded() {
+fn an_address_in_use_is_reported_before_the_models_are_loaded() {
     let folder = folder();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

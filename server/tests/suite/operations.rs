@@ -33,7 +33,7 @@ async fn readiness_follows_the_life_of_the_process_and_liveness_does_not() {
     assert_eq!(get(&app, "/health").await.json()["phase"], "draining");
     assert!(get(&app, "/metrics").await.text.contains("\ntrm_ready 0\n"));
     assert_eq!(get(&app, "/livez").await.status, 200);
-    // Whoever has a connection is still served.
+    // A client that has a connection is still served.
     assert_eq!(solve(&app, PUZZLE).await.status, 200);
 }
 
@@ -64,7 +64,7 @@ async fn a_dead_engine_is_seen_by_every_probe() {
 }
 
 #[tokio::test]
-async fn keys_guard_what_thinks_and_nothing_else() {
+async fn keys_guard_inference_and_nothing_else() {
     let app = routes(with_keys(parts(oracle()), "first-secret,second-secret"));
     for path in ["/livez", "/readyz", "/health", "/metrics", "/"] {
         assert_eq!(get(&app, path).await.status, 200, "{path}");

@@ -37,7 +37,7 @@ async fn a_picture_of_what_is_unsolved_says_so_in_its_headers() {
 }
 
 #[tokio::test]
-async fn the_thinking_has_a_frame_per_step_behind_the_question() {
+async fn the_animation_has_a_frame_per_step_behind_the_question() {
     for (path, body) in [("/solve/maze", MAZE), ("/solve/sudoku", PUZZLE)] {
         let reply = oracles().post_accepting(path, "image/gif", body).await;
         assert_eq!((reply.status, reply.header("content-type")), (StatusCode::OK, "image/gif"));
@@ -74,7 +74,7 @@ async fn the_client_gets_what_it_likes_best() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_made_is_406_before_any_thinking() {
+async fn what_cannot_be_made_is_406_before_any_inference() {
     let served = oracles();
     let reply = served.post_accepting("/solve/sudoku", "application/pdf, text/html", PUZZLE).await;
     assert_eq!(reply.problem(), (406, "not-acceptable".into()));

@@ -1,4 +1,4 @@
-//! Oracles behind the server's routes, for tests of everything around the thinking.
+//! Oracles behind the server's routes, for tests of everything around inference.
 
 use std::sync::Arc;
 

@@ -34,7 +34,7 @@ const MOMENT: Duration = Duration::from_millis(200);
 struct Server {
     address: SocketAddr,
     lifecycle: Arc<Lifecycle>,
-    /// Whoever drops a model last waits for its engine, which serving must not.
+    /// The owner that drops a model last waits for its engine, which serving must not.
     _models: Arc<Models>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<Drained>,
@@ -81,7 +81,7 @@ impl Server {
     }
 
     /// Waits until the model is inside a step.
-    async fn wait_until_thinking(&self) {
+    async fn wait_until_solving(&self) {
         while !self.get("/metrics").await.contains("trm_slots_in_use{model=\"small\"} 1\n") {
             tokio::task::yield_now().await;
         }
@@ -138,7 +138,7 @@ async fn a_kept_connection_serves_again_until_it_was_idle_too_long() {
 }
 
 #[tokio::test]
-async fn a_body_that_stays_away_is_answered_and_one_that_breaks_off_harms_nobody() {
+async fn a_body_that_stays_away_is_answered_and_one_that_breaks_off_harms_no_other() {
     let open = parts(oracle());
     let limits = HttpLimits { request_timeout: MOMENT, ..open.options.limits };
     let server =
@@ -200,7 +200,7 @@ async fn draining_finishes_accepted_requests_and_refuses_new_connections() {
     let mut silent = server.connect().await;
     let mut half = server.connect().await;
     half.write_all(b"GET /readyz HTTP/1.1\r\n").await.unwrap();
-    server.wait_until_thinking().await;
+    server.wait_until_solving().await;
 
     server.stop();
     while !server.is_refused().await {
@@ -208,7 +208,7 @@ async fn draining_finishes_accepted_requests_and_refuses_new_connections() {
     }
     assert_eq!(server.lifecycle.phase(), Phase::Draining);
     assert!(!server.serving.is_finished());
-    // What had begun to arrive is heard out, and told that the server goes.
+    // A request that had begun to arrive is read to its end and answered that the server stops.
     half.write_all(b"host: x\r\n\r\n").await.unwrap();
     let reply = read_all(&mut half).await;
     assert!(reply.starts_with("HTTP/1.1 503") && reply.contains("connection: close"), "{reply}");
@@ -223,12 +223,12 @@ async fn draining_finishes_accepted_requests_and_refuses_new_connections() {
 }
 
 #[tokio::test]
-async fn a_stream_is_told_to_its_end_while_the_server_drains() {
+async fn a_stream_is_sent_to_its_end_while_the_server_drains() {
     let (mut server, gate) = Server::gated(DRAIN).await;
     let mut held = server.connect().await;
     let request = solve_request("keep-alive").replacen("host: x", "host: x\r\naccept: text/event-stream", 1);
     held.write_all(request.as_bytes()).await.unwrap();
-    server.wait_until_thinking().await;
+    server.wait_until_solving().await;
     // The head and the first step have been sent when the server is told to stop.
     gate.send(()).unwrap();
     let mut seen = Vec::new();
@@ -276,7 +276,7 @@ async fn draining_ends_when_its_time_is_up() {
     let (mut server, gate) = Server::gated(drain).await;
     let mut held = server.connect().await;
     held.write_all(solve_request("close").as_bytes()).await.unwrap();
-    server.wait_until_thinking().await;
+    server.wait_until_solving().await;
     server.stop();
     assert_eq!((&mut server.serving).await.unwrap(), Drained::CutOff(1));
     assert_eq!(read_all(&mut held).await, "");

@@ -204,7 +204,7 @@ async fn check_arc(visit: &Visit, server: &Served) {
             (visit.solve("arc", &puzzle, &options).await, answered(server, "arc", &puzzle, &options).await);
         assert_eq!((&found["problem"], &expected["problem"]), (&Value::Null, &Value::Null), "{what}");
         for side in [&mut found, &mut expected] {
-            // Copies think side by side in the engine, one after the other in the browser.
+            // Copies run side by side in the engine, one after the other in the browser.
             let place = |event: &Value| ["augmentation", "test", "step"].map(|field| event[field].as_u64());
             let events = side["events"].as_array_mut().unwrap();
             let end = events.len() - 1;

@@ -131,7 +131,7 @@ async fn a_client_that_goes_away_frees_its_rows_at_the_next_step() {
     assert!(last.starts_with("event: answer\n") && last.contains(SOLUTION), "{last}");
     let counters = served.counters();
     assert_eq!((counters.cancelled, counters.answered), (2, 1));
-    assert!(counters.rows <= 2 * 3 + 3, "rows went on for nobody: {counters:?}");
+    assert!(counters.rows <= 2 * 3 + 3, "rows went on without a client: {counters:?}");
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_slow_reader_misses_steps_but_neither_holds_up_the_engine_nor_misses_t
     let served = oracles();
     let long = json!({ "puzzle": PUZZLE, "halting": "fixed", "max_steps": 200, "stream": true });
     let stream = open(&served, long).await;
-    // Nobody reads until the engine is done.
+    // No one reads until the engine is done.
     until(|| served.counters().answered == 1).await;
     let chunks: Vec<_> = stream.collect().await;
     let text: String = chunks.into_iter().map(|chunk| String::from_utf8(chunk.unwrap().to_vec()).unwrap()).collect();

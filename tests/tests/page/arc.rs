@@ -43,7 +43,7 @@ async fn an_arc_task_is_named_opened_or_pasted_and_answered_with_attempts_and_vo
     page.wait_for_state("unverified").await;
     assert_eq!(page.evaluate("document.querySelectorAll('#arc-boards .arc-row').length").await, 1);
 
-    // One that the model does not know is refused, and how to teach it is told.
+    // One that the model does not know is refused, and the answer says how to teach it.
     page.click("#arc-source summary").await;
     page.fill("#arc-text", &arc_task("shift").to_string()).await;
     assert_eq!(page.text("#verdict-title").await, "Ready");

@@ -35,6 +35,6 @@ async fn a_server_with_keys_asks_for_one_and_lets_the_right_one_in() {
     page.window.refresh().await.unwrap();
     page.wait_until_loaded().await;
     assert_eq!(page.evaluate(form).await, false);
-    let told = page.requested().await;
-    assert!(told.len() > 10 && told.iter().all(|address| !address.contains("sesame")), "{told:?}");
+    let urls = page.requested().await;
+    assert!(urls.len() > 10 && urls.iter().all(|address| !address.contains("sesame")), "{urls:?}");
 }

@@ -191,7 +191,7 @@ async fn contradictory_givens_are_named_and_their_two_cells_marked() {
     let detail = page.text("#verdict-detail").await;
     assert!(detail.contains('5') && detail.contains("row 1"), "{detail}");
     let spoken = page.evaluate("document.getElementById('live').textContent").await;
-    assert!(spoken.as_str().unwrap().contains(&detail), "whoever does not see it hears it: {spoken}");
+    assert!(spoken.as_str().unwrap().contains(&detail), "a screen reader says it: {spoken}");
     assert_eq!(page.text("#position").await, "No steps yet");
     // Correcting one of them is enough to go on.
     page.press(&(Key::Delete + "")).await;

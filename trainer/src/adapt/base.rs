@@ -74,7 +74,7 @@ impl Base {
         self.0.as_ref()?.loss_type
     }
 
-    /// The inference policy to ship with what becomes of it. Small models of local mixing think with every step that they
+    /// The inference policy to ship with what becomes of it. Small models of local mixing take every step that they
     /// were trained for; the others follow the defaults for ARC.
     pub(super) fn inference(&self, arch: &ArchitectureConfig) -> Option<InferenceDefaults> {
         let own = self.0.as_ref().and_then(|trained| trained.inference.clone());

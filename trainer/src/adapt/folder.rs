@@ -33,7 +33,7 @@ const PLAN_FILE: &str = "plan.json";
 const RUN: &str = "run";
 /// The one subset of the data set; its test pairs are held out.
 const SUBSET: &str = "evaluation";
-/// How long a process that was told to end may take to let go of the folder.
+/// How long a process that was asked to end may take to let go of the folder.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 

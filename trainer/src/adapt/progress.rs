@@ -35,7 +35,7 @@ pub struct Progress {
     pub steps: u64,
     /// Seconds that all its processes have taken together.
     pub elapsed_seconds: f64,
-    /// Seconds to go, once they can be told.
+    /// Seconds to go, once they can be estimated.
     pub eta_seconds: Option<f64>,
 }
 

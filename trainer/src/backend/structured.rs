@@ -112,7 +112,7 @@ fn pool_units(sent: &Tensor, sites: &Sites, pool: i64) -> Tensor {
     let (batch, side, box_rows) = (sites.batch(), sites.side, sites.box_rows());
     let half = pool / 2;
     let weights = sites.weights(sent.kind());
-    // Finite, so that a unit without live candidates gives no NaN; what it gives reaches nobody.
+    // Finite, so that a unit without live candidates gives no NaN; what it gives is not used.
     let floor = (&weights - 1.0) * MASKED;
     // [batch, band, row of the band, stack, column of the stack, digit, channels]
     let board = [batch, side / box_rows, box_rows, box_rows, side / box_rows, side, half];

@@ -28,8 +28,8 @@ impl Peers {
     /// Reaches the store, where all must have been started for the same number of ranks.
     ///
     /// # Errors
-    /// When nobody answers within `timeout`, which every later wait and collective has, too, or ranks disagree on their
-    /// number.
+    /// When no store answers within `timeout`, which every later wait and collective has, too, or ranks disagree on
+    /// their number.
     pub fn join(environment: Environment, timeout: Duration) -> Result<Self, DistributedError> {
         let store = Store::join(&environment, timeout)?;
         let Environment { rank, world_size, .. } = environment;

@@ -64,7 +64,7 @@ impl Store {
     /// Connects to the store of `environment`, or holds it where that falls to this process.
     ///
     /// # Errors
-    /// When nobody answers within `timeout`.
+    /// When no store answers within `timeout`.
     pub fn join(environment: &Environment, timeout: Duration) -> Result<Self, DistributedError> {
         let Environment { rank, master_addr, master_port, run_id, restart_count, .. } = environment;
         let (rank, address) = (*rank, format!("{master_addr}:{master_port}"));
@@ -142,7 +142,7 @@ impl Store {
         }
     }
 
-    /// Says why `rank` fails, so that the others can name it. A store that is gone is no further failure.
+    /// Says why `rank` fails, so that the others can name it. A store that is gone is not a further failure.
     pub fn post_failure(&self, rank: usize, reason: &str) {
         let (store, message) = (self.clone(), format!("rank {rank} failed: {}", reason.trim_end_matches('.')));
         let _ = within(Duration::from_secs(2), move || store.set_first(FAILURE, &message));
@@ -158,7 +158,7 @@ impl Store {
         let found = within(grace + Duration::from_secs(1), move || store.look_for_the_silent(size, grace));
         match found {
             Some(Ok(blame)) => blame,
-            // The store has gone or hangs, and with it whoever holds it.
+            // The store has gone or hangs, and with it the rank that holds it.
             Some(Err(_)) | None => Blame::Silent(vec![0]),
         }
     }

@@ -269,7 +269,7 @@ fn differences(saved: &ArchitectureConfig, asked: &ArchitectureConfig) -> String
     let fields = saved.as_object().into_iter().flatten().filter(|(name, value)| asked.get(name) != Some(value));
     let fields: Vec<String> = fields.map(|(name, value)| format!("{name} is {value} in the run")).collect();
     format!(
-        "cannot change when a run is resumed ({}); start a new run, with load_checkpoint if it shall begin with these weights",
+        "cannot change when a run is resumed ({}); start a new run, with load_checkpoint to begin with these weights",
         fields.join(", ")
     )
 }

@@ -218,7 +218,7 @@ impl Range {
         }
     }
 
-    /// The setting of such a number; `None` when it is no value of the range.
+    /// The setting of such a number; `None` when it is not a value of the range.
     pub(super) fn value(&self, internal: f64) -> Option<Value> {
         match self {
             &Self::Float { low, high, .. } => (low..=high).contains(&internal).then(|| json!(internal)),

@@ -22,7 +22,7 @@ pub(crate) struct Maze {
     /// 1.5th power; with style hard 108, as in Maze-Hard].
     #[arg(long)]
     min_length: Option<usize>,
-    /// How many shortest paths a maze shall have.
+    /// How many shortest paths a maze has.
     #[arg(long, value_enum, default_value_t = Paths::Any)]
     shortest_paths: Paths,
     /// Grids to draw for each maze before giving up.

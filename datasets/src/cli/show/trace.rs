@@ -1,4 +1,4 @@
-//! The steps of a server's answer: what the model thought after each of them.
+//! The steps of a server's answer: the model's answer after each of them.
 //! Owns the reading of that JSON; leaves drawing the steps to [`super::files`].
 
 use std::fs::File;

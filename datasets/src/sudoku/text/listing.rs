@@ -41,7 +41,7 @@ impl ListedPuzzle {
     }
 }
 
-/// Reads a text of several lines with a puzzle each, up to one more than `limit`; `None` where it is no such list.
+/// Reads a text of several lines with a puzzle each, up to one more than `limit`; `None` where it is not such a list.
 ///
 /// # Errors
 /// When the first lines are puzzles and another is none.

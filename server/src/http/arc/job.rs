@@ -89,10 +89,10 @@ pub(crate) async fn answer_alone(registry: &Registry, sent: SentTask) -> Result<
     let ArcOptions { policy, .. } = arc_options(model, &SolveOptions::default(), false)?;
     let policy: Policy = policy;
     let how = ArcOptions { augmentations: DEFAULT_AUGMENTATIONS, policy, deadline: None, steps: false };
-    let thinking = submit(&model.engine, &tasks, vec![puzzle], &how)?;
+    let pending = submit(&model.engine, &tasks, vec![puzzle], &how)?;
     let mut answers = Vec::with_capacity(1);
-    for thinking in thinking {
-        answers.push(thinking.answer().await?);
+    for task in pending {
+        answers.push(task.answer().await?);
     }
     let answer = answers.first().ok_or_else(no_model)?;
     Ok(json!(ArcResponse::of(answer, model)))

@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use datasets::arc::Grid;
 use engine::Policy;
 use engine::arc::{
-    ArcAnswer, ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, TaskIndex, Thinking, submit,
+    ArcAnswer, ArcOptions, ArcPuzzle, ArcStep, DEFAULT_AUGMENTATIONS, LookupError, PendingTask, TaskIndex, submit,
 };
 use engine::model::ModelCard;
 use engine::registry::{Registry, ServedModel};
@@ -46,7 +46,7 @@ pub(super) struct Ticket {
     /// Place in the request, from 0.
     index: usize,
     question: ArcQuestion,
-    thinking: Thinking,
+    pending: PendingTask,
     model: Arc<ServedModel>,
     /// Whether the steps stand in the answer.
     trace: bool,
@@ -127,8 +127,8 @@ impl Queueable for ArcQuestion {
     }
 
     async fn answer(ticket: Ticket) -> Result<Answered, Problem> {
-        let Ticket { question, mut thinking, model, trace, .. } = ticket;
-        let watched = thinking.steps();
+        let Ticket { question, mut pending, model, trace, .. } = ticket;
+        let watched = pending.steps();
         let steps = async {
             let mut steps = Vec::new();
             if let Some(mut watched) = watched {
@@ -138,7 +138,7 @@ impl Queueable for ArcQuestion {
             }
             steps
         };
-        let (steps, answer) = join(steps, thinking.answer()).await;
+        let (steps, answer) = join(steps, pending.answer()).await;
         Ok(Answered { question, model, answer: answer?, steps, trace })
     }
 
@@ -264,12 +264,12 @@ fn queue(registry: &Registry, questions: Vec<ArcQuestion>, wanted: &Wanted) -> R
         if traces {
             check_trace(&tasks, &puzzles, &how)?;
         }
-        let thinking = submit(&model.engine, &tasks, puzzles, &how)?;
-        let mine = mine.into_iter().zip(thinking);
-        tickets.extend(mine.map(|((index, Recognised { question, model, .. }), thinking)| Ticket {
+        let pending = submit(&model.engine, &tasks, puzzles, &how)?;
+        let mine = mine.into_iter().zip(pending);
+        tickets.extend(mine.map(|((index, Recognised { question, model, .. }), pending)| Ticket {
             index,
             question,
-            thinking,
+            pending,
             model,
             trace: traces,
         }));

@@ -1,4 +1,4 @@
-//! The attempts as a sheet of the whole task, the thinking of the task itself as an animation.
+//! The attempts as a sheet of the whole task, the steps of the task itself as an animation.
 //! Owns what they show; leaves drawing to `datasets`.
 
 use datasets::Task;

@@ -36,12 +36,12 @@ pub(super) fn events(
     wanted: Wanted,
     give_up_at: Instant,
 ) -> impl Stream<Item = Event> + Send + 'static {
-    let Ticket { index, mut thinking, model, .. } = ticket;
-    let steps = stream::unfold(thinking.steps(), |steps| async {
+    let Ticket { index, mut pending, model, .. } = ticket;
+    let steps = stream::unfold(pending.steps(), |steps| async {
         let mut steps = steps?;
         steps.next().await.map(|step| (step, Some(steps)))
     });
-    moments(steps, thinking.answer(), give_up_at, ArcQuestion::SOONER).map(move |moment| match moment {
+    moments(steps, pending.answer(), give_up_at, ArcQuestion::SOONER).map(move |moment| match moment {
         Moment::Step(step) => event(EventKind::Step, &ArcStepEvent { puzzle: index, step: ArcStepResponse::of(step) }),
         Moment::End(Ok(answer)) => {
             wanted.tally.add_steps(answer.total_steps);

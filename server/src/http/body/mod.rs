@@ -81,7 +81,7 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
     /// Reads `[rows * columns]` tokens of a square board, as a model's graph takes them.
     ///
     /// # Errors
-    /// When they are no such board.
+    /// When they are not such a board.
     fn from_tokens(tokens: &[i64]) -> Result<Self, Problem>;
 
     /// Reads the bytes of a PNG.
@@ -95,7 +95,7 @@ pub trait Puzzle: Sized + Clone + Send + Sync + 'static {
         false
     }
 
-    /// Whether it can be solved as far as its rules tell without thinking.
+    /// Whether it can be solved as far as its rules say, before any inference.
     ///
     /// # Errors
     /// The contradiction.
@@ -182,8 +182,8 @@ impl<'a> Content<'a> {
     /// Recognises a body; `expected` is the form that messages recommend.
     ///
     /// # Errors
-    /// [`Problem::Malformed`] when it is empty, broken JSON or no UTF-8, [`Problem::UnsupportedMedia`] when it is a picture
-    /// in another format.
+    /// [`Problem::Malformed`] when it is empty, broken JSON or not UTF-8, [`Problem::UnsupportedMedia`] when it is a
+    /// picture in another format.
     pub fn of(body: &'a [u8], expected: &str) -> Result<Self, Problem> {
         if is_picture(body) {
             return Ok(Self::Picture(body));

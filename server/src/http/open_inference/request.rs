@@ -21,7 +21,7 @@ pub struct InferRequest {
     pub options: SolveOptions,
 }
 
-/// What a response shall hold.
+/// What a response is to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outputs {
     /// Names, each with its form (binary or JSON) where the request says one; `None`: all that there are.
@@ -87,7 +87,7 @@ struct TensorParameters {
     classification: Option<Value>,
 }
 
-/// Parameters of the request that are no inference policy.
+/// Parameters of the request that are not part of the inference policy.
 #[derive(Debug, Default, Deserialize)]
 struct RequestParameters {
     /// Whether outputs are binary that do not say so themselves.
@@ -101,7 +101,7 @@ impl InferRequest {
     /// Reads a body whose first `header_length` bytes are JSON; `None`: all of them.
     ///
     /// # Errors
-    /// When it is no request, or its parts are not as long as they say.
+    /// When it is not a request, or its parts are not as long as they say.
     pub fn parse(body: &[u8], header_length: Option<usize>) -> Result<Self, Problem> {
         let json_bytes = header_length.unwrap_or(body.len());
         let (json, tensors) = body.split_at_checked(json_bytes).ok_or_else(|| {
@@ -120,7 +120,7 @@ fn head(json: &[u8]) -> Result<Head, Problem> {
     let head = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let (field, separator) = if path == "." { ("", "") } else { (path.as_str(), ": ") };
-        Problem::malformed(&format!("the body is no request for inference: {field}{separator}{}", error.inner()))
+        Problem::malformed(&format!("the body is not a request for inference: {field}{separator}{}", error.inner()))
     })?;
     reader.end().map_err(|error| {
         let hint = "where tensors follow the JSON part, a header says how long that is";

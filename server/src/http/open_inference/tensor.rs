@@ -40,7 +40,7 @@ pub struct InputTensor {
 }
 
 impl Datatype {
-    /// Bytes of an element; `None` where tensors of the type are no input.
+    /// Bytes of an element; `None` where tensors of the type are not an input.
     fn width(self) -> Option<usize> {
         match self {
             Self::Int8 | Self::Uint8 => Some(1),

@@ -23,7 +23,7 @@ pub(in crate::http) fn sudoku_examples() -> Value {
             json!({ "puzzle": SUDOKU, "max_steps": 32, "trace": true, "grid": true }),
         ),
         "votes": example(
-            "Four chains of thought vote, as the reference evaluates",
+            "Four chains vote, as the reference evaluates",
             200,
             json!({ "puzzle": SUDOKU, "halting": "fixed", "augmentations": 3, "seed": 7 }),
         ),

@@ -38,7 +38,7 @@ pub(in crate::http) struct SolveResponse {
     q: f32,
     /// Why it stopped.
     stopped: Stopped,
-    /// The chain of thought that gave the answer; 0 is the one on the puzzle as it is.
+    /// The chain that gave the answer; 0 is the one on the puzzle as it is.
     chain: usize,
     /// Chains that took a step.
     chains: usize,

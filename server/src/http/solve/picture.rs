@@ -1,4 +1,4 @@
-//! The answer as a picture, the thinking as an animation.
+//! The answer as a picture, the steps as an animation.
 //! Owns what they show; leaves drawing to `datasets`.
 
 use datasets::picture::{Animation, PictureError, Scene};

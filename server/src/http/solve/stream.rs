@@ -21,7 +21,7 @@ use crate::http::pipeline::{Queueable, Wanted};
 pub(in crate::http) struct StepEvent {
     /// Place of the puzzle in the request, from 0.
     puzzle: usize,
-    /// The chain of thought, from 0.
+    /// The chain, from 0.
     chain: usize,
     /// The chain's step, from 1.
     step: usize,

@@ -138,7 +138,7 @@ fn check_animation<P: Puzzle>(asked: &Asked<P>, options: &SolveOptions) -> Resul
         return Ok(());
     }
     Err(Problem::InvalidOption(format!(
-        "a chain of thought may take {found} steps, an animation of {} shows up to {limit}; lower max_steps and depth",
+        "a chain may take {found} steps, an animation of {} shows up to {limit}; lower max_steps and depth",
         asked.puzzle.describe()
     )))
 }

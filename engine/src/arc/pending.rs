@@ -20,12 +20,12 @@ pub const DEFAULT_AUGMENTATIONS: usize = 32;
 /// Steps of one augmentation that wait for a slow reader; further ones are dropped.
 const EVENTS: usize = 8;
 
-/// How a task is thought about.
+/// How a task is solved.
 #[derive(Debug, Clone, Copy)]
 pub struct ArcOptions {
     /// Copies that vote, the task itself among them, at least 1; tasks that the checkpoint knows fewer of get those.
     pub augmentations: usize,
-    /// How long each copy is thought about; restarts are further chains for each copy.
+    /// The policy of each copy; restarts are further chains for each copy.
     pub policy: Policy,
     /// When the votes so far will do.
     pub deadline: Option<Instant>,
@@ -33,9 +33,9 @@ pub struct ArcOptions {
     pub steps: bool,
 }
 
-/// A task that is being thought about. Dropping it frees its rows at the next step.
+/// A task that is being solved. Dropping it frees its rows at the next step.
 #[derive(Debug)]
-pub struct Thinking {
+pub struct PendingTask {
     puzzle: ArcPuzzle,
     branches: Vec<Branch>,
     steps: Option<ArcSteps>,
@@ -65,7 +65,7 @@ pub struct ArcAnswer {
     pub total_steps: usize,
     /// Whether the deadline kept copies from voting, or ended them early.
     pub cut_short: bool,
-    /// The longest wait and the longest thinking of all copies.
+    /// The longest wait and the longest computation of all copies.
     pub timings: Timings,
 }
 
@@ -88,7 +88,7 @@ pub fn submit(
     index: &TaskIndex,
     puzzles: Vec<ArcPuzzle>,
     options: &ArcOptions,
-) -> Result<Vec<Thinking>, EngineError> {
+) -> Result<Vec<PendingTask>, EngineError> {
     let mut requests = Vec::new();
     let mut plans = Vec::with_capacity(puzzles.len());
     for puzzle in puzzles {
@@ -103,7 +103,7 @@ pub fn submit(
         plans.push((puzzle, copies.len(), plan));
     }
     let mut pending = engine.submit_all(requests)?.into_iter();
-    let thinking = plans.into_iter().map(|(puzzle, augmentations, Plan { branches, readers })| Thinking {
+    let tasks = plans.into_iter().map(|(puzzle, augmentations, Plan { branches, readers })| PendingTask {
         puzzle,
         branches: branches
             .into_iter()
@@ -113,11 +113,11 @@ pub fn submit(
         steps: options.steps.then(|| ArcSteps::new(readers)),
         augmentations,
     });
-    Ok(thinking.collect())
+    Ok(tasks.collect())
 }
 
-impl Thinking {
-    /// What is being thought about.
+impl PendingTask {
+    /// The task that is being solved.
     pub fn puzzle(&self) -> &ArcPuzzle {
         &self.puzzle
     }
