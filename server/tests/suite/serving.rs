@@ -229,7 +229,7 @@ async fn a_stream_is_sent_to_its_end_while_the_server_drains() {
     let request = solve_request("keep-alive").replacen("host: x", "host: x\r\naccept: text/event-stream", 1);
     held.write_all(request.as_bytes()).await.unwrap();
     server.wait_until_solving().await;
-    // The head and the first step have been sent when the server is told to stop.
+    // The head and the first step have been sent when the server is asked to stop.
     gate.send(()).unwrap();
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains("\"step\":1") {
@@ -242,7 +242,7 @@ async fn a_stream_is_sent_to_its_end_while_the_server_drains() {
         tokio::task::yield_now().await;
     }
     drop(gate);
-    // A connection that was not told to close is closed once it is quiet.
+    // A connection that was not asked to close is closed once it is quiet.
     let rest = read_all(&mut held).await;
     assert!(rest.contains("event: answer") && rest.contains("\"verified\":true"), "{rest}");
     assert_eq!(server.serving.await.unwrap(), Drained::Completely);
