@@ -14,21 +14,25 @@ use integration_tests::{engine_limits, exact_share, one_thread, post_puzzles, ro
 use models::Checkpoint;
 use models::checkpoint::{Dtype, WEIGHTS_FILE, WeightFile};
 
-/// Largest weight file that a clone shall carry.
+/// Largest weight file that a clone carries.
 const MAX_BYTES: u64 = 4 << 20;
 const HELD_OUT: usize = 64;
 
-/// Side length, extra clues of the held-out puzzles, least exact accuracy on them, a puzzle and its solution.
-const PROMISES: [(usize, usize, f64, &str, &str); 2] = [
+/// Of that many minimal puzzles on which boards how many each model solves, raw.
+const SOLVED: [(&str, SudokuShape, usize); 3] = [
+    ("sudoku", SudokuShape::NINE, 64),
+    ("sudoku-4x4", SudokuShape::FOUR, 64),
+    ("sudoku-9x9", SudokuShape::NINE, 63),
+];
+/// Side length, a puzzle and its solution.
+const EXAMPLES: [(usize, &str, &str); 2] = [
     // The puzzle of the English Wikipedia's article on Sudoku.
     (
         9,
-        0,
-        0.9,
         "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79",
         "534678912672195348198342567859761423426853791713924856961537284287419635345286179",
     ),
-    (4, 0, 0.9, "3.4..1.2.4....1.", "3241413214232314"),
+    (4, "3.4..1.2.4....1.", "3241413214232314"),
 ];
 
 fn shipped() -> PathBuf {
@@ -59,7 +63,7 @@ fn weights_are_small_and_manifests_complete() {
         for (tensor, _) in weights.tensors() {
             assert_eq!(weights.raw(tensor).unwrap().0, Dtype::BF16, "{name}: {tensor}");
         }
-        assert!(!manifest.dataset.is_empty(), "{name}: nobody knows what it was trained on");
+        assert!(!manifest.dataset.is_empty(), "{name}: it does not say what it was trained on");
         assert!(manifest.step > 0 && manifest.git_commit.is_some(), "{name}: step {}", manifest.step);
         for metric in ["exact_accuracy", "accuracy", "q_halt_accuracy", "steps"] {
             assert!(manifest.metrics.get(metric).is_some_and(|value| value.is_finite()), "{name}: no {metric}");
@@ -70,26 +74,22 @@ fn weights_are_small_and_manifests_complete() {
 }
 
 #[test]
-fn models_keep_what_they_promise_on_held_out_puzzles() {
-    let mut kept = 0;
-    for directory in checkpoints() {
-        let model = ServedModel::load(&directory, &one_thread(), engine_limits()).unwrap();
-        let Task::Sudoku(shape) = model.task else { continue };
-        let promise = PROMISES.iter().find(|promise| promise.0 == shape.size());
-        let &(_, extra_clues, least, ..) = promise.unwrap_or_else(|| panic!("{} promises nothing", model.card.name));
-        let set = held_out(shape, 0, extra_clues, HELD_OUT);
-        let exact = exact_share(&model, &set);
-        println!("{}: {exact} of {HELD_OUT} puzzles with {extra_clues} extra clues", model.card.name);
-        assert!(exact >= least, "{}: {exact}, promised are {least}", model.card.name);
-        kept += 1;
+fn models_solve_as_many_held_out_puzzles_as_the_docs_say() {
+    for (name, shape, expected) in SOLVED {
+        let loaded = engine::model::load(&shipped().join(name), &one_thread()).unwrap();
+        let loaded = loaded.for_task(Task::Sudoku(shape));
+        let model = ServedModel::start(loaded.card, loaded.task, loaded.step_model, engine_limits()).unwrap();
+        let solved = (exact_share(&model, &held_out(shape, 0, 0, HELD_OUT)) * HELD_OUT as f64).round() as usize;
+        println!("{name}: {solved} of {HELD_OUT}");
+        // Sums are rounded otherwise on other processors, which may change a puzzle's answer.
+        assert!(solved.abs_diff(expected) <= 1, "{name} solves {solved}, expected {expected}");
     }
-    assert!(kept > 0, "no model is shipped");
 }
 
 #[test]
 fn a_puzzle_from_the_paper_is_solved_and_verified() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for (size, _, _, puzzle, solution) in PROMISES {
+    for (size, puzzle, solution) in EXAMPLES {
         let routes = routes(&shipped().join(format!("sudoku-{size}x{size}")));
         let results = runtime.block_on(post_puzzles(&routes, "/solve/sudoku", &[puzzle.to_owned()]));
         assert_eq!((&results[0]["verified"], &results[0]["solved"]), (&true.into(), &true.into()), "{}", results[0]);
