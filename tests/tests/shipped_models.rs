@@ -19,11 +19,8 @@ const MAX_BYTES: u64 = 4 << 20;
 const HELD_OUT: usize = 64;
 
 /// Of that many minimal puzzles on which boards how many each model solves, raw.
-const SOLVED: [(&str, SudokuShape, usize); 3] = [
-    ("sudoku", SudokuShape::NINE, 64),
-    ("sudoku-4x4", SudokuShape::FOUR, 64),
-    ("sudoku-9x9", SudokuShape::NINE, 63),
-];
+const SOLVED: [(&str, SudokuShape, usize); 3] =
+    [("sudoku", SudokuShape::NINE, 64), ("sudoku-4x4", SudokuShape::FOUR, 64), ("sudoku-9x9", SudokuShape::NINE, 63)];
 /// Side length, a puzzle and its solution.
 const EXAMPLES: [(usize, &str, &str); 2] = [
     // The puzzle of the English Wikipedia's article on Sudoku.

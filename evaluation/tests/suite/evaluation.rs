@@ -269,8 +269,7 @@ fn the_chosen_policy_is_written_and_served() {
 
     // In integers nothing is chosen: what the policy reaches on the same puzzles stands beside it, and no other puzzles do.
     let int8 = |out: &Path, count: &str| {
-        let arguments =
-            ["sudoku", "--checkpoint", text(&checkpoint), "--out", text(out), "--count", count, "--no-show"];
+        let arguments = ["sudoku", "--checkpoint", text(&checkpoint), "--out", text(out), "--count", count];
         let mut command = self::command(env!("CARGO_BIN_EXE_speedrun-inference"), &arguments);
         command.args(["--quantize", "int8", "--write-policy"]);
         command
