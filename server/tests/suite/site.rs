@@ -20,8 +20,9 @@ use crate::browser::{Browser, Screen};
 use crate::served::Served;
 use crate::site_visit::{FileServer, SHIPPED, Visit, arguments, needs, site};
 
-/// The model needs two steps for it.
-const HARD: &str = "7.....8....2..5....3..6..9..7.6....1...1.3.7.....7.9.....4.2....9..3..1..2..1643.";
+/// The model needs two steps for it. In float32 their Q values are off by 1.6e-4 and 8.8e-5 from float64: where a puzzle takes
+/// longer to settle, rounding in another order may change tokens on the way (0.39 was seen).
+const HARD: &str = ".8.4..9........26..3..5...7..657......9.....58.........97.48..1...1.9.3.1........";
 const SMALL_MAZE: [&str; 6] = ["#S...#", "#.##.#", "#.#...", "#...#.", "##.##.", "####G."];
 
 /// The server's routes over the engine, with the models of the site and a server's own defaults.
