@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{fixture, json};
+use common::{fixture, json, learner_config};
 use datasets::batch::{Batch, IGNORE_LABEL_ID};
 use models::{
     ArchitectureConfig, ForwardDtype, HrmConfig, ModelDims, PosEncodings, TransformersBaselineConfig, TrmConfig,
@@ -16,7 +16,7 @@ use trainer::evaluate::evaluate;
 use trainer::learner::{Learner, LearnerConfig};
 use trainer::losses::{LossType, LossWeights};
 use trainer::metrics::StepMetrics;
-use trainer::optimizer::{FlatOptimizerConfig, LearningRateSchedule, OptimizerKind};
+use trainer::optimizer::{FlatOptimizerConfig, OptimizerKind};
 use trainer::parameters::Parameters;
 
 const DIMS: ModelDims = ModelDims { vocab_size: 11, seq_len: 16, num_puzzle_identifiers: 5, sizes: None };
@@ -77,26 +77,8 @@ fn batch(rows: usize) -> Batch {
 fn trains_with(arch: ArchitectureConfig, loss_type: LossType, rows: usize) -> StepMetrics {
     let parameters = Parameters::initialised(&arch, &DIMS, Device::Cpu, 7).unwrap();
     let before = parameters.flat().copy();
-    let config = LearnerConfig {
-        arch,
-        dims: DIMS,
-        loss_type,
-        loss_weights: LossWeights::default(),
-        optimizer: FlatOptimizerConfig { kind: OptimizerKind::AdamATan2, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 },
-        lr: 1e-3,
-        puzzle_emb_lr: 1e-2,
-        puzzle_emb_weight_decay: 0.1,
-        schedule: LearningRateSchedule { warmup_steps: 1, total_steps: 10, min_ratio: 1.0 },
-        ema_rate: None,
-        freeze_weights: false,
-        grad_clip: None,
-        micro_batch_size: None,
-        global_batch_size: rows,
-        local_batch_size: rows,
-        carried_batches: 1,
-        rank: 0,
-        seed: 0,
-    };
+    let optimizer = FlatOptimizerConfig { kind: OptimizerKind::AdamATan2, beta1: 0.9, beta2: 0.95, weight_decay: 0.1 };
+    let config = LearnerConfig { loss_type, optimizer, ema_rate: None, seed: 0, ..learner_config(arch, DIMS, rows) };
     let mut learner = Learner::new(config, parameters, DIMS.seq_len).unwrap();
     let metrics = (0..3).map(|_| learner.train_step(&batch(rows)).unwrap()).last().unwrap();
     assert!(metrics.loss(LossWeights::default()).is_finite() && learner.is_finite());

@@ -121,7 +121,7 @@ impl Evaluation {
         }
         say(report.to_terminal())?;
         if args.write_policy && self.shard == Shard::WHOLE {
-            say(format_args!("policy   {}", policy::write(checkpoint, &report)?))?;
+            say(format_args!("policy   {}", policy::write(checkpoint, self.model.task, &report)?))?;
         }
         say(format_args!("report   {} and report.md", self.folder.join(REPORT_FILE).display()))?;
         Ok(())

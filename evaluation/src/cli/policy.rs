@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use engine::default_policy::{DefaultPolicy, PolicyOverrides};
+use engine::task::Task;
 use models::Manifest;
 use models::checkpoint::{MANIFEST_FILE, Measured, MeasuredInt8};
 
@@ -42,8 +44,8 @@ pub(super) fn choose(evaluation: &Evaluation) -> Result<Choice> {
 
 /// Writes what was measured into the manifest of `checkpoint`: the chosen policy, or of a model in 8-bit integers what its
 /// policy reaches. Says what it is.
-pub(super) fn write(checkpoint: &Path, report: &Report) -> Result<String> {
-    let Some(choice) = &report.choice else { return write_int8(checkpoint, report) };
+pub(super) fn write(checkpoint: &Path, task: Task, report: &Report) -> Result<String> {
+    let Some(choice) = &report.choice else { return write_int8(checkpoint, task, report) };
     let chosen = &choice.candidates[choice.chosen];
     let halt_max_steps = report.run.model.arch.halt_max_steps();
     let plain = report.steps_curve.iter().find(|point| point.steps == halt_max_steps);
@@ -65,7 +67,7 @@ pub(super) fn write(checkpoint: &Path, report: &Report) -> Result<String> {
     Ok(format!("{}; written to {}", policy_in_words(&chosen.policy), path.display()))
 }
 
-fn write_int8(checkpoint: &Path, report: &Report) -> Result<String> {
+fn write_int8(checkpoint: &Path, task: Task, report: &Report) -> Result<String> {
     let path = checkpoint.join(MANIFEST_FILE);
     let mut manifest = Manifest::read(&path)?;
     let Some((inference, measured)) = manifest
@@ -78,6 +80,16 @@ fn write_int8(checkpoint: &Path, report: &Report) -> Result<String> {
             path.display()
         );
     };
+    let halt_max_steps = report.run.model.arch.halt_max_steps();
+    let of_manifest = DefaultPolicy::of(task, halt_max_steps, Some(&*inference), &PolicyOverrides::NONE).policy;
+    if report.engine.policy != of_manifest {
+        bail!(
+            "int8 is measured with the policy in {} ({}), and this run had {}; leave the flags of the policy out",
+            path.display(),
+            policy_in_words(&of_manifest),
+            policy_in_words(&report.engine.policy)
+        );
+    }
     let (data, puzzles) = (report.run.dataset.clone(), report.puzzles as u64);
     if (&measured.data, measured.puzzles) != (&data, puzzles) {
         bail!(

@@ -276,6 +276,10 @@ fn the_chosen_policy_is_written_and_served() {
     };
     let message = refused(&int8(&folder.path().join("fewer"), "12").output().unwrap());
     assert!(message.contains("24 puzzles") && message.contains("measure both on the same"), "{message}");
+    let mut other = int8(&folder.path().join("other"), "24");
+    let message = refused(&other.args(["--augmentations", "1", "--depth", "0"]).output().unwrap());
+    assert!(message.contains("leave the flags of the policy out"), "{message}");
+    assert!(Manifest::read(&checkpoint.join(MANIFEST_FILE)).unwrap().inference.unwrap().int8.is_none());
     let out = folder.path().join("int8");
     let stdout = done(int8(&out, "24"));
     assert!(stdout.contains("--quantize auto"), "{stdout}");
